@@ -1,0 +1,451 @@
+//! Events on their way from a door to the disk: taken apart once, and never parsed again.
+//!
+//! A batch is what one request brought. Its bytes are what the journal keeps (docs/format.md gives the layout),
+//! and what the column builders read. Keys are written once for a batch; a row refers to them by number.
+
+use std::collections::HashMap;
+
+use thiserror::Error;
+
+use crate::{Id, Timestamp, Value};
+
+/// The number of a key within its batch.
+pub type KeyIndex = u32;
+
+/// Events of one request, in the order they were sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    keys: Vec<Box<str>>,
+    heads: Vec<Head>,
+    data: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Head {
+    id: Id,
+    timestamp: Timestamp,
+    end: u32,
+}
+
+/// One event of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The id, which is also the idempotency key.
+    pub id: &'a Id,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    data: &'a [u8],
+}
+
+/// One value of an event, and the number of its key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Field<'a> {
+    /// Which key, as an index into [`Batch::keys`].
+    pub key: KeyIndex,
+    /// The value.
+    pub value: Value<'a>,
+    /// True for what is only kept to give back the document as it was sent: it goes to the overflow column, and
+    /// when the event is put together it takes the place of a column of the same path.
+    pub sent: bool,
+}
+
+/// The bytes do not hold a batch.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the bytes of a batch break off or contradict themselves at byte {at}")]
+pub struct BatchError {
+    /// Where reading stopped.
+    pub at: usize,
+}
+
+const TAG_NULL: u8 = 0;
+const TAG_FALSE: u8 = 1;
+const TAG_TRUE: u8 = 2;
+const TAG_INT: u8 = 3;
+const TAG_FLOAT: u8 = 4;
+const TAG_STR: u8 = 5;
+const TAG_UUID: u8 = 6;
+const TAG_RAW: u8 = 7;
+const SENT: u8 = 0x80;
+
+impl Batch {
+    /// How many events there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// The paths that the rows refer to.
+    #[must_use]
+    pub fn keys(&self) -> &[Box<str>] {
+        &self.keys
+    }
+
+    /// About how many bytes the batch takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.data.len() + self.heads.len() * 32
+    }
+
+    /// The event at `index`.
+    ///
+    /// # Panics
+    /// When there is no such event.
+    #[must_use]
+    pub fn row(&self, index: usize) -> Row<'_> {
+        let start = if index == 0 { 0 } else { self.heads[index - 1].end as usize };
+        let head = &self.heads[index];
+        Row { id: &head.id, timestamp: head.timestamp, data: &self.data[start..head.end as usize] }
+    }
+
+    /// All events in order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_>> {
+        (0..self.len()).map(|index| self.row(index))
+    }
+
+    /// A batch with only the events for which `keep` is true.
+    #[must_use]
+    pub fn filtered(&self, mut keep: impl FnMut(usize) -> bool) -> Self {
+        let mut filtered =
+            Self { keys: self.keys.clone(), heads: Vec::new(), data: Vec::with_capacity(self.data.len()) };
+        for (index, row) in self.rows().enumerate() {
+            if keep(index) {
+                filtered.data.extend_from_slice(row.data);
+                let end = u32::try_from(filtered.data.len()).unwrap_or(u32::MAX);
+                filtered.heads.push(Head { id: row.id.clone(), timestamp: row.timestamp, end });
+            }
+        }
+        filtered
+    }
+
+    /// Appends the bytes of the batch, as the journal keeps them.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        write_varint(out, self.keys.len() as u64);
+        for key in &self.keys {
+            write_varint(out, key.len() as u64);
+            out.extend_from_slice(key.as_bytes());
+        }
+        write_varint(out, self.heads.len() as u64);
+        for row in self.rows() {
+            out.extend_from_slice(&row.timestamp.as_micros().to_le_bytes());
+            match row.id {
+                Id::Uuid(bytes) => {
+                    out.push(0);
+                    out.extend_from_slice(bytes);
+                }
+                Id::Text(text) => {
+                    out.push(1);
+                    write_varint(out, text.len() as u64);
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+            write_varint(out, row.data.len() as u64);
+            out.extend_from_slice(row.data);
+        }
+    }
+
+    /// Reads what [`Batch::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes break off, name a key that is not there, or hold text that is not UTF-8.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BatchError> {
+        let mut reader = Reader { bytes, at: 0 };
+        let mut batch = Self::default();
+        for _ in 0..reader.count()? {
+            let key = reader.text()?;
+            batch.keys.push(key.into());
+        }
+        for _ in 0..reader.count()? {
+            let timestamp = Timestamp::from_micros(i64::from_le_bytes(reader.array()?));
+            let id = match reader.byte()? {
+                0 => Id::Uuid(reader.array()?),
+                1 => Id::Text(reader.text()?.into()),
+                _ => return Err(reader.error()),
+            };
+            let length = reader.count()?;
+            let data = reader.take(length)?;
+            check_fields(data, batch.keys.len()).map_err(|()| reader.error())?;
+            batch.data.extend_from_slice(data);
+            let end = u32::try_from(batch.data.len()).map_err(|_| reader.error())?;
+            batch.heads.push(Head { id, timestamp, end });
+        }
+        if reader.at == bytes.len() { Ok(batch) } else { Err(reader.error()) }
+    }
+}
+
+fn check_fields(data: &[u8], keys: usize) -> Result<(), ()> {
+    let mut reader = Reader { bytes: data, at: 0 };
+    while reader.at < data.len() {
+        let field = reader.field().map_err(|_| ())?;
+        if field.key as usize >= keys {
+            return Err(());
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Row<'a> {
+    /// The values of the event, in the order they were sent.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+        let mut reader = Reader { bytes: self.data, at: 0 };
+        std::iter::from_fn(move || if reader.at < reader.bytes.len() { reader.field().ok() } else { None })
+    }
+
+    /// About how many bytes the event takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.data.len() + 24
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn error(&self) -> BatchError {
+        BatchError { at: self.at }
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], BatchError> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len()).ok_or(self.error())?;
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, BatchError> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], BatchError> {
+        let error = self.error();
+        self.take(N)?.try_into().map_err(|_| error)
+    }
+
+    fn count(&mut self) -> Result<usize, BatchError> {
+        let mut value = 0_u64;
+        for shift in (0..63).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return usize::try_from(value).map_err(|_| self.error());
+            }
+        }
+        Err(self.error())
+    }
+
+    fn text(&mut self) -> Result<&'a str, BatchError> {
+        let length = self.count()?;
+        let error = self.error();
+        std::str::from_utf8(self.take(length)?).map_err(|_| error)
+    }
+
+    fn field(&mut self) -> Result<Field<'a>, BatchError> {
+        let key = u32::try_from(self.count()?).map_err(|_| self.error())?;
+        let tag = self.byte()?;
+        let value = match tag & !SENT {
+            TAG_NULL => Value::Null,
+            TAG_FALSE => Value::Bool(false),
+            TAG_TRUE => Value::Bool(true),
+            TAG_INT => Value::Int(i64::from_le_bytes(self.array()?)),
+            TAG_FLOAT => Value::Float(f64::from_le_bytes(self.array()?)),
+            TAG_STR => Value::Str(self.text()?),
+            TAG_UUID => Value::Uuid(self.array()?),
+            TAG_RAW => Value::Raw(self.text()?),
+            _ => return Err(self.error()),
+        };
+        Ok(Field { key, value, sent: tag & SENT != 0 })
+    }
+}
+
+fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        #[expect(clippy::cast_possible_truncation, reason = "the low seven bits are what is meant")]
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "below 128 after the loop")]
+    out.push(value as u8);
+}
+
+/// Puts a batch together, one event after the other.
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    batch: Batch,
+    index: HashMap<Box<str>, KeyIndex>,
+    /// For each key, the last row that used it (counted from 1), to notice a key that occurs twice.
+    used: Vec<[u32; 2]>,
+    /// The keys of the event before this one, in order: most events repeat them, which saves the hashing.
+    expected: Vec<KeyIndex>,
+    position: usize,
+    row: u32,
+}
+
+impl BatchBuilder {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { row: 1, ..Self::default() }
+    }
+
+    /// How many events were committed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Whether none was committed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// The number of a path in this batch.
+    pub fn key(&mut self, path: &str) -> KeyIndex {
+        if let Some(expected) = self.expected.get(self.position)
+            && *self.batch.keys[*expected as usize] == *path
+        {
+            return *expected;
+        }
+        if let Some(index) = self.index.get(path) {
+            return *index;
+        }
+        let index = u32::try_from(self.batch.keys.len()).unwrap_or(u32::MAX);
+        self.batch.keys.push(path.into());
+        self.index.insert(path.into(), index);
+        self.used.push([0; 2]);
+        index
+    }
+
+    /// Adds a value to the event under construction. False, and nothing added, when it has one under this key
+    /// already (as a column, or as sent: the two do not collide).
+    pub fn push(&mut self, key: KeyIndex, value: Value<'_>, sent: bool) -> bool {
+        let used = &mut self.used[key as usize][usize::from(sent)];
+        if *used == self.row {
+            return false;
+        }
+        *used = self.row;
+        if let Some(slot) = self.expected.get_mut(self.position) {
+            *slot = key;
+        } else {
+            self.expected.push(key);
+        }
+        self.position += 1;
+        let out = &mut self.batch.data;
+        write_varint(out, u64::from(key));
+        let flag = if sent { SENT } else { 0 };
+        match value {
+            Value::Null => out.push(TAG_NULL | flag),
+            Value::Bool(value) => out.push(if value { TAG_TRUE } else { TAG_FALSE } | flag),
+            Value::Int(value) => {
+                out.push(TAG_INT | flag);
+                out.extend_from_slice(&value.to_le_bytes());
+            }
+            Value::Float(value) => {
+                out.push(TAG_FLOAT | flag);
+                out.extend_from_slice(&value.to_le_bytes());
+            }
+            Value::Uuid(value) => {
+                out.push(TAG_UUID | flag);
+                out.extend_from_slice(&value);
+            }
+            Value::Str(text) | Value::Raw(text) => {
+                out.push(if matches!(value, Value::Str(_)) { TAG_STR } else { TAG_RAW } | flag);
+                write_varint(out, text.len() as u64);
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+        true
+    }
+
+    /// Completes the event under construction. False when the batch has no room for it (4 GiB): then it is dropped.
+    pub fn commit(&mut self, id: Id, timestamp: Timestamp) -> bool {
+        let Ok(end) = u32::try_from(self.batch.data.len()) else {
+            self.rollback();
+            return false;
+        };
+        self.batch.heads.push(Head { id, timestamp, end });
+        self.next_row();
+        true
+    }
+
+    /// Forgets the event under construction.
+    pub fn rollback(&mut self) {
+        let end = self.batch.heads.last().map_or(0, |head| head.end as usize);
+        self.batch.data.truncate(end);
+        self.next_row();
+    }
+
+    fn next_row(&mut self) {
+        self.position = 0;
+        self.row += 1;
+    }
+
+    /// The events committed so far.
+    #[must_use]
+    pub fn finish(mut self) -> Batch {
+        self.rollback();
+        self.batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Batch {
+        let mut builder = BatchBuilder::new();
+        for number in 0..3_i64 {
+            let key = builder.key("status");
+            assert!(builder.push(key, Value::Int(number), false));
+            assert!(!builder.push(key, Value::Int(9), false), "a second value under one key is refused");
+            let key = builder.key("message");
+            assert!(builder.push(key, Value::Str("héllo"), false));
+            assert!(builder.push(key, Value::Raw("[1,2]"), true));
+            builder.commit(Id::new("a"), Timestamp::from_micros(number));
+        }
+        let key = builder.key("lost");
+        builder.push(key, Value::Null, false);
+        builder.rollback();
+        builder.finish()
+    }
+
+    #[test]
+    fn encodes_and_decodes() {
+        let batch = sample();
+        let mut bytes = Vec::new();
+        batch.encode(&mut bytes);
+        let read = Batch::decode(&bytes).unwrap();
+        assert_eq!(read, batch);
+        assert_eq!(read.row(2).fields().count(), 3);
+    }
+
+    #[test]
+    fn a_cut_batch_is_an_error_and_never_a_panic() {
+        let mut bytes = Vec::new();
+        sample().encode(&mut bytes);
+        for cut in 0..bytes.len() {
+            assert!(Batch::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        for flip in 0..bytes.len() {
+            let mut broken = bytes.clone();
+            broken[flip] ^= 0xff;
+            let _ = Batch::decode(&broken);
+        }
+    }
+
+    #[test]
+    fn filtered_keeps_whole_rows() {
+        let kept = sample().filtered(|index| index != 1);
+        assert_eq!(kept.len(), 2);
+        assert_eq!(kept.row(1).timestamp.as_micros(), 2);
+        assert_eq!(kept.row(1).fields().next().map(|field| field.value), Some(Value::Int(2)));
+    }
+}

@@ -1,0 +1,30 @@
+//! Every bound of the product that is not a setting, with its reason.
+
+/// Deepest nesting of arrays and objects accepted in one event, counting the event itself.
+///
+/// The same as the default of the common JSON readers, so that what we keep, others can read back.
+pub const DEPTH_MAX: usize = 128;
+
+/// Longest path of a key, in bytes, that gets a column of its own. Longer ones stay in the overflow column.
+pub const COLUMN_PATH_BYTES_MAX: usize = 256;
+
+/// Most columns, beside the shared keys, of one batch of rows in memory or of one segment.
+///
+/// Surplus keys go to the overflow column, which stays searchable: no document is ever refused for its keys.
+pub const COLUMNS_MAX: usize = 200;
+
+/// Largest event accepted unless the setting says otherwise, in bytes of JSON.
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// Largest request body accepted unless the setting says otherwise, in bytes after decompression.
+pub const BODY_BYTES_MAX: usize = 32 << 20;
+
+/// Longest name of a log, in bytes.
+pub const LOG_NAME_BYTES_MAX: usize = 64;
+
+/// Longest id of an event, in bytes. A longer one is refused: cut short it would be another id.
+pub const ID_BYTES_MAX: usize = 512;
+
+/// Longest value, in bytes, of which the index keeps the words. Longer values are indexed up to here
+/// and searched in full.
+pub const INDEXED_VALUE_BYTES_MAX: usize = 64 << 10;

@@ -1,0 +1,350 @@
+//! The catalog: which segments are live, up to where the journal is in segments, and all small mutable facts.
+//! One SQLite database; its tables are described in docs/format.md.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::Timestamp;
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use crate::disk::Disk;
+use crate::segment::{SegmentInfo, StreamSpan};
+use crate::{LogId, StoreError};
+
+/// The format of the data directory.
+pub const FORMAT: u32 = 1;
+
+/// A log as the catalog keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRow {
+    /// Its number.
+    pub id: LogId,
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// How long events are kept, by stream; the empty name stands for all other streams.
+    pub retention: BTreeMap<String, Duration>,
+}
+
+/// A token as the catalog keeps it: never the secret itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRow {
+    /// A short public name of the token, part of its text.
+    pub id: String,
+    /// What it is for, in the words of whoever made it.
+    pub label: String,
+    /// SHA-256 of the secret.
+    pub hash: Vec<u8>,
+    /// `write`, `read`, `admin`, separated by commas.
+    pub scopes: String,
+    /// The logs it is good for, separated by commas; empty for all.
+    pub logs: String,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// What changes at once.
+#[derive(Debug, Default)]
+pub(crate) struct Change<'a> {
+    pub(crate) add: &'a [SegmentInfo],
+    pub(crate) remove: &'a [u64],
+    pub(crate) flushed: Option<u64>,
+    pub(crate) producers: &'a [(String, u64)],
+}
+
+/// The open catalog.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    connection: Arc<Mutex<Connection>>,
+    disk: Arc<dyn Disk>,
+}
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS logs (
+  number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, retention TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS segments (
+  number INTEGER PRIMARY KEY, log INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  index_bytes INTEGER NOT NULL, footer_bytes INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+  first_sequence INTEGER NOT NULL, last_sequence INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS streams (
+  segment INTEGER NOT NULL, stream TEXT NOT NULL, rows INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+  PRIMARY KEY (segment, stream)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS producers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tokens (
+  id TEXT PRIMARY KEY, label TEXT NOT NULL, hash BLOB NOT NULL, scopes TEXT NOT NULL, logs TEXT NOT NULL,
+  created INTEGER NOT NULL) STRICT;
+";
+
+impl Catalog {
+    /// Opens the catalog of a data directory, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// When SQLite cannot open it, or a later version of Everlog wrote it.
+    pub fn open(path: &Path, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        Self::with_connection(Arc::new(Mutex::new(connection)), disk)
+    }
+
+    /// Uses a database that is open already: tests keep one in memory over several starts.
+    ///
+    /// # Errors
+    /// When its tables cannot be made, or a later version of Everlog made them.
+    pub fn with_connection(connection: Arc<Mutex<Connection>>, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
+        {
+            let open = connection.lock();
+            open.busy_timeout(Duration::from_secs(5))?;
+            open.execute_batch(SCHEMA)?;
+            open.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('format', ?1), ('flushed', 0), ('next_segment', 1)",
+                [FORMAT],
+            )?;
+            let found: u32 = open.query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))?;
+            if found > FORMAT {
+                return Err(StoreError::Newer { found, known: FORMAT });
+            }
+        }
+        Ok(Self { connection, disk })
+    }
+
+    fn transaction(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>) -> Result<(), StoreError> {
+        let mut connection = self.connection.lock();
+        let transaction = connection.transaction()?;
+        change(&transaction)?;
+        self.disk.around_commit(false)?;
+        transaction.commit()?;
+        Ok(self.disk.around_commit(true)?)
+    }
+
+    /// All logs by number.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn logs(&self) -> Result<Vec<LogRow>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare("SELECT number, name, created, retention FROM logs ORDER BY number")?;
+        let rows = statement.query_map([], |row| {
+            let retention: String = row.get(3)?;
+            Ok(LogRow {
+                id: LogId(row.get(0)?),
+                name: row.get(1)?,
+                created: Timestamp::from_micros(row.get(2)?),
+                retention: read_retention(&retention),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Makes a log; the one of that name if there is one.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn create_log(&self, name: &str, created: Timestamp) -> Result<LogRow, StoreError> {
+        self.transaction(|transaction| {
+            transaction
+                .execute(
+                    "INSERT OR IGNORE INTO logs (name, created, retention) VALUES (?1, ?2, '{}')",
+                    params![name, created.as_micros()],
+                )
+                .map(drop)
+        })?;
+        let logs = self.logs()?;
+        logs.into_iter().find(|log| log.name == name).ok_or(StoreError::Catalog(rusqlite::Error::QueryReturnedNoRows))
+    }
+
+    /// Sets how long events of a log are kept.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn set_retention(&self, log: LogId, retention: &BTreeMap<String, Duration>) -> Result<(), StoreError> {
+        let seconds: BTreeMap<&String, u64> = retention.iter().map(|(stream, kept)| (stream, kept.as_secs())).collect();
+        let text = serde_json::to_string(&seconds).unwrap_or_else(|_| "{}".to_owned());
+        self.transaction(|transaction| {
+            transaction.execute("UPDATE logs SET retention = ?2 WHERE number = ?1", params![log.0, text]).map(drop)
+        })
+    }
+
+    /// The live segments.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn segments(&self) -> Result<Vec<SegmentInfo>, StoreError> {
+        let connection = self.connection.lock();
+        let mut streams: BTreeMap<u64, Vec<StreamSpan>> = BTreeMap::new();
+        let mut statement =
+            connection.prepare("SELECT segment, stream, rows, first, last FROM streams ORDER BY segment, stream")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            streams.entry(unsigned(row.get(0)?)).or_default().push(StreamSpan {
+                stream: row.get(1)?,
+                rows: unsigned(row.get(2)?),
+                first: Timestamp::from_micros(row.get(3)?),
+                last: Timestamp::from_micros(row.get(4)?),
+            });
+        }
+        let mut statement = connection.prepare("SELECT * FROM segments ORDER BY number")?;
+        let rows = statement.query_map([], |row| {
+            let number = unsigned(row.get(0)?);
+            Ok(SegmentInfo {
+                number,
+                log: LogId(row.get(1)?),
+                rows: unsigned(row.get(2)?),
+                bytes: unsigned(row.get(3)?),
+                index_bytes: unsigned(row.get(4)?),
+                footer_bytes: unsigned(row.get(5)?),
+                first: Timestamp::from_micros(row.get(6)?),
+                last: Timestamp::from_micros(row.get(7)?),
+                first_sequence: unsigned(row.get(8)?),
+                last_sequence: unsigned(row.get(9)?),
+                streams: streams.remove(&number).unwrap_or_default(),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The last sequence number that is in segments, and the number of the next segment.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn position(&self) -> Result<(u64, u64), StoreError> {
+        let connection = self.connection.lock();
+        let read = |key: &str| {
+            connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0).map(unsigned))
+        };
+        Ok((read("flushed")?, read("next_segment")?))
+    }
+
+    /// How far each producer is, as of the last flush.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn producers(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare("SELECT name, position FROM producers")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub(crate) fn commit(&self, change: &Change<'_>) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            for info in change.add {
+                insert_segment(transaction, info)?;
+            }
+            for number in change.remove {
+                transaction.execute("DELETE FROM segments WHERE number = ?1", [signed(*number)])?;
+                transaction.execute("DELETE FROM streams WHERE segment = ?1", [signed(*number)])?;
+            }
+            if let Some(flushed) = change.flushed {
+                transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'flushed'", [signed(flushed)])?;
+            }
+            for (name, position) in change.producers {
+                transaction
+                    .execute("INSERT OR REPLACE INTO producers VALUES (?1, ?2)", params![name, signed(*position)])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// All tokens, oldest first.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement =
+            connection.prepare("SELECT id, label, hash, scopes, logs, created FROM tokens ORDER BY created, id")?;
+        let rows = statement.query_map([], |row| {
+            Ok(TokenRow {
+                id: row.get(0)?,
+                label: row.get(1)?,
+                hash: row.get(2)?,
+                scopes: row.get(3)?,
+                logs: row.get(4)?,
+                created: Timestamp::from_micros(row.get(5)?),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Adds a token.
+    ///
+    /// # Errors
+    /// When SQLite refuses, also when there is a token of that id.
+    pub fn add_token(&self, token: &TokenRow) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            let values =
+                params![token.id, token.label, token.hash, token.scopes, token.logs, token.created.as_micros()];
+            transaction.execute("INSERT INTO tokens VALUES (?1, ?2, ?3, ?4, ?5, ?6)", values).map(drop)
+        })
+    }
+
+    /// Removes a token. False when there was none of that id.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn remove_token(&self, id: &str) -> Result<bool, StoreError> {
+        let known = self
+            .connection
+            .lock()
+            .query_row("SELECT 1 FROM tokens WHERE id = ?1", [id], |_| Ok(()))
+            .optional()?
+            .is_some();
+        self.transaction(|transaction| transaction.execute("DELETE FROM tokens WHERE id = ?1", [id]).map(drop))?;
+        Ok(known)
+    }
+
+    /// Asks SQLite to check its own file; `None` when it is sound, else what it says.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn check(&self) -> Result<Option<String>, StoreError> {
+        let found: String = self.connection.lock().query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        Ok((found != "ok").then_some(found))
+    }
+}
+
+fn insert_segment(transaction: &Transaction<'_>, info: &SegmentInfo) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            signed(info.number),
+            info.log.0,
+            signed(info.rows),
+            signed(info.bytes),
+            signed(info.index_bytes),
+            signed(info.footer_bytes),
+            info.first.as_micros(),
+            info.last.as_micros(),
+            signed(info.first_sequence),
+            signed(info.last_sequence),
+        ],
+    )?;
+    for span in &info.streams {
+        let values =
+            params![signed(info.number), span.stream, signed(span.rows), span.first.as_micros(), span.last.as_micros()];
+        transaction.execute("INSERT INTO streams VALUES (?1, ?2, ?3, ?4, ?5)", values)?;
+    }
+    transaction
+        .execute("UPDATE meta SET value = max(value, ?1) WHERE key = 'next_segment'", [signed(info.number + 1)])
+        .map(drop)
+}
+
+fn read_retention(text: &str) -> BTreeMap<String, Duration> {
+    let seconds: BTreeMap<String, u64> = serde_json::from_str(text).unwrap_or_default();
+    seconds.into_iter().map(|(stream, seconds)| (stream, Duration::from_secs(seconds))).collect()
+}
+
+/// SQLite keeps signed numbers; ours never reach the sign.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,58 @@
+//! When events are old enough to go: whole segments at once, mixed ones rewritten when it pays.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use event::Timestamp;
+
+use crate::segment::SegmentInfo;
+
+/// How long the events of a log are kept, by stream; the empty name stands for every stream not named.
+/// A stream that is not covered is kept for ever.
+pub type Retention = BTreeMap<String, Duration>;
+
+/// What is to happen to a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Nothing in it is old, or too little to be worth a rewrite yet.
+    Keep,
+    /// All of it is old.
+    Drop,
+    /// Enough of it is old: the rest is written anew.
+    Rewrite,
+}
+
+/// The earliest moment that is still kept for a stream.
+pub(crate) fn cutoff(retention: &Retention, stream: &str, now: Timestamp) -> Option<Timestamp> {
+    let kept = retention.get(stream).or_else(|| retention.get(""))?;
+    let micros = i64::try_from(kept.as_micros()).ok()?;
+    Some(Timestamp::from_micros(now.as_micros().saturating_sub(micros)))
+}
+
+impl Expiry {
+    /// Decides about a segment. A mixed one is rewritten as soon as one of its streams is wholly old, or the oldest
+    /// event has outlived its time by a tenth: so no event is written more than about ten times for its age.
+    #[must_use]
+    pub fn of(info: &SegmentInfo, retention: &Retention, now: Timestamp) -> Self {
+        let mut any_kept = false;
+        let mut pays = false;
+        for span in &info.streams {
+            let Some(cutoff) = cutoff(retention, &span.stream, now) else {
+                any_kept = true;
+                continue;
+            };
+            if span.last < cutoff {
+                pays = true;
+                continue;
+            }
+            any_kept = true;
+            let kept_micros = now.as_micros() - cutoff.as_micros();
+            pays |= span.first.as_micros() < cutoff.as_micros().saturating_sub(kept_micros / 10);
+        }
+        match (any_kept, pays) {
+            (false, _) if !info.streams.is_empty() => Self::Drop,
+            (_, true) => Self::Rewrite,
+            _ => Self::Keep,
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! A segment: an immutable Parquet file of one log, sorted by time, with its index beside it.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use event::Timestamp;
+use parking_lot::Mutex;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+use parquet::file::reader::{ChunkReader, Length};
+
+use crate::columns::{Kind, key_columns};
+use crate::disk::{Disk, DiskFile};
+use crate::index::Index;
+use crate::{LogId, StoreError};
+
+/// Bytes of a segment that share one checksum.
+pub(crate) const CHECKSUM_BYTES: usize = 16 << 10;
+
+/// Rows of a row group: the most that a damaged byte can cost.
+pub const ROW_GROUP_ROWS: usize = 128 * crate::index::BLOCK_ROWS;
+
+/// How the events of one stream are spread within a segment, for retention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamSpan {
+    /// The stream.
+    pub stream: String,
+    /// How many events.
+    pub rows: u64,
+    /// The earliest.
+    pub first: Timestamp,
+    /// The latest.
+    pub last: Timestamp,
+}
+
+/// What the catalog knows of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its number, unique in the data directory.
+    pub number: u64,
+    /// The log it belongs to.
+    pub log: LogId,
+    /// How many events.
+    pub rows: u64,
+    /// Bytes of the Parquet file.
+    pub bytes: u64,
+    /// Bytes of the sidecar.
+    pub index_bytes: u64,
+    /// Bytes at the end of the Parquet file that hold its footer and page index.
+    pub footer_bytes: u64,
+    /// The earliest event.
+    pub first: Timestamp,
+    /// The latest event.
+    pub last: Timestamp,
+    /// The lowest sequence number.
+    pub first_sequence: u64,
+    /// The highest sequence number.
+    pub last_sequence: u64,
+    /// The streams in it.
+    pub streams: Vec<StreamSpan>,
+}
+
+pub(crate) fn segment_name(number: u64) -> String {
+    format!("segments/{number:010}.parquet")
+}
+
+pub(crate) fn index_name(number: u64) -> String {
+    format!("segments/{number:010}.idx")
+}
+
+/// A part of a segment that does not match its checksum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentDamage {
+    /// The file.
+    pub file: String,
+    /// The row group that cannot be read; `None` when it is the sidecar, which costs no event.
+    pub row_group: Option<usize>,
+    /// Events that cannot be read.
+    pub rows: u64,
+    /// What was found.
+    pub reason: String,
+}
+
+/// A live segment. Its files are opened when it is first asked, and removed when it is no longer live and the last
+/// question that sees it is answered.
+#[derive(Debug)]
+pub struct Segment {
+    info: SegmentInfo,
+    disk: Arc<dyn Disk>,
+    opened: Mutex<Option<Arc<Opened>>>,
+    doomed: AtomicBool,
+    damage: Mutex<Vec<SegmentDamage>>,
+}
+
+/// A segment's files, open.
+#[derive(Debug)]
+pub struct Opened {
+    file: SegmentFile,
+    metadata: ArrowReaderMetadata,
+    index: Option<Index>,
+}
+
+impl Segment {
+    pub(crate) fn new(info: SegmentInfo, disk: Arc<dyn Disk>) -> Self {
+        Self { info, disk, opened: Mutex::default(), doomed: AtomicBool::new(false), damage: Mutex::default() }
+    }
+
+    /// What the catalog knows of it.
+    #[must_use]
+    pub fn info(&self) -> &SegmentInfo {
+        &self.info
+    }
+
+    /// Removes the files once nobody looks at them any more.
+    pub(crate) fn doom(&self) {
+        self.doomed.store(true, Ordering::Release);
+    }
+
+    /// The open files.
+    ///
+    /// A damaged sidecar is no error: the segment is then read without it, and the damage noted.
+    ///
+    /// # Errors
+    /// When the segment cannot be read at all: its file is missing, or both copies of its footer are damaged.
+    pub fn open(&self) -> Result<Arc<Opened>, StoreError> {
+        let mut slot = self.opened.lock();
+        if let Some(opened) = &*slot {
+            return Ok(Arc::clone(opened));
+        }
+        let opened = Arc::new(self.read_files()?);
+        *slot = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Lets go of the open files and what was kept of them in memory.
+    pub fn close(&self) {
+        *self.opened.lock() = None;
+    }
+
+    /// Damage found so far.
+    #[must_use]
+    pub fn damage(&self) -> Vec<SegmentDamage> {
+        self.damage.lock().clone()
+    }
+
+    /// Notes that a row group cannot be read. Once for each.
+    pub fn note_damage(&self, row_group: usize, reason: &str) {
+        let rows = self.info.rows.saturating_sub((row_group * ROW_GROUP_ROWS) as u64).min(ROW_GROUP_ROWS as u64);
+        self.note(SegmentDamage {
+            file: segment_name(self.info.number),
+            row_group: Some(row_group),
+            rows,
+            reason: reason.to_owned(),
+        });
+    }
+
+    fn note(&self, damage: SegmentDamage) {
+        let mut noted = self.damage.lock();
+        if !noted.iter().any(|known| known.file == damage.file && known.row_group == damage.row_group) {
+            noted.push(damage);
+        }
+    }
+
+    fn read_files(&self) -> Result<Opened, StoreError> {
+        let name = segment_name(self.info.number);
+        let unreadable =
+            |error: &dyn std::fmt::Display| StoreError::Unreadable { file: name.clone(), reason: error.to_string() };
+        let file = self.disk.open(&name).map_err(|error| unreadable(&error))?;
+        let index = match self.read_index() {
+            Ok(index) => Some(index),
+            Err(error) => {
+                self.note(SegmentDamage {
+                    file: index_name(self.info.number),
+                    row_group: None,
+                    rows: 0,
+                    reason: error.to_string(),
+                });
+                None
+            }
+        };
+        let footer = match &index {
+            Some(index) => index.footer.clone(),
+            None => self.read_footer(&*file).map_err(|error| unreadable(&error))?,
+        };
+        let metadata = read_metadata(&footer, self.info.bytes).map_err(|error| unreadable(&error))?;
+        let checksums = index.as_ref().map_or_else(Vec::new, |index| index.checksums.clone());
+        Ok(Opened { file: SegmentFile::new(file, self.info.bytes, checksums), metadata, index })
+    }
+
+    fn read_index(&self) -> io::Result<Index> {
+        let file = self.disk.open(&index_name(self.info.number))?;
+        let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, 0)?;
+        Index::read(&bytes.into())
+    }
+
+    fn read_footer(&self, file: &dyn DiskFile) -> io::Result<Bytes> {
+        let length = self.info.footer_bytes.min(self.info.bytes);
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, self.info.bytes - length)?;
+        Ok(bytes.into())
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if *self.doomed.get_mut() {
+            // What cannot be removed now is an orphan, which the next start removes.
+            let _ = self.disk.remove(&segment_name(self.info.number));
+            let _ = self.disk.remove(&index_name(self.info.number));
+        }
+    }
+}
+
+fn read_metadata(footer: &Bytes, file_bytes: u64) -> Result<ArrowReaderMetadata, ParquetError> {
+    let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+    reader.try_parse_sized(footer, file_bytes)?;
+    ArrowReaderMetadata::try_new(
+        Arc::new(reader.finish()?),
+        ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional),
+    )
+}
+
+impl Opened {
+    /// The columns.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        self.metadata.schema()
+    }
+
+    /// The index; `None` when it is damaged, and every block has to be looked at.
+    #[must_use]
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
+    }
+
+    /// The rows of each row group.
+    pub fn row_groups(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.metadata.metadata().row_groups().iter().map(|group| usize::try_from(group.num_rows()).unwrap_or(0))
+    }
+
+    /// How many values the column at `index` has, if the file says so.
+    #[must_use]
+    pub fn values(&self, index: usize) -> u64 {
+        let groups = self.metadata.metadata().row_groups();
+        groups
+            .iter()
+            .map(|group| {
+                let nulls = group.column(index).statistics().and_then(|found| found.null_count_opt()).unwrap_or(0);
+                u64::try_from(group.num_rows()).unwrap_or(0).saturating_sub(nulls)
+            })
+            .sum()
+    }
+
+    /// The columns of keys with the number of their values.
+    pub fn key_values(&self) -> impl Iterator<Item = (&str, Kind, u64)> {
+        key_columns(self.schema()).map(|(index, path, kind)| (path, kind, self.values(index)))
+    }
+
+    /// Reads the columns `columns` (indexes into the schema) of the selected rows of one row group.
+    ///
+    /// # Errors
+    /// When the row group cannot be decoded. Damaged bytes show up as errors of the reader while it is read.
+    pub fn read(
+        &self,
+        row_group: usize,
+        columns: &[usize],
+        selection: Option<RowSelection>,
+        batch_rows: usize,
+    ) -> Result<ParquetRecordBatchReader, ParquetError> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
+        let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
+        let builder = builder.with_row_groups(vec![row_group]).with_projection(mask).with_batch_size(batch_rows);
+        match selection {
+            Some(selection) => builder.with_row_selection(selection).build(),
+            None => builder.build(),
+        }
+    }
+
+    /// Reads all rows of one row group with all columns.
+    ///
+    /// # Errors
+    /// When a byte of it is damaged.
+    pub fn read_all(&self, row_group: usize) -> Result<Vec<RecordBatch>, StoreError> {
+        let columns: Vec<usize> = (0..self.schema().fields().len()).collect();
+        let reader = self.read(row_group, &columns, None, 8192).map_err(StoreError::from)?;
+        reader.map(|batch| batch.map_err(StoreError::from)).collect()
+    }
+
+    /// Compares every byte with its checksum; returns the row groups that are damaged and why.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn verify(&self) -> io::Result<Vec<(usize, String)>> {
+        let mut damaged = Vec::new();
+        for (at, group) in self.metadata.metadata().row_groups().iter().enumerate() {
+            for column in group.columns() {
+                let (start, length) = column.byte_range();
+                if let Err(error) = self.file.read_checked(start, length) {
+                    damaged.push((at, error.to_string()));
+                    break;
+                }
+            }
+        }
+        if damaged.is_empty() {
+            self.file.read_checked(0, self.file.length)?;
+        }
+        Ok(damaged)
+    }
+}
+
+/// The bytes of a segment, each checked against its checksum the first time it is read.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentFile {
+    file: Arc<dyn DiskFile>,
+    length: u64,
+    checksums: Arc<Vec<u32>>,
+    checked: Arc<Vec<AtomicU64>>,
+}
+
+impl SegmentFile {
+    fn new(file: Arc<dyn DiskFile>, length: u64, checksums: Vec<u32>) -> Self {
+        let checked = (0..checksums.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Self { file, length, checksums: Arc::new(checksums), checked: Arc::new(checked) }
+    }
+
+    fn is_checked(&self, block: usize) -> bool {
+        self.checked.get(block / 64).is_none_or(|word| word.load(Ordering::Relaxed) >> (block % 64) & 1 == 1)
+    }
+
+    /// Bytes of the file; whole checksum blocks are read where one of them was never checked.
+    fn read_checked(&self, start: u64, length: u64) -> io::Result<Bytes> {
+        let end = start.checked_add(length).filter(|end| *end <= self.length).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let block_bytes = CHECKSUM_BYTES as u64;
+        let blocks = (start / block_bytes)..end.div_ceil(block_bytes);
+        let index = |block: u64| usize::try_from(block).unwrap_or(usize::MAX);
+        let wide = blocks.clone().any(|block| !self.is_checked(index(block)));
+        let (from, to) =
+            if wide { (blocks.start * block_bytes, (blocks.end * block_bytes).min(self.length)) } else { (start, end) };
+        let mut bytes = vec![0; usize::try_from(to - from).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, from)?;
+        if wide {
+            for (block, chunk) in blocks.zip(bytes.chunks(CHECKSUM_BYTES)) {
+                self.check(index(block), chunk)?;
+            }
+        }
+        let skip = usize::try_from(start - from).unwrap_or(0);
+        let take = usize::try_from(length).unwrap_or(0);
+        Ok(Bytes::from(bytes).slice(skip..skip + take))
+    }
+
+    fn check(&self, block: usize, chunk: &[u8]) -> io::Result<()> {
+        if let Some(sum) = self.checksums.get(block)
+            && crc32c::crc32c(chunk) != *sum
+        {
+            let message =
+                format!("the {CHECKSUM_BYTES} bytes from byte {} do not match their checksum", block * CHECKSUM_BYTES);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        if let Some(word) = self.checked.get(block / 64) {
+            word.fetch_or(1 << (block % 64), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl Length for SegmentFile {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for SegmentFile {
+    type T = SequentialRead;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<SequentialRead> {
+        Ok(SequentialRead { file: self.clone(), at: start, buffer: Bytes::new() })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        Ok(self.read_checked(start, length as u64)?)
+    }
+}
+
+/// Reads a segment from one place on.
+#[derive(Debug)]
+pub(crate) struct SequentialRead {
+    file: SegmentFile,
+    at: u64,
+    buffer: Bytes,
+}
+
+impl Read for SequentialRead {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.buffer.is_empty() {
+            let length = (4 * CHECKSUM_BYTES as u64).min(self.file.length.saturating_sub(self.at));
+            self.buffer = self.file.read_checked(self.at, length)?;
+            self.at += length;
+        }
+        let length = out.len().min(self.buffer.len());
+        out[..length].copy_from_slice(&self.buffer.split_to(length));
+        Ok(length)
+    }
+}

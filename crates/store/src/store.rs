@@ -1,0 +1,700 @@
+//! The store: what is accepted goes to the journal and the buffer, the buffer becomes segments, segments merge and
+//! grow old. One writer at a time; readers see a frozen snapshot and wait for nobody.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType, UInt64Type};
+use event::{Batch, Timestamp};
+use parking_lot::Mutex;
+
+use crate::catalog::{Catalog, Change};
+use crate::columns::{ColumnsBuilder, Kind, SEQUENCE_AT, TIMESTAMP_AT, key_columns};
+use crate::conform::{Counts, choose, conform, count};
+use crate::disk::Disk;
+use crate::journal::{Entry, Journal, JournalDamage, JournalError};
+use crate::merge::{Source, merge, sorted};
+use crate::recent::{REMEMBERED, Recent, key};
+use crate::retention::{Expiry, Retention, cutoff};
+use crate::segment::{Opened, Segment, SegmentInfo};
+use crate::write::SegmentWriter;
+use crate::{LogId, StoreError};
+
+/// A builder is frozen at this size, so that no question ever waits for a large one.
+const BUILDER_BYTES_MAX: usize = 8 << 20;
+
+/// Frozen batches of the buffer are joined up to this many rows.
+const JOINED_ROWS_MAX: usize = 64 << 10;
+
+/// A segment of this many rows is not merged any further.
+const MERGE_ROWS_MAX: u64 = 512 << 10;
+
+/// So many segments of one size class are merged at once. Each merge makes a segment about this many times larger,
+/// so an event is written at most 1 + log8(512 Ki rows / rows of a flush) times.
+const MERGE_WIDTH: usize = 8;
+
+/// Events on their way in.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Where they go.
+    pub log: LogId,
+    /// When they came.
+    pub received: Timestamp,
+    /// Who sent them, and how far that producer is with them: events up to a position that is known are dropped.
+    pub producer: Option<(String, u64)>,
+    /// The events.
+    pub batch: Batch,
+}
+
+/// What became of one [`Incoming`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Sequence number of the last event stored so far.
+    pub last: u64,
+    /// Events that are new.
+    pub stored: usize,
+    /// Events that were there already under the same id.
+    pub duplicates: usize,
+}
+
+/// What was found at a start.
+#[derive(Clone, Debug, Default)]
+pub struct StartReport {
+    /// Parts of the journal that could not be read.
+    pub journal: Vec<JournalDamage>,
+    /// Events read back from the journal.
+    pub recovered: u64,
+    /// Files that nobody named, left by an interrupted flush or merge, and removed.
+    pub orphans: usize,
+    /// Segments that the catalog names and the disk does not have.
+    pub missing: Vec<String>,
+}
+
+/// Frozen rows of the buffer, in the order of their sequence numbers.
+#[derive(Debug)]
+pub struct Rows {
+    /// The columns.
+    pub batch: RecordBatch,
+    /// The earliest event.
+    pub first: Timestamp,
+    /// The latest event.
+    pub last: Timestamp,
+    /// The lowest sequence number.
+    pub first_sequence: u64,
+    /// The highest sequence number.
+    pub last_sequence: u64,
+    bytes: usize,
+}
+
+/// One log as it was at one moment. Holding it keeps its files.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The log.
+    pub log: LogId,
+    /// Its segments.
+    pub segments: Vec<Arc<Segment>>,
+    /// Its rows that are in no segment yet.
+    pub rows: Vec<Arc<Rows>>,
+    /// The last sequence number in it (of all logs, so that two snapshots can be compared).
+    pub last_sequence: u64,
+}
+
+/// How large a log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSize {
+    /// Events.
+    pub events: u64,
+    /// Events that are in no segment yet.
+    pub buffered_events: u64,
+    /// Bytes on disk in segments and their sidecars.
+    pub bytes: u64,
+    /// Segments.
+    pub segments: u64,
+    /// The earliest event.
+    pub first: Option<Timestamp>,
+    /// The latest event.
+    pub last: Option<Timestamp>,
+}
+
+/// The open store of a data directory.
+#[derive(Debug)]
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    catalog: Catalog,
+    writer: Mutex<Writer>,
+    live: Mutex<Live>,
+    /// Held by whoever changes the set of segments.
+    housekeeping: Mutex<()>,
+    next_segment: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Writer {
+    journal: Journal,
+    recent: HashMap<LogId, (Recent, bool)>,
+    producers: HashMap<String, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    logs: HashMap<LogId, LogLive>,
+    last_sequence: u64,
+}
+
+#[derive(Debug, Default)]
+struct LogLive {
+    segments: Vec<Arc<Segment>>,
+    flushing: Vec<Arc<Rows>>,
+    frozen: Vec<Arc<Rows>>,
+    builder: ColumnsBuilder,
+}
+
+impl Rows {
+    fn new(batch: RecordBatch, bytes: usize) -> Self {
+        let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>().values();
+        let sequences = batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>().values();
+        Self {
+            first: Timestamp::from_micros(times.iter().min().copied().unwrap_or(0)),
+            last: Timestamp::from_micros(times.iter().max().copied().unwrap_or(0)),
+            first_sequence: sequences.first().copied().unwrap_or(0),
+            last_sequence: sequences.last().copied().unwrap_or(0),
+            bytes,
+            batch,
+        }
+    }
+}
+
+impl LogLive {
+    fn freeze(&mut self) {
+        let bytes = self.builder.bytes();
+        if let Some(batch) = self.builder.finish() {
+            self.frozen.push(Arc::new(Rows::new(batch, bytes)));
+            self.join();
+        }
+    }
+
+    /// Joins the youngest batches as long as they are of like size, so that a question never meets many small ones.
+    fn join(&mut self) {
+        while let [.., left, right] = &self.frozen[..] {
+            let (before, after) = (left.batch.num_rows(), right.batch.num_rows());
+            if before > 4 * after || before + after > JOINED_ROWS_MAX {
+                return;
+            }
+            let Ok(batch) = joined(&[&left.batch, &right.batch]) else { return };
+            let rows = Rows::new(batch, left.bytes + right.bytes);
+            self.frozen.truncate(self.frozen.len() - 2);
+            self.frozen.push(Arc::new(rows));
+        }
+    }
+
+    fn buffered(&self) -> impl Iterator<Item = &Arc<Rows>> {
+        self.flushing.iter().chain(&self.frozen)
+    }
+}
+
+fn joined(batches: &[&RecordBatch]) -> Result<RecordBatch, StoreError> {
+    let mut counts = Counts::new();
+    batches.iter().for_each(|batch| count(&mut counts, batch));
+    let schema = choose(&counts);
+    let conformed = batches.iter().map(|batch| conform(batch, &schema)).collect::<Result<Vec<_>, _>>()?;
+    Ok(concat_batches(&schema, &conformed)?)
+}
+
+impl Store {
+    /// Opens the store: reads the catalog, reads the journal back, removes what an interrupted flush left.
+    ///
+    /// Damage never stops a start; it is in the report.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read or the disk refuses.
+    pub fn open(disk: Arc<dyn Disk>, catalog: Catalog) -> Result<(Self, StartReport), StoreError> {
+        let (flushed, next_segment) = catalog.position()?;
+        let mut report = StartReport::default();
+        let mut live = Live { last_sequence: flushed, ..Live::default() };
+        let mut files: std::collections::HashSet<String> = disk.list("segments")?.into_iter().collect();
+        for info in catalog.segments()? {
+            let number = info.number;
+            if !files.remove(&format!("{number:010}.parquet")) {
+                report.missing.push(crate::segment::segment_name(number));
+            }
+            files.remove(&format!("{number:010}.idx"));
+            live.logs.entry(info.log).or_default().segments.push(Arc::new(Segment::new(info, Arc::clone(&disk))));
+        }
+        for orphan in &files {
+            disk.remove(&format!("segments/{orphan}"))?;
+            report.orphans += 1;
+        }
+        let mut recent: HashMap<LogId, (Recent, bool)> = HashMap::new();
+        let mut producers: HashMap<String, u64> = catalog.producers()?.into_iter().collect();
+        let mut take = |found: crate::journal::Recovered| {
+            report.recovered += found.batch.len() as u64;
+            let (ids, _) = recent.entry(found.log).or_default();
+            ids.extend(found.batch.rows().map(|row| key(row.id)));
+            let log = live.logs.entry(found.log).or_default();
+            log.builder.append(&found.batch, found.first, found.received);
+            live.last_sequence = live.last_sequence.max(found.first + found.batch.len() as u64 - 1);
+            if log.builder.bytes() > BUILDER_BYTES_MAX {
+                log.freeze();
+            }
+            if let Some((name, position)) = found.producer {
+                producers.insert(name, position);
+            }
+        };
+        let (journal, damage) = Journal::open(Arc::clone(&disk), flushed, &mut take)?;
+        report.journal = damage;
+        live.last_sequence = live.last_sequence.max(journal.next_sequence() - 1);
+        let store = Self {
+            disk,
+            catalog,
+            writer: Mutex::new(Writer { journal, recent, producers }),
+            live: Mutex::new(live),
+            housekeeping: Mutex::default(),
+            next_segment: AtomicU64::new(next_segment),
+        };
+        Ok((store, report))
+    }
+
+    /// The catalog.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Stores a group of requests with one write and one sync. When it returns, all of it is durable and in every
+    /// snapshot taken from then on.
+    ///
+    /// # Errors
+    /// When the journal refuses; then nothing of the group is stored.
+    pub fn append(&self, group: Vec<Incoming>) -> Result<Vec<Appended>, JournalError> {
+        let mut writer = self.writer.lock();
+        let mut group = group;
+        let mut inserted: Vec<(LogId, u128)> = Vec::new();
+        let duplicates: Vec<usize> =
+            group.iter_mut().map(|incoming| self.drop_known(&mut writer, incoming, &mut inserted)).collect();
+        let entries: Vec<Entry<'_>> = group
+            .iter()
+            .filter(|incoming| !incoming.batch.is_empty())
+            .map(|incoming| Entry {
+                log: incoming.log,
+                received: incoming.received,
+                producer: incoming.producer.as_ref().map(|(name, position)| (name.as_str(), *position)),
+                batch: &incoming.batch,
+            })
+            .collect();
+        let mut sequence = writer.journal.next_sequence();
+        if !entries.is_empty()
+            && let Err(error) = writer.journal.append(&entries)
+        {
+            for (log, id) in inserted {
+                if let Some((recent, _)) = writer.recent.get_mut(&log) {
+                    recent.remove(id);
+                }
+            }
+            return Err(error);
+        }
+        let mut live = self.live.lock();
+        let mut results = Vec::with_capacity(group.len());
+        for (incoming, duplicates) in group.into_iter().zip(duplicates) {
+            let stored = incoming.batch.len();
+            if stored > 0 {
+                let log = live.logs.entry(incoming.log).or_default();
+                log.builder.append(&incoming.batch, sequence, incoming.received);
+                sequence += stored as u64;
+                if log.builder.bytes() > BUILDER_BYTES_MAX {
+                    log.freeze();
+                }
+                live.last_sequence = sequence - 1;
+            }
+            if let Some((name, position)) = incoming.producer {
+                writer.producers.insert(name, position);
+            }
+            results.push(Appended { last: live.last_sequence, stored, duplicates });
+        }
+        Ok(results)
+    }
+
+    /// Takes out of a batch what is stored already; returns how many events that were.
+    fn drop_known(&self, writer: &mut Writer, incoming: &mut Incoming, inserted: &mut Vec<(LogId, u128)>) -> usize {
+        let count = incoming.batch.len();
+        if let Some((name, position)) = &incoming.producer
+            && writer.producers.get(name).is_some_and(|known| known >= position)
+        {
+            incoming.batch = Batch::default();
+            incoming.producer = None;
+            return count;
+        }
+        let (recent, loaded) = writer.recent.entry(incoming.log).or_default();
+        if !std::mem::replace(loaded, true) {
+            self.load_recent(incoming.log, recent);
+        }
+        let fresh: Vec<bool> = incoming
+            .batch
+            .rows()
+            .map(|row| {
+                let id = key(row.id);
+                let fresh = recent.insert(id);
+                if fresh {
+                    inserted.push((incoming.log, id));
+                }
+                fresh
+            })
+            .collect();
+        let kept = fresh.iter().filter(|fresh| **fresh).count();
+        if kept < count {
+            incoming.batch = incoming.batch.filtered(|index| fresh[index]);
+        }
+        count - kept
+    }
+
+    /// Reads the ids of the latest events of a log back from its segments.
+    fn load_recent(&self, log: LogId, recent: &mut Recent) {
+        let mut segments: Vec<Arc<Segment>> =
+            self.live.lock().logs.get(&log).map(|live| live.segments.clone()).unwrap_or_default();
+        segments.sort_by_key(|segment| std::cmp::Reverse(segment.info().last_sequence));
+        let mut rows = 0;
+        for segment in segments {
+            if rows >= REMEMBERED {
+                return;
+            }
+            let Ok(opened) = segment.open() else { continue };
+            for group in 0..opened.row_groups().len() {
+                match read_ids(&opened, group, recent) {
+                    Ok(read) => rows += read,
+                    Err(error) => segment.note_damage(group, &error.to_string()),
+                }
+            }
+        }
+    }
+
+    /// The log as it is now.
+    #[must_use]
+    pub fn snapshot(&self, log: LogId) -> Snapshot {
+        let mut live = self.live.lock();
+        let last_sequence = live.last_sequence;
+        let Some(found) = live.logs.get_mut(&log) else {
+            return Snapshot { log, segments: Vec::new(), rows: Vec::new(), last_sequence };
+        };
+        found.freeze();
+        Snapshot { log, segments: found.segments.clone(), rows: found.buffered().cloned().collect(), last_sequence }
+    }
+
+    /// The sequence number of the last event stored.
+    #[must_use]
+    pub fn last_sequence(&self) -> u64 {
+        self.live.lock().last_sequence
+    }
+
+    /// How far a producer is.
+    #[must_use]
+    pub fn producer_position(&self, name: &str) -> Option<u64> {
+        self.writer.lock().producers.get(name).copied()
+    }
+
+    /// Why writing is over until a restart, if it is.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<String> {
+        self.writer.lock().journal.poisoned().map(str::to_owned)
+    }
+
+    /// About how many bytes of memory the events take that are in no segment yet.
+    #[must_use]
+    pub fn buffer_bytes(&self) -> usize {
+        let live = self.live.lock();
+        let rows = |log: &LogLive| log.buffered().map(|rows| rows.bytes).sum::<usize>() + log.builder.bytes();
+        live.logs.values().map(rows).sum()
+    }
+
+    /// How large a log is.
+    #[must_use]
+    pub fn size(&self, log: LogId) -> LogSize {
+        let snapshot = self.snapshot(log);
+        let mut size = LogSize::default();
+        let mut span = |first: Timestamp, last: Timestamp| {
+            size.first = Some(size.first.map_or(first, |known| known.min(first)));
+            size.last = Some(size.last.map_or(last, |known| known.max(last)));
+        };
+        for segment in &snapshot.segments {
+            span(segment.info().first, segment.info().last);
+        }
+        for rows in &snapshot.rows {
+            span(rows.first, rows.last);
+        }
+        size.segments = snapshot.segments.len() as u64;
+        size.bytes = snapshot.segments.iter().map(|segment| segment.info().bytes + segment.info().index_bytes).sum();
+        size.buffered_events = snapshot.rows.iter().map(|rows| rows.batch.num_rows() as u64).sum();
+        size.events = size.buffered_events + snapshot.segments.iter().map(|segment| segment.info().rows).sum::<u64>();
+        size
+    }
+
+    /// Writes everything in the buffer to segments, one for each log, and lets go of the journal up to there.
+    /// Returns how many events that were.
+    ///
+    /// # Errors
+    /// When the disk refuses; the events stay in the buffer and in the journal, and the call may be tried again.
+    pub fn flush(&self) -> Result<u64, StoreError> {
+        let _one_at_a_time = self.housekeeping.lock();
+        let (taken, flushed, producers) = self.take_for_flush();
+        let mut added = Vec::with_capacity(taken.len());
+        for (log, rows) in &taken {
+            added.push(self.write_rows(*log, rows)?);
+        }
+        self.catalog.commit(&Change {
+            add: &added,
+            flushed: Some(flushed),
+            producers: &producers,
+            ..Change::default()
+        })?;
+        let mut events = 0;
+        {
+            let mut live = self.live.lock();
+            for info in added {
+                events += info.rows;
+                let log = live.logs.entry(info.log).or_default();
+                log.flushing.clear();
+                log.segments.push(Arc::new(Segment::new(info, Arc::clone(&self.disk))));
+            }
+        }
+        self.writer.lock().journal.trim(flushed)?;
+        Ok(events)
+    }
+
+    fn take_for_flush(&self) -> (Vec<(LogId, Vec<Arc<Rows>>)>, u64, Vec<(String, u64)>) {
+        let mut writer = self.writer.lock();
+        let mut live = self.live.lock();
+        let mut taken = Vec::new();
+        for (log, found) in &mut live.logs {
+            found.freeze();
+            found.flushing.append(&mut found.frozen);
+            if !found.flushing.is_empty() {
+                taken.push((*log, found.flushing.clone()));
+            }
+        }
+        if !taken.is_empty() {
+            writer.journal.close_current();
+        }
+        taken.sort_by_key(|(log, _)| *log);
+        let producers = writer.producers.iter().map(|(name, position)| (name.clone(), *position)).collect();
+        (taken, writer.journal.next_sequence() - 1, producers)
+    }
+
+    fn write_rows(&self, log: LogId, rows: &[Arc<Rows>]) -> Result<SegmentInfo, StoreError> {
+        let mut counts = Counts::new();
+        rows.iter().for_each(|rows| count(&mut counts, &rows.batch));
+        let sources =
+            rows.iter().map(|rows| Box::new(std::iter::once_with(|| sorted(&rows.batch))) as Source<'_>).collect();
+        self.write_segment(log, &choose(&counts), sources)
+    }
+
+    fn write_segment(
+        &self,
+        log: LogId,
+        schema: &SchemaRef,
+        sources: Vec<Source<'_>>,
+    ) -> Result<SegmentInfo, StoreError> {
+        let number = self.next_segment.fetch_add(1, Ordering::Relaxed);
+        let mut writer = SegmentWriter::create(Arc::clone(&self.disk), number, log, Arc::clone(schema))?;
+        merge(sources, schema, &mut |batch| writer.append(&batch))?;
+        writer.finish()
+    }
+
+    /// Merges one set of small segments, if there is one. Returns whether there was.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing changes then.
+    pub fn merge(&self) -> Result<bool, StoreError> {
+        let _one_at_a_time = self.housekeeping.lock();
+        let logs: Vec<(LogId, Vec<Arc<Segment>>)> =
+            self.live.lock().logs.iter().map(|(log, live)| (*log, live.segments.clone())).collect();
+        for (log, segments) in logs {
+            if let Some(chosen) = choose_merge(&segments) {
+                match self.rewrite(log, &chosen, &|batch| Ok(batch)) {
+                    // A damaged one is noted and left out the next time.
+                    Err(StoreError::Columns(_) | StoreError::Unreadable { .. }) => return Ok(true),
+                    result => return result.map(|()| true),
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes the rows of some segments, as `change` leaves them, into one new segment that takes their place.
+    fn rewrite(
+        &self,
+        log: LogId,
+        segments: &[Arc<Segment>],
+        change: &dyn Fn(RecordBatch) -> Result<RecordBatch, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut counts = Counts::new();
+        let mut opened = Vec::with_capacity(segments.len());
+        for segment in segments {
+            let files = segment.open()?;
+            for (path, kind, values) in files.key_values() {
+                *counts.entry((path.to_owned(), kind)).or_default() += values;
+            }
+            opened.push((segment, files));
+        }
+        let sources = opened.iter().map(|(segment, files)| rows_of(segment, files, change)).collect();
+        let info = self.write_segment(log, &choose(&counts), sources)?;
+        let removed: Vec<u64> = segments.iter().map(|segment| segment.info().number).collect();
+        if info.rows == 0 {
+            Segment::new(info, Arc::clone(&self.disk)).doom();
+            return self.replace(log, None, &removed);
+        }
+        self.replace(log, Some(info), &removed)
+    }
+
+    fn replace(&self, log: LogId, added: Option<SegmentInfo>, removed: &[u64]) -> Result<(), StoreError> {
+        self.catalog.commit(&Change { add: added.as_slice(), remove: removed, ..Change::default() })?;
+        let mut live = self.live.lock();
+        let found = live.logs.entry(log).or_default();
+        found.segments.retain(|segment| {
+            let gone = removed.contains(&segment.info().number);
+            if gone {
+                segment.doom();
+            }
+            !gone
+        });
+        found.segments.extend(added.map(|info| Arc::new(Segment::new(info, Arc::clone(&self.disk)))));
+        Ok(())
+    }
+
+    /// Lets go of events of a log that are older than its retention. Returns how many events went.
+    ///
+    /// # Errors
+    /// When the disk refuses; what went before that is gone, the rest is tried again the next time.
+    pub fn retain(&self, log: LogId, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
+        let _one_at_a_time = self.housekeeping.lock();
+        let segments = self.live.lock().logs.get(&log).map(|live| live.segments.clone()).unwrap_or_default();
+        let before: u64 = segments.iter().map(|segment| segment.info().rows).sum();
+        let dropped: Vec<u64> = segments
+            .iter()
+            .filter(|segment| Expiry::of(segment.info(), retention, now) == Expiry::Drop)
+            .map(|segment| segment.info().number)
+            .collect();
+        if !dropped.is_empty() {
+            self.replace(log, None, &dropped)?;
+        }
+        for segment in segments.iter().filter(|segment| segment.damage().is_empty()) {
+            if Expiry::of(segment.info(), retention, now) == Expiry::Rewrite {
+                match self.rewrite(log, std::slice::from_ref(segment), &|batch| without_old(&batch, retention, now)) {
+                    Err(StoreError::Columns(_) | StoreError::Unreadable { .. }) => {}
+                    result => result?,
+                }
+            }
+        }
+        let live = self.live.lock();
+        let after: u64 =
+            live.logs.get(&log).map_or(0, |live| live.segments.iter().map(|segment| segment.info().rows).sum());
+        Ok(before.saturating_sub(after))
+    }
+
+    /// All live segments.
+    #[must_use]
+    pub fn segments(&self) -> Vec<Arc<Segment>> {
+        self.live.lock().logs.values().flat_map(|log| log.segments.iter().cloned()).collect()
+    }
+
+    /// Bytes left on the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        self.disk.free_bytes()
+    }
+}
+
+/// The rows of a segment, in the order of time; damage is noted and ends them with an error.
+fn rows_of<'a>(
+    segment: &'a Arc<Segment>,
+    opened: &'a Arc<Opened>,
+    change: &'a dyn Fn(RecordBatch) -> Result<RecordBatch, StoreError>,
+) -> Source<'a> {
+    let columns: Vec<usize> = (0..opened.schema().fields().len()).collect();
+    let groups = (0..opened.row_groups().len()).flat_map(move |group| {
+        let reader = opened.read(group, &columns, None, 8192);
+        let noted = move |error: StoreError| {
+            segment.note_damage(group, &error.to_string());
+            error
+        };
+        let batches: Source<'a> = match reader {
+            Ok(reader) => Box::new(reader.map(move |batch| batch.map_err(StoreError::from).map_err(noted))),
+            Err(error) => Box::new(std::iter::once_with(move || Err(noted(error.into())))),
+        };
+        batches
+    });
+    Box::new(groups.map(move |batch| batch.and_then(change)))
+}
+
+fn without_old(batch: &RecordBatch, retention: &Retention, now: Timestamp) -> Result<RecordBatch, StoreError> {
+    let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>();
+    let schema = batch.schema();
+    let stream_at =
+        key_columns(&schema).find(|(_, path, kind)| *path == "stream" && *kind == Kind::Str).map(|(index, ..)| index);
+    let kept: BooleanArray = (0..batch.num_rows())
+        .map(|row| {
+            let stream =
+                stream_at.map(|index| batch.column(index).as_string::<i32>()).filter(|streams| streams.is_valid(row));
+            let cutoff = cutoff(retention, stream.map_or("", |streams| streams.value(row)), now);
+            Some(cutoff.is_none_or(|cutoff| times.value(row) >= cutoff.as_micros()))
+        })
+        .collect();
+    Ok(filter_record_batch(batch, &kept)?)
+}
+
+fn read_ids(opened: &Opened, group: usize, recent: &mut Recent) -> Result<usize, StoreError> {
+    let columns: Vec<usize> =
+        key_columns(opened.schema()).filter(|(_, path, _)| *path == "id").map(|(index, ..)| index).collect();
+    let mut rows = 0;
+    for batch in opened.read(group, &columns, None, 8192)? {
+        let batch = batch?;
+        rows += batch.num_rows();
+        for column in batch.columns() {
+            if let Some(uuids) = column.as_fixed_size_binary_opt() {
+                recent
+                    .extend(uuids.iter().flatten().filter_map(|bytes| bytes.try_into().ok()).map(u128::from_le_bytes));
+            } else if let Some(texts) = column.as_string_opt::<i32>() {
+                recent.extend(texts.iter().flatten().map(|text| key(&event::Id::Text(text.into()))));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Picks segments of one size class, near in time, when there are enough of them.
+fn choose_merge(segments: &[Arc<Segment>]) -> Option<Vec<Arc<Segment>>> {
+    let mut classes: HashMap<u32, Vec<Arc<Segment>>> = HashMap::new();
+    for segment in segments {
+        if segment.info().rows < MERGE_ROWS_MAX / 2 && segment.damage().is_empty() {
+            classes.entry(segment.info().rows.max(1).ilog2() / 3).or_default().push(Arc::clone(segment));
+        }
+    }
+    let mut classes: Vec<_> = classes.into_iter().collect();
+    classes.sort_by_key(|(class, _)| *class);
+    classes.into_iter().find_map(|(_, mut class)| {
+        class.sort_by_key(|segment| segment.info().first);
+        class.windows(MERGE_WIDTH).find(|window| fits(window)).map(<[Arc<Segment>]>::to_vec)
+    })
+}
+
+/// Whether the merged segment stays within bounds: not too many rows, and not so long a time that retention could
+/// no longer drop it at once.
+fn fits(segments: &[Arc<Segment>]) -> bool {
+    const DAY_MICROS: i64 = 86_400_000_000;
+    let rows: u64 = segments.iter().map(|segment| segment.info().rows).sum();
+    let first = segments.iter().map(|segment| segment.info().first.as_micros()).min().unwrap_or(0);
+    let last = segments.iter().map(|segment| segment.info().last.as_micros()).max().unwrap_or(0);
+    let days = match rows {
+        0..8_192 => 92,
+        8_192..65_536 => 31,
+        _ => 7,
+    };
+    rows <= MERGE_ROWS_MAX
+        && (last - first <= days * DAY_MICROS
+            || segments
+                .iter()
+                .any(|segment| segment.info().last.as_micros() - segment.info().first.as_micros() > days * DAY_MICROS))
+}

@@ -1,0 +1,204 @@
+//! Writing a segment: sorted rows in, two durable files out, named by nobody until the catalog names them.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType, UInt64Type};
+use event::Timestamp;
+use hashbrown::HashMap;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
+
+use crate::columns::{Kind, RECEIVED, SEQUENCE, SEQUENCE_AT, TIMESTAMP, TIMESTAMP_AT, key_columns};
+use crate::disk::{Disk, DiskFile};
+use crate::index::{BLOCK_ROWS, IndexBuilder};
+use crate::segment::{CHECKSUM_BYTES, ROW_GROUP_ROWS, SegmentInfo, StreamSpan, index_name, segment_name};
+use crate::{LogId, StoreError};
+
+/// Dictionaries stay small, so that reading one row does not mean reading a large dictionary.
+const DICTIONARY_BYTES: usize = 64 << 10;
+
+/// Writes a segment from batches of one schema, in the order of time.
+#[derive(Debug)]
+pub(crate) struct SegmentWriter {
+    disk: Arc<dyn Disk>,
+    info: SegmentInfo,
+    writer: ArrowWriter<ChecksumWriter>,
+    index: IndexBuilder,
+    streams: HashMap<String, StreamSpan>,
+}
+
+impl SegmentWriter {
+    pub(crate) fn create(disk: Arc<dyn Disk>, number: u64, log: LogId, schema: SchemaRef) -> Result<Self, StoreError> {
+        let file = disk.create(&format!("{}.new", segment_name(number)))?;
+        let properties = properties(&schema);
+        let writer = ArrowWriter::try_new(ChecksumWriter::new(file), schema, Some(properties))?;
+        let info = SegmentInfo {
+            number,
+            log,
+            rows: 0,
+            bytes: 0,
+            index_bytes: 0,
+            footer_bytes: 0,
+            first: Timestamp::from_micros(i64::MAX),
+            last: Timestamp::from_micros(i64::MIN),
+            first_sequence: u64::MAX,
+            last_sequence: 0,
+            streams: Vec::new(),
+        };
+        Ok(Self { disk, info, writer, index: IndexBuilder::default(), streams: HashMap::new() })
+    }
+
+    pub(crate) fn append(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        self.writer.write(batch)?;
+        self.index.append(batch);
+        let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>().values();
+        for sequence in batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>().values() {
+            self.info.first_sequence = self.info.first_sequence.min(*sequence);
+            self.info.last_sequence = self.info.last_sequence.max(*sequence);
+        }
+        if let (Some(first), Some(last)) = (times.first(), times.last()) {
+            self.info.first = self.info.first.min(Timestamp::from_micros(*first));
+            self.info.last = self.info.last.max(Timestamp::from_micros(*last));
+        }
+        self.info.rows += batch.num_rows() as u64;
+        self.count_streams(batch, times);
+        Ok(())
+    }
+
+    fn count_streams(&mut self, batch: &RecordBatch, times: &[i64]) {
+        let schema = batch.schema();
+        let Some((index, ..)) = key_columns(&schema).find(|(_, path, kind)| *path == "stream" && *kind == Kind::Str)
+        else {
+            return;
+        };
+        let streams = batch.column(index).as_string::<i32>();
+        for (row, micros) in times.iter().enumerate() {
+            let stream = if streams.is_null(row) { "" } else { streams.value(row) };
+            let moment = Timestamp::from_micros(*micros);
+            if let Some(span) = self.streams.get_mut(stream) {
+                span.rows += 1;
+                span.first = span.first.min(moment);
+                span.last = span.last.max(moment);
+            } else {
+                self.streams.insert(
+                    stream.to_owned(),
+                    StreamSpan { stream: stream.to_owned(), rows: 1, first: moment, last: moment },
+                );
+            }
+        }
+    }
+
+    /// Makes both files durable under their final names. After an error, or a crash, they are orphans that the next
+    /// start removes.
+    pub(crate) fn finish(mut self) -> Result<SegmentInfo, StoreError> {
+        let metadata = self.writer.finish()?;
+        let footer_start = footer_start(&metadata);
+        let output = self.writer.into_inner()?;
+        let (file, length, checksums) = output.finish()?;
+        file.sync()?;
+        let mut footer = vec![0; usize::try_from(length - footer_start).map_err(io::Error::other)?];
+        file.read_exact_at(&mut footer, footer_start)?;
+        let sidecar = self.index.finish(&checksums, &footer);
+        let (segment, index) = (segment_name(self.info.number), index_name(self.info.number));
+        let index_file = self.disk.create(&format!("{index}.new"))?;
+        index_file.write_all_at(&sidecar, 0)?;
+        index_file.sync()?;
+        self.disk.rename(&format!("{segment}.new"), &segment)?;
+        self.disk.rename(&format!("{index}.new"), &index)?;
+        self.disk.sync_folder("segments")?;
+        self.info.bytes = length;
+        self.info.index_bytes = sidecar.len() as u64;
+        self.info.footer_bytes = length - footer_start;
+        self.info.streams = self.streams.into_values().collect();
+        self.info.streams.sort_by(|left, right| left.stream.cmp(&right.stream));
+        Ok(self.info)
+    }
+}
+
+/// Where the page indexes begin, which stand right before the footer: all of it is copied into the sidecar.
+fn footer_start(metadata: &ParquetMetaData) -> u64 {
+    let columns = || metadata.row_groups().iter().flat_map(|group| group.columns());
+    let data_end = columns().map(|column| column.byte_range()).map(|(start, length)| start + length).max().unwrap_or(4);
+    let index_start = columns()
+        .flat_map(|column| [column.column_index_offset(), column.offset_index_offset()])
+        .flatten()
+        .filter_map(|offset| u64::try_from(offset).ok())
+        .min();
+    index_start.unwrap_or(data_end)
+}
+
+fn properties(schema: &SchemaRef) -> WriterProperties {
+    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    let path = |name: &str| ColumnPath::new(vec![name.to_owned()]);
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(BLOCK_ROWS)
+        .set_write_batch_size(BLOCK_ROWS)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_created_by(concat!("everlog ", env!("CARGO_PKG_VERSION")).to_owned());
+    for name in [SEQUENCE, TIMESTAMP, RECEIVED] {
+        builder = plain(builder, path(name)).set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    for (index, key, kind) in key_columns(schema) {
+        // Nearly every value is another one: a dictionary would only be made and thrown away.
+        if kind == Kind::Uuid || key == "message" {
+            builder = plain(builder, path(schema.field(index).name()));
+        }
+    }
+    builder.build()
+}
+
+fn plain(builder: WriterPropertiesBuilder, column: ColumnPath) -> WriterPropertiesBuilder {
+    builder.set_column_dictionary_enabled(column, false)
+}
+
+/// Passes bytes on to a file and keeps their checksums.
+#[derive(Debug)]
+struct ChecksumWriter {
+    file: Arc<dyn DiskFile>,
+    offset: u64,
+    pending: Vec<u8>,
+    checksums: Vec<u32>,
+}
+
+const WRITE_BYTES: usize = 1 << 20;
+
+impl ChecksumWriter {
+    fn new(file: Arc<dyn DiskFile>) -> Self {
+        Self { file, offset: 0, pending: Vec::with_capacity(WRITE_BYTES + CHECKSUM_BYTES), checksums: Vec::new() }
+    }
+
+    fn write_out(&mut self, length: usize) -> io::Result<()> {
+        self.file.write_all_at(&self.pending[..length], self.offset)?;
+        self.checksums.extend(self.pending[..length].chunks(CHECKSUM_BYTES).map(crc32c::crc32c));
+        self.offset += length as u64;
+        self.pending.drain(..length);
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<(Arc<dyn DiskFile>, u64, Vec<u32>)> {
+        self.write_out(self.pending.len())?;
+        Ok((self.file, self.offset, self.checksums))
+    }
+}
+
+impl Write for ChecksumWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= WRITE_BYTES {
+            self.write_out(self.pending.len() / CHECKSUM_BYTES * CHECKSUM_BYTES)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
