@@ -324,6 +324,15 @@ impl BatchBuilder {
         index
     }
 
+    /// The path of a key.
+    ///
+    /// # Panics
+    /// When the batch has no such key.
+    #[must_use]
+    pub fn path(&self, key: KeyIndex) -> &str {
+        &self.batch.keys[key as usize]
+    }
+
     /// Adds a value to the event under construction. False, and nothing added, when it has one under this key
     /// already (as a column, or as sent: the two do not collide).
     pub fn push(&mut self, key: KeyIndex, value: Value<'_>, sent: bool) -> bool {

@@ -41,7 +41,8 @@ impl Renderer {
             if shown_scalar.is_some_and(|path| is_below(leaf.path, path)) {
                 continue;
             }
-            if shared::DERIVED_FROM_OBJECT.contains(&leaf.path)
+            if !leaf.sent
+                && shared::may_stand_for_object(leaf.path)
                 && leaves[index + 1..]
                     .iter()
                     .take_while(|next| next.path.starts_with(leaf.path))

@@ -33,8 +33,12 @@ pub const ORDER: [&str; 29] = [
     "sequence",
 ];
 
-/// Shared keys whose column may be derived from an object of the same name: `user` from `user.id`.
-pub const DERIVED_FROM_OBJECT: [&str; 6] = ["user", "request_id", "trace_id", "session", "host", "service"];
+/// Whether a column of this key may stand for an object of the same name: `user` for `{"user":{"id":7}}`. The other
+/// way round only for `exception`, where the text is what was sent and `exception.type` is derived.
+#[must_use]
+pub fn may_stand_for_object(key: &str) -> bool {
+    key != "exception" && ORDER.contains(&key)
+}
 
 /// Keys by which one thing is looked up: the index keeps, for each of their values, the blocks it occurs in.
 pub const ID_LIKE: [&str; 11] = [

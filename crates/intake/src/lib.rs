@@ -1,1 +1,12 @@
-//! intake
+//! Bytes in, events out: decoders for everything Everlog accepts.
+//!
+//! Nothing here performs IO or asks for the time, and no input makes it panic: what cannot be read is returned as
+//! [`Refused`], with the reason, and the events around it are kept.
+
+pub mod body;
+mod decode;
+mod exception;
+pub mod lines;
+mod normalise;
+
+pub use decode::{Decoded, Limits, Reason, Refused, native};

@@ -10,10 +10,12 @@
 //!
 //! Read by hand and by recursion: each error can then say what stood where, and what to write instead.
 
+mod atom;
 mod error;
 
 use jiff::Timestamp;
 
+use self::atom::Atom;
 pub use self::error::ParseError;
 use self::error::Span;
 use crate::filter::{Comparison, DEPTH_MAX, Filter, Scalar, TERMS_MAX, Test, Text, is_text_key};
@@ -42,51 +44,15 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Filter, ParseError> {
         let here = Span { start: parser.at, end: parser.at + 1 };
         return Err(ParseError::new(here, "this `)` closes nothing").help("leave it out, or put it in quotes"));
     }
+    let whole = Span { start: 0, end: text.len() };
     if filter.depth() > DEPTH_MAX {
-        return Err(too_deep(Span { start: 0, end: text.len() }));
+        return Err(too_deep(whole));
+    }
+    // Counted again, because a range is two terms.
+    if filter.terms() > TERMS_MAX {
+        return Err(too_many(whole));
     }
     Ok(filter)
-}
-
-/// A key, value or text as it stands between spaces, with its escapes resolved.
-struct Atom {
-    /// What it says, stars included.
-    text: String,
-    /// The same as a pattern: whatever was quoted or escaped is escaped again.
-    pattern: String,
-    quoted: bool,
-    /// How many `*` and `?` are neither quoted nor escaped.
-    stars: usize,
-    marks: usize,
-    /// Whether it ends in such a `*`.
-    open: bool,
-    span: Span,
-}
-
-impl Atom {
-    fn is_star(&self) -> bool {
-        self.stars == 1 && self.text == "*"
-    }
-
-    /// Whether its only `*` is the last character.
-    fn is_start(&self) -> bool {
-        self.stars == 1 && self.open
-    }
-
-    fn literal(&mut self, character: char) {
-        if matches!(character, '*' | '?' | '\\') {
-            self.pattern.push('\\');
-        }
-        self.pattern.push(character);
-        self.text.push(character);
-    }
-
-    fn wild(&mut self, character: char) {
-        self.pattern.push(character);
-        self.text.push(character);
-        self.stars += usize::from(character == '*');
-        self.marks += usize::from(character == '?');
-    }
 }
 
 /// What stands between the colon and the value.
@@ -334,9 +300,7 @@ impl Parser<'_> {
     /// A quoted text, or a bare one up to a character that `ends` it.
     fn atom(&mut self, ends: fn(char) -> bool) -> Result<Atom, ParseError> {
         let start = self.at;
-        let (text, pattern) = (String::new(), String::new());
-        let span = Span { start, end: start };
-        let mut atom = Atom { text, pattern, quoted: false, stars: 0, marks: 0, open: false, span };
+        let mut atom = Atom::at(start);
         if self.take("\"") {
             self.quoted(&mut atom)?;
             if self.peek() == Some('*') {
@@ -451,8 +415,7 @@ impl Parser<'_> {
     fn count_term(&mut self, span: Span) -> Result<(), ParseError> {
         self.terms += 1;
         if self.terms > TERMS_MAX {
-            let message = format!("this is one term more than the limit of {TERMS_MAX}");
-            return Err(ParseError::new(span, message).help("ask in several searches"));
+            return Err(too_many(span));
         }
         Ok(())
     }
@@ -506,6 +469,11 @@ fn any_value(parts: Vec<Filter>) -> Filter {
 
 fn too_deep(span: Span) -> ParseError {
     let message = format!("this is nested deeper than the limit of {DEPTH_MAX} levels");
+    ParseError::new(span, message).help("ask in several searches")
+}
+
+fn too_many(span: Span) -> ParseError {
+    let message = format!("these are more terms than the limit of {TERMS_MAX}");
     ParseError::new(span, message).help("ask in several searches")
 }
 
@@ -735,6 +703,10 @@ mod tests {
             let closed = format!("{deep}x{}", ")".repeat(deep.matches('(').count().min(40)));
             assert!(refused(&closed).contains("limit of 64"), "{closed}");
         }
+        for ranges in ["timestamp:2026 ", "x:[1 TO 2] ", "x:[* TO *] "] {
+            assert!(refused(&ranges.repeat(TERMS_MAX + 1)).contains("limit of 512"), "{ranges}");
+        }
+        assert!(refused(&"x:[1 TO 2] ".repeat(TERMS_MAX)).contains("limit of 512"));
         assert_eq!(read(&"a ".repeat(TERMS_MAX)).terms(), TERMS_MAX);
     }
 

@@ -214,7 +214,13 @@ fn escape_length(bytes: &[u8], escaped: bool) -> usize {
     match (escaped, bytes.get(1), bytes.get(2)) {
         (false, ..) => 2,
         // Two backslashes are one, which protects what follows: one character, or an escaped backslash or byte.
-        (true, Some(b'\\'), Some(b'\\')) => if bytes.get(3) == Some(&b'\\') { 4 } else { 6 },
+        (true, Some(b'\\'), Some(b'\\')) => {
+            if bytes.get(3) == Some(&b'\\') {
+                4
+            } else {
+                6
+            }
+        }
         (true, Some(b'\\'), _) => 3,
         (true, ..) => 4,
     }

@@ -94,7 +94,9 @@ impl Assembler {
         let open = Open::new(line, text, recognised);
         let may_be_taken_over = open.format == Format::Text
             && is_exception_head(text)
-            && self.open.as_ref().is_some_and(|before| before.format != Format::Text && before.trace.is_none() && before.blank_lines == 0);
+            && self.open.as_ref().is_some_and(|before| {
+                before.format != Format::Text && before.trace.is_none() && before.blank_lines == 0
+            });
         if may_be_taken_over && self.waiting.is_none() {
             self.waiting = self.open.take();
         } else {
@@ -171,11 +173,10 @@ impl Open {
         if after_blank || is_record {
             return false;
         }
-        if let Some(trace) = Trace::begin(text)
-            && (is_indented(text) || self.announces_trace())
-        {
-            self.trace = Some(trace);
-            return true;
+        if let Some(trace) = Trace::begin(text) {
+            let belongs = !Trace::at_margin(text) || self.announces_trace();
+            self.trace = belongs.then_some(trace);
+            return belongs;
         }
         if self.format == Format::ApiLogger && self.event.message.as_deref().is_some_and(ends_with_mark) {
             return false;
@@ -252,7 +253,8 @@ impl Open {
             self.event.level.get_or_insert(Level::Error);
         }
         // A JSON object over several lines is put on one. Inside of it a newline can only be white space.
-        if let Some(text) = self.event.message.as_deref().filter(|text| self.format == Format::Text && text.starts_with("{\n"))
+        if let Some(text) =
+            self.event.message.as_deref().filter(|text| self.format == Format::Text && text.starts_with("{\n"))
             && self.event.exception.is_none()
             && self.keeping.truncated_bytes == 0
             && !self.keeping.not_utf8

@@ -140,6 +140,10 @@ fn zone(cursor: &mut Cursor<'_>) -> Option<Offset> {
 fn parted_zone(cursor: &mut Cursor<'_>) -> Option<Offset> {
     let mut after = *cursor;
     after.take(" ")?;
+    if after.take("UTC").or_else(|| after.take("GMT")).is_some() && !after.rest.starts_with(char::is_alphanumeric) {
+        *cursor = after;
+        return Some(Offset::UTC);
+    }
     let offset = zone(&mut after)?;
     if cursor.rest.len() - after.rest.len() < " +0000".len() {
         return None;
@@ -195,9 +199,10 @@ fn civil((year, month, day): (u32, u32, u32), (hour, minute, second, nanosecond)
 }
 
 fn digits(bytes: &[u8], at: usize, count: usize) -> Option<u32> {
-    bytes.get(at..at + count)?.iter().try_fold(0, |value, byte| {
-        byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0'))
-    })
+    bytes
+        .get(at..at + count)?
+        .iter()
+        .try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')))
 }
 
 /// Writes `YYYY-MM-DDTHH:MM:SS.ffffffZ`.

@@ -34,8 +34,13 @@ pub(super) struct Entry {
 /// A value with its length before it.
 #[derive(Debug)]
 enum Binary {
-    Length { bytes: [u8; 8], count: usize },
-    Value { missing: u64 },
+    Length {
+        bytes: [u8; 8],
+        count: usize,
+    },
+    Value {
+        missing: u64,
+    },
     /// Only the newline after the value is still to come.
     End,
 }

@@ -49,7 +49,9 @@ pub(super) fn parse(text: &str) -> Found {
         1 => entry(label, message).filter(|_| is_unmistakable(label)).or_else(|| level_only(label, message)),
         // Two blanks before a message, three before a heading.
         2 | 3 => entry(label, message).or_else(|| level_only(label, message)),
-        _ => access::behind_level(message).filter(|_| Level::from_capitals(label).is_some()).or_else(|| level_only(label, message)),
+        _ => access::behind_level(message)
+            .filter(|_| Level::from_capitals(label).is_some())
+            .or_else(|| level_only(label, message)),
     }
 }
 

@@ -31,9 +31,7 @@ pub(super) fn recognise(line: &Line<'_>, text: &str, clock: &Clock) -> Recognise
             .or_else(|| labelled::parse(start))
             .or_else(|| access::parse(start, line.not_utf8, clock)),
         Some(b'<') => syslog::with_priority(start, clock),
-        Some(b'0'..=b'9') => {
-            timestamped::parse(start, clock).or_else(|| access::parse(start, line.not_utf8, clock))
-        }
+        Some(b'0'..=b'9') => timestamped::parse(start, clock).or_else(|| access::parse(start, line.not_utf8, clock)),
         Some(b'A'..=b'Z') => labelled::parse(start)
             .or_else(|| timestamped::level_first(start, clock))
             .or_else(|| syslog::without_year(start, clock))
@@ -63,6 +61,7 @@ fn json(start: &str, text: &str) -> Recognised {
 
 /// A line that no format claims. If it begins with a time, as dpkg's do, the event has that time.
 fn plain(text: &str, clock: &Clock) -> Event {
-    let written = if text.starts_with(|first: char| first.is_ascii_digit()) { clock.iso(&mut Cursor::new(text)) } else { None };
+    let written =
+        if text.starts_with(|first: char| first.is_ascii_digit()) { clock.iso(&mut Cursor::new(text)) } else { None };
     Event { timestamp: written.map(|written| written.timestamp), ..Event::with_message(text) }
 }

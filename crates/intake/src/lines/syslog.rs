@@ -95,7 +95,8 @@ struct Tag<'a> {
 
 impl<'a> Tag<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
-        let length = cursor.rest.bytes().take(TAG_BYTES_MAX).take_while(|byte| !matches!(byte, b' ' | b':' | b'[')).count();
+        let length =
+            cursor.rest.bytes().take(TAG_BYTES_MAX).take_while(|byte| !matches!(byte, b' ' | b':' | b'[')).count();
         let (source, rest) = cursor.rest.split_at_checked(length).filter(|(source, _)| !source.is_empty())?;
         let mut after = Cursor::new(rest);
         let process = after.bracketed().filter(|process| !process.contains(' '));

@@ -24,9 +24,9 @@ pub(super) fn parse(text: &str, clock: &Clock) -> Found {
     match cursor.rest.as_bytes().first()? {
         b'-' => dashes(timestamp, cursor),
         b'|' => bars(timestamp, cursor),
-        _ => tracing(written, cursor)
-            .or_else(|| level_and_message(timestamp, cursor, written.comma))
-            .or_else(|| if written.parted_by_t && written.has_zone { syslog::after_time(timestamp, cursor) } else { None }),
+        _ => tracing(written, cursor).or_else(|| level_and_message(timestamp, cursor, written.comma)).or_else(|| {
+            if written.parted_by_t && written.has_zone { syslog::after_time(timestamp, cursor) } else { None }
+        }),
     }
 }
 
@@ -95,7 +95,8 @@ fn dashes(timestamp: Timestamp, mut cursor: Cursor<'_>) -> Found {
 fn bars(timestamp: Timestamp, mut cursor: Cursor<'_>) -> Found {
     cursor.take("| ")?;
     let level = Level::from_capitals(cursor.until("| ")?.trim())?;
-    let (place, message) = cursor.rest.split_once(" - ").filter(|(place, _)| !place.contains(' ')).unwrap_or(("", cursor.rest));
+    let (place, message) =
+        cursor.rest.split_once(" - ").filter(|(place, _)| !place.contains(' ')).unwrap_or(("", cursor.rest));
     Some(python(timestamp, level, place, message))
 }
 
@@ -118,10 +119,13 @@ fn tracing(written: Written, mut cursor: Cursor<'_>) -> Found {
         cursor.rest = "";
         Some(target)
     })?;
-    if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'.' | b'-')) {
+    if target.is_empty()
+        || !target.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'.' | b'-'))
+    {
         return None;
     }
-    let mut event = Event { timestamp: Some(written.timestamp), level: Some(level), ..Event::with_message(cursor.rest) };
+    let mut event =
+        Event { timestamp: Some(written.timestamp), level: Some(level), ..Event::with_message(cursor.rest) };
     event.text("logger", target);
     event.text_unless_missing("spans", spans);
     Some((Format::Tracing, event))
@@ -129,7 +133,8 @@ fn tracing(written: Written, mut cursor: Cursor<'_>) -> Found {
 
 /// The length of `name{field=value}:` at the beginning, with braces and quotes inside heeded.
 fn span_length(text: &str) -> Option<usize> {
-    let name = text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')).count();
+    let name =
+        text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')).count();
     if name == 0 || text.as_bytes().get(name) != Some(&b'{') {
         return None;
     }

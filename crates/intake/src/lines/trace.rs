@@ -34,6 +34,8 @@ const PANIC_MESSAGE_LINES_MAX: u8 = 8;
 
 const PYTHON_START: &str = "Traceback (most recent call last):";
 
+const PYTHON_GROUP_START: &str = "+ Exception Group Traceback (most recent call last):";
+
 /// What joins the parts of a chained exception in Python.
 const PYTHON_CHAINS: [&str; 2] = [
     "During handling of the above exception, another exception occurred:",
@@ -51,7 +53,7 @@ impl Trace {
         if line.starts_with(PYTHON_START) {
             return Some(Self { stage: Stage::PythonFrames, headline: None });
         }
-        if line.starts_with("+ Exception Group Traceback (most recent call last):") {
+        if line.starts_with(PYTHON_GROUP_START) {
             // Every line of it is indented, the exception too.
             return Some(Self { stage: Stage::PythonEnded, headline: None });
         }
@@ -66,6 +68,11 @@ impl Trace {
             return Some(Self { stage: Stage::GoHead, headline: Some(text.to_owned()) });
         }
         None
+    }
+
+    /// Whether a beginning is not indented under another line. Python itself writes two blanks before a group's.
+    pub(super) fn at_margin(text: &str) -> bool {
+        !is_indented(text) || text.strip_prefix("  ").is_some_and(|line| line.starts_with(PYTHON_GROUP_START))
     }
 
     /// Whether a line makes a traceback of the lines before it: the first frame of Java or Node, or Go's list of functions.
@@ -91,16 +98,14 @@ impl Trace {
                 (!after_blank && (indented || detail)).then_some(Stage::PythonEnded)
             }
             Stage::PythonChained => text.starts_with(PYTHON_START).then_some(Stage::PythonFrames),
-            Stage::Rust { message_lines_left } => {
-                self.rust(text, after_blank, is_record, message_lines_left).map(|left| Stage::Rust { message_lines_left: left })
-            }
+            Stage::Rust { message_lines_left } => self
+                .rust(text, after_blank, is_record, message_lines_left)
+                .map(|left| Stage::Rust { message_lines_left: left }),
             Stage::GoHead | Stage::GoRoutine if is_goroutine(text) => Some(Stage::GoRoutine),
             Stage::GoHead => (!after_blank && (indented || text.starts_with("[signal "))).then_some(Stage::GoHead),
             Stage::GoRoutine if text.starts_with("exit status ") => Some(Stage::GoRoutine),
             Stage::GoRoutine => (!after_blank && (indented || is_go_function(text))).then_some(Stage::GoRoutine),
-            Stage::Frames => {
-                (!after_blank && (indented || text.starts_with("Caused by: "))).then_some(Stage::Frames)
-            }
+            Stage::Frames => (!after_blank && (indented || text.starts_with("Caused by: "))).then_some(Stage::Frames),
         };
         match next {
             Some(stage) => {
@@ -184,7 +189,8 @@ fn ends_with_two_numbers(place: &str) -> bool {
 }
 
 fn is_goroutine(text: &str) -> bool {
-    text.strip_prefix("goroutine ").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()) && rest.ends_with("]:"))
+    text.strip_prefix("goroutine ")
+        .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()) && rest.ends_with("]:"))
 }
 
 fn is_go_function(text: &str) -> bool {

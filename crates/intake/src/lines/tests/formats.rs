@@ -33,24 +33,70 @@ pub(super) const LINES: [&str; 24] = [
 
 #[test]
 fn each_format() {
-    let shown: Vec<String> = LINES.iter().map(|line| shown(line)).collect();
-    insta::assert_snapshot!(shown.join("\n"), @"");
+    let shown: Vec<String> = LINES.iter().map(shown).collect();
+    insta::assert_snapshot!(shown.join("\n"), @r##"
+    0 access {"timestamp":"2026-11-20T14:59:36.000000Z","level":"warning","event":"request","source":"access","method":"POST","path":"/a","query":"b=c","protocol":"HTTP/2.0","status":404,"host":"example.org","port":443,"ip":"::1","user":"bob","referer":"https://x/\"q\"","user_agent":"UA é","extra":["10.0.0.1","0.004"]}
+    0 nginx-error {"timestamp":"2026-11-20T15:59:36.000000Z","level":"error","message":"open() failed","source":"nginx","pid":123,"thread":124,"connection":1,"ip":"1.2.3.4","server":"x","method":"GET","path":"/p","protocol":"HTTP/1.1","host":"x"}
+    0 apache-error {"timestamp":"2026-11-20T15:59:36.123456Z","level":"error","message":"AH1: no","source":"apache","logger":"core","pid":1,"thread":2,"ip":"1.2.3.4","port":55,"referer":"http://x/"}
+    0 gunicorn {"timestamp":"2026-11-20T15:59:36.000000Z","level":"info","message":"Booting worker with pid: 1235","source":"gunicorn","pid":1234}
+    0 uwsgi {"timestamp":"2026-11-20T16:13:32.000000Z","level":"info","event":"request","source":"uwsgi","pid":13767,"ip":"127.0.0.1","method":"GET","path":"/pay/7","query":"m=mk1","protocol":"HTTP/1.1","status":200,"bytes":2,"duration_ms":0,"extra":["app: 0","req: 1/1","24 vars in 283 bytes","1 headers in 45 bytes (1 switches on core 0)"]}
+    0 logbook {"timestamp":"2026-11-20T15:59:36.123456Z","level":"notice","message":"a car","logger":"API/Auto"}
+    0 python {"timestamp":"2026-11-20T15:59:36.123000Z","level":"error","message":"no money","logger":"shop.cart"}
+    0 python {"timestamp":"2026-11-20T15:59:36.123000Z","level":"error","message":"no money","logger":"shop.cart"}
+    0 python {"level":"error","message":"no money","logger":"shop.cart"}
+    0 tracing {"timestamp":"2026-11-20T15:59:36.557202Z","level":"info","message":"paid id=7","logger":"shop::cart"}
+    0 tracing {"timestamp":"2026-11-20T15:59:36.557202Z","level":"info","message":"paid","logger":"shop::cart","spans":"pay{id=7 note=\"}: x\"}"}
+    0 api-logger {"timestamp":"2024-04-09T20:39:05.000000Z","level":"info","message":"Log entry here.","stream":"INFO"}
+    0 api-logger {"timestamp":"2024-04-09T20:39:05.000000Z","level":"warning","message":"odd","stream":"WARN"}
+    0 api-logger {"level":"info","message":"archive made","stream":"INTERNAL"}
+    0 api-logger {"timestamp":"2024-04-09T20:39:05.000000Z","level":"warning","message":"Break-in\n{\n    \"ip\": \"1.2.3.4\"\n}","stream":"SECURITY ALERT"}
+    0 syslog {"timestamp":"2026-10-11T22:14:15.003000Z","level":"critical","message":"failed","facility":4,"host":"host","source":"su","pid":77,"message_id":"ID47","structured_data":"[a@1 b=\"c\\]\"][d]"}
+    0 syslog {"timestamp":"2026-10-11T22:14:15.000000Z","level":"critical","message":"failed","facility":4,"host":"host","source":"su","pid":77}
+    0 syslog {"timestamp":"2026-11-20T15:59:36.000000Z","message":"msg","host":"host","source":"app","pid":123}
+    0 syslog {"timestamp":"2026-11-20T15:59:36.557202Z","message":"msg","host":"host","source":"app","pid":123}
+    0 text {"timestamp":"2026-11-20T17:20:05.000000Z","message":"2026-11-20 17:20:05 status installed foo:amd64 1.0"}
+    0 python {"timestamp":"2026-11-20T15:59:36.123000Z","level":"info","message":"ready","process":"MainProcess"}
+    0 python {"timestamp":"2026-11-20T15:59:36.123000Z","level":"error","message":"views 12 34 message"}
+    0 journal {"timestamp":"2026-11-20T15:59:36.557202Z","level":"info","message":"h\\xFF","not_utf8":true}
+    0 access {"level":"info","event":"request","source":"access","method":"GET","path":"/a","protocol":"HTTP/1.1","status":200,"ip":"127.0.0.1","port":5000}
+    "##);
 }
 
 #[test]
 fn access_common_and_malformed() {
     let expected = |request: &str, rest: &str| {
-        format!(r#"{{"timestamp":"2026-11-20T15:59:36.000000Z","event":"request","source":"access","ip":"1.2.3.4",{request},{rest}}}"#)
+        format!(
+            r#"{{"timestamp":"2026-11-20T15:59:36.000000Z","event":"request","source":"access","ip":"1.2.3.4",{request},{rest}}}"#
+        )
     };
     let line = |request: &str, rest: &str| format!("1.2.3.4 - - [20/Nov/2026:15:59:36 +0000] \"{request}\" {rest}");
-    check(line("-", "408 0"), Format::Access, &expected(r#""request":"-""#, r#""level":"warning","status":408,"bytes":0"#));
-    check(line(r"\x16\x03", "400 -"), Format::Access, &expected(r#""request":"\\x16\\x03""#, r#""level":"warning","status":400"#));
-    check(line("GET /a b HTTP/1.0", "200 1"), Format::Access, &expected(r#""method":"GET","path":"/a b","protocol":"HTTP/1.0""#, r#""level":"info","status":200,"bytes":1"#));
-    check(line("GET /", "503 1"), Format::Access, &expected(r#""method":"GET","path":"/""#, r#""level":"error","status":503,"bytes":1"#));
+    check(
+        line("-", "408 0"),
+        Format::Access,
+        &expected(r#""request":"-""#, r#""level":"warning","status":408,"bytes":0"#),
+    );
+    check(
+        line(r"\x16\x03", "400 -"),
+        Format::Access,
+        &expected(r#""request":"\\x16\\x03""#, r#""level":"warning","status":400"#),
+    );
+    check(
+        line("GET /a b HTTP/1.0", "200 1"),
+        Format::Access,
+        &expected(r#""method":"GET","path":"/a b","protocol":"HTTP/1.0""#, r#""level":"info","status":200,"bytes":1"#),
+    );
+    check(
+        line("GET /", "503 1"),
+        Format::Access,
+        &expected(r#""method":"GET","path":"/""#, r#""level":"error","status":503,"bytes":1"#),
+    );
     check(
         line("GET / HTTP/1.1", r#"200 1 "-" "\xFF""#),
         Format::Access,
-        &expected(r#""method":"GET","path":"/","protocol":"HTTP/1.1""#, r#""level":"info","status":200,"bytes":1,"user_agent":"\\xFF""#),
+        &expected(
+            r#""method":"GET","path":"/","protocol":"HTTP/1.1""#,
+            r#""level":"info","status":200,"bytes":1,"user_agent":"\\xFF""#,
+        ),
     );
 }
 
@@ -120,6 +166,7 @@ fn python_layouts() {
     python("2026-11-20T15:59:36.123Z ERROR No money", "", "No money");
     python("2026-11-20 15:59:36.123+00:00 ERROR: example.com is away", "", "example.com is away");
     python("2026-11-20 16:59:36,123 +0100 - ERROR - no money", "", "no money");
+    python("2026-11-20 15:59:36.123 UTC [ERROR] no money", "", "no money");
     python("[2026-11-20 15:59:36,123] ERROR no money", "", "no money");
     python("2026-11-20 15:59:36.123 | ERROR    | shop.cart:pay:12 - no money", "shop.cart:pay:12", "no money");
     python("ERROR 2026-11-20 15:59:36,123 views 12 34 no", "", "views 12 34 no");
@@ -131,7 +178,9 @@ fn times_without_a_zone_are_in_the_zone_of_the_settings() {
     let now = "2026-11-20T16:00:00Z".parse().unwrap();
     let mut lines = crate::lines::Lines::new(crate::lines::Settings { zone, now, line_bytes_max: 1000 });
     let mut json = String::new();
-    lines.push(b"2026-11-20 01:00:00 ERROR x\n2026-11-20 01:00:00Z ERROR y\n", &mut |record| json.push_str(&record.json));
+    lines.push(b"2026-11-20 01:00:00 ERROR x\n2026-11-20 01:00:00Z ERROR y\n", &mut |record| {
+        json.push_str(&record.json);
+    });
     lines.finish(&mut |record| json.push_str(&record.json));
     assert!(json.contains("2026-11-19T23:00:00.000000Z") && json.contains("2026-11-20T01:00:00.000000Z"), "{json}");
 }
@@ -139,7 +188,12 @@ fn times_without_a_zone_are_in_the_zone_of_the_settings() {
 #[test]
 fn api_logger_heading_and_block() {
     let input = "LOGIN: New Login\n{\n    \"username\": \"u\"\n}\nLOGIN:  plain\nERROR:   Heading\n text § [2024-04-09 20:39:05]\n [ ./a.log ] created on 2026\n";
-    insta::assert_snapshot!(shown(input), @"");
+    insta::assert_snapshot!(shown(input), @r##"
+    0 api-logger {"level":"info","message":"New Login\n{\n    \"username\": \"u\"\n}","stream":"LOGIN"}
+    41 api-logger {"level":"info","message":"plain","stream":"LOGIN"}
+    55 api-logger {"timestamp":"2024-04-09T20:39:05.000000Z","level":"error","message":"Heading\n text","stream":"ERROR"}
+    103 text {"message":" [ ./a.log ] created on 2026"}
+    "##);
 }
 
 #[test]

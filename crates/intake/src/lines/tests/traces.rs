@@ -90,15 +90,24 @@ fn alone() {
     check_alone(JAVA, "java.lang.IllegalStateException: no money");
     check_alone(NODE, "TypeError: x is not a function");
     check_alone(RUST, "called `Result::unwrap()` on an `Err` value: cannot pay");
-    check_alone("thread 'main' panicked at 'no', src/main.rs:1:2\nnote: run with\n", "thread 'main' panicked at 'no', src/main.rs:1:2");
+    check_alone(
+        "thread 'main' panicked at 'no', src/main.rs:1:2\nnote: run with\n",
+        "thread 'main' panicked at 'no', src/main.rs:1:2",
+    );
     check_alone(GO, "panic: runtime error: invalid memory address");
-    check_alone("fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [select]:\nmain.main()\n\t/a.go:1\n", "fatal error: all goroutines are asleep - deadlock!");
+    check_alone(
+        "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [select]:\nmain.main()\n\t/a.go:1\n",
+        "fatal error: all goroutines are asleep - deadlock!",
+    );
 }
 
 #[test]
 fn after_a_record_it_belongs_to_the_record() {
     for trace in [PYTHON, PYTHON_GROUP, JAVA, NODE, RUST, GO] {
-        for head in ["2026-11-20 15:59:36,123 CRITICAL shop.cart it broke", "[2026-11-20 15:59:36] CRITICAL: shop.cart: it broke"] {
+        for head in [
+            "2026-11-20 15:59:36,123 CRITICAL shop.cart it broke",
+            "[2026-11-20 15:59:36] CRITICAL: shop.cart: it broke",
+        ] {
             let records = read(format!("{head}\n{trace}after\n"));
             assert_eq!(records.len(), 2, "{records:#?}");
             let event = event(&records[0]);
@@ -112,11 +121,30 @@ fn after_a_record_it_belongs_to_the_record() {
 #[test]
 fn a_plain_line_before_belongs_only_if_it_announces() {
     let input = "Serving on port 80\nTraceback (most recent call last):\n  File\nKeyError: 1\nInternal Server Error: /pay\nTraceback (most recent call last):\n  File\nKeyError: 2\n";
-    insta::assert_snapshot!(shown(input), @"");
+    insta::assert_snapshot!(shown(input), @r##"
+    0 text {"message":"Serving on port 80"}
+    19 text {"level":"error","message":"KeyError: 1","exception":"Traceback (most recent call last):\n  File\nKeyError: 1"}
+    73 text {"level":"error","message":"Internal Server Error: /pay","exception":"Traceback (most recent call last):\n  File\nKeyError: 2"}
+    "##);
+}
+
+#[test]
+fn a_group_is_not_part_of_a_plain_line_before_it() {
+    let records = read(format!("Serving on port 80\n{PYTHON_GROUP}"));
+    assert_eq!(text(&event(&records[1]), "exception"), PYTHON_GROUP.trim_end());
+    assert_eq!(records.len(), 2);
 }
 
 #[test]
 fn other_records_end_it() {
     let input = "Traceback (most recent call last):\n  File\n{\"a\":1}\nthread 'x' panicked at a.rs:1:2:\nno\n2026-11-20 15:59:36 INFO go on\njava.io.IOException: no\n2026-11-20 15:59:36 INFO go on\n  with this\n\n  not this\n";
-    insta::assert_snapshot!(shown(input), @"");
+    insta::assert_snapshot!(shown(input), @r##"
+    0 text {"level":"error","message":"Traceback (most recent call last):","exception":"Traceback (most recent call last):\n  File"}
+    42 json {"a":1}
+    50 text {"level":"error","message":"no","exception":"thread 'x' panicked at a.rs:1:2:\nno"}
+    86 python {"timestamp":"2026-11-20T15:59:36.000000Z","level":"info","message":"go on"}
+    117 text {"message":"java.io.IOException: no"}
+    141 python {"timestamp":"2026-11-20T15:59:36.000000Z","level":"info","message":"go on\n  with this"}
+    185 text {"message":"  not this"}
+    "##);
 }

@@ -1,0 +1,355 @@
+//! The native door: a JSON object, an array of them, or one object a line.
+
+use std::borrow::Cow;
+
+use event::limits::{DEPTH_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX};
+use event::text::unescape;
+use event::{Batch, BatchBuilder, Timestamp, Value};
+use thiserror::Error;
+
+use crate::normalise::{Kept, Noticed, Now, Role, role};
+
+/// Bounds that are settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest event, in bytes of JSON.
+    pub event_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { event_bytes_max: EVENT_BYTES_MAX }
+    }
+}
+
+/// What a body held.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The events.
+    pub batch: Batch,
+    /// What is not among them, and why.
+    pub refused: Vec<Refused>,
+    /// How many items there were: `batch.len() + refused.len()`.
+    pub received: usize,
+}
+
+/// An item that is no event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its place in the body, from 0.
+    pub index: usize,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why an event did not enter. Every variant is counted for its log and shown to whoever sent it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Reason {
+    /// Larger than one event may be.
+    #[error("the event has {bytes} bytes; at most {bytes_max} are accepted: leave out what nobody reads, or raise the setting event_bytes_max")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// Arrays and objects nested too deeply.
+    #[error("arrays and objects are nested more than {DEPTH_MAX} deep")]
+    TooDeep,
+    /// Not JSON.
+    #[error("not valid JSON: {message}")]
+    NotJson {
+        /// Where and what, in the words of the parser.
+        message: String,
+    },
+    /// JSON, but no object.
+    #[error("expected a JSON object, found {found}")]
+    NotAnObject {
+        /// What it is.
+        found: &'static str,
+    },
+    /// The id is too long to be kept.
+    #[error("the id has {bytes} bytes; at most {ID_BYTES_MAX} are accepted")]
+    IdTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// More than fits into one request.
+    #[error("the request holds too much: send it in smaller parts")]
+    BatchFull,
+}
+
+impl Reason {
+    /// Its name in answers and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::TooDeep => "too_deep",
+            Self::NotJson { .. } => "not_json",
+            Self::NotAnObject { .. } => "not_an_object",
+            Self::IdTooLong { .. } => "id_too_long",
+            Self::BatchFull => "batch_full",
+        }
+    }
+
+    /// The names of all reasons, for metrics that exist before anything was refused.
+    pub const NAMES: [&'static str; 6] = ["too_large", "too_deep", "not_json", "not_an_object", "id_too_long", "batch_full"];
+}
+
+/// Reads a body of the native door. Items that cannot be read are refused one by one; the others are kept.
+///
+/// One object may span lines; in a body of several objects each stands on a line of its own. Bytes that are not
+/// UTF-8 are kept as `\xNN` in the text they stand in, backslashes of that line doubled, and the event marked
+/// `not_utf8`.
+#[must_use]
+pub fn native(body: &[u8], limits: Limits, received: Timestamp) -> Decoded {
+    let mut decoder = Decoder { builder: BatchBuilder::new(), roles: Vec::new(), refused: Vec::new(), index: 0, limits, now: Now { received } };
+    let start = body.trim_ascii_start();
+    let is_array = start.first() == Some(&b'[');
+    match std::str::from_utf8(body) {
+        Ok(text) if is_array => decoder.array(text),
+        Ok(text) => decoder.objects(text),
+        Err(_) if is_array => decoder.array(&escape_bytes(body)),
+        Err(_) => body.split(|byte| *byte == b'\n').for_each(|line| match std::str::from_utf8(line) {
+            Ok(line) => decoder.line(line),
+            Err(_) => decoder.line(&mark(&escape_bytes(line))),
+        }),
+    }
+    Decoded { received: decoder.index, batch: decoder.builder.finish(), refused: decoder.refused }
+}
+
+/// The text with every byte that is not UTF-8 as `\xNN`, within JSON: the backslash itself escaped.
+fn escape_bytes(line: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(line.len() + 16);
+    for chunk in line.utf8_chunks() {
+        text.push_str(&chunk.valid().replace("\\\\", "\\\\\\\\"));
+        for byte in chunk.invalid() {
+            let written = write!(text, "\\\\x{byte:02x}");
+            debug_assert!(written.is_ok(), "writing into memory cannot fail");
+        }
+    }
+    text
+}
+
+fn mark(line: &str) -> String {
+    match line.trim_end().strip_suffix('}') {
+        Some(open) if open.trim_end().ends_with('{') => format!("{open}\"not_utf8\":true}}"),
+        Some(open) => format!("{open},\"not_utf8\":true}}"),
+        None => line.to_owned(),
+    }
+}
+
+struct Decoder {
+    builder: BatchBuilder,
+    /// The role of each key of the batch, by its number.
+    roles: Vec<Role>,
+    refused: Vec<Refused>,
+    index: usize,
+    limits: Limits,
+    now: Now,
+}
+
+impl Decoder {
+    fn objects(&mut self, text: &str) {
+        let first = text.trim_start().lines().next().unwrap_or("");
+        // One object printed over several lines, as people type it.
+        if !first.trim_end().ends_with('}') && text.len() <= self.limits.event_bytes_max && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+            self.item(text.trim());
+            return;
+        }
+        let mut rest = text;
+        while let Some(end) = memchr::memchr(b'\n', rest.as_bytes()) {
+            self.line(&rest[..end]);
+            rest = &rest[end + 1..];
+        }
+        self.line(rest);
+    }
+
+    fn line(&mut self, line: &str) {
+        let line = line.trim_matches([' ', '\t', '\r', '\n']);
+        if !line.is_empty() {
+            self.item(line);
+        }
+    }
+
+    fn array(&mut self, text: &str) {
+        let text = text.trim_matches([' ', '\t', '\r', '\n']);
+        if is_too_deep(text, DEPTH_MAX + 1) {
+            self.refuse(Reason::TooDeep);
+            return;
+        }
+        let mut end = text.find('[').map_or(0, |at| at + 1);
+        for item in sonic_rs::to_array_iter(text) {
+            match item {
+                Ok(value) => {
+                    let raw = value.as_raw_str();
+                    end = offset_in(text, raw) + raw.len();
+                    self.item(raw);
+                }
+                Err(error) => {
+                    self.refuse(Reason::NotJson { message: format!("the array breaks off here, and what follows was not read: {}", first_line(&error)) });
+                    return;
+                }
+            }
+        }
+        if text[end.min(text.len())..].trim_start() != "]" {
+            self.refuse(Reason::NotJson { message: "there is something after the end of the array".to_owned() });
+        }
+    }
+
+    fn refuse(&mut self, reason: Reason) {
+        self.refused.push(Refused { index: self.index, reason });
+        self.index += 1;
+    }
+
+    fn item(&mut self, text: &str) {
+        match self.event(text) {
+            Ok(()) => self.index += 1,
+            Err(reason) => {
+                self.builder.rollback();
+                self.refuse(reason);
+            }
+        }
+    }
+
+    fn event(&mut self, text: &str) -> Result<(), Reason> {
+        let bytes_max = self.limits.event_bytes_max;
+        if text.len() > bytes_max {
+            return Err(Reason::TooLarge { bytes: text.len(), bytes_max });
+        }
+        if !text.starts_with('{') {
+            return Err(not_an_object(text));
+        }
+        if is_too_deep(text, DEPTH_MAX) {
+            return Err(Reason::TooDeep);
+        }
+        let mut noticed = Noticed::new();
+        match self.walk(text, &mut String::new(), 0, &mut noticed)? {
+            Walked::Whole => noticed.finish(&mut self.builder, self.now),
+            Walked::Repeated => {
+                self.builder.rollback();
+                self.event_with_repeats(text)
+            }
+        }
+    }
+
+    /// A key that occurs twice: the last one counts, as in every common reader.
+    fn event_with_repeats(&mut self, text: &str) -> Result<(), Reason> {
+        let value: serde_json::Value = serde_json::from_str(text).map_err(|error| Reason::NotJson { message: error.to_string() })?;
+        let text = value.to_string();
+        let mut noticed = Noticed::new();
+        self.walk(&text, &mut String::new(), 0, &mut noticed)?;
+        noticed.finish(&mut self.builder, self.now)
+    }
+
+    /// Takes an object apart. Texts without escapes are borrowed from `text`.
+    fn walk<'a>(&mut self, text: &'a str, path: &mut String, depth: usize, noticed: &mut Noticed<'a>) -> Result<Walked, Reason> {
+        let mut end = 1;
+        let mut walked = Walked::Whole;
+        for member in sonic_rs::to_object_iter(text) {
+            let (key, value) = member.map_err(|error| Reason::NotJson { message: first_line(&error) })?;
+            // The raw text borrows from `text`, not from the value: found again by its place.
+            let raw_length = value.as_raw_str().len();
+            let start = offset_in(text, value.as_raw_str());
+            let raw = text.get(start..start + raw_length).ok_or_else(|| Reason::NotJson { message: "unreadable".to_owned() })?;
+            end = start + raw_length;
+            let length = path.len();
+            if depth == 0 {
+                path.push_str(&event::escape_segment(&key, true));
+            } else {
+                path.push('.');
+                path.push_str(&event::escape_segment(&key, false));
+            }
+            if raw.starts_with('{') && !raw[1..].trim_start().starts_with('}') {
+                if self.walk(raw, path, depth + 1, noticed)? == Walked::Repeated {
+                    walked = Walked::Repeated;
+                }
+            } else if !self.leaf(path, raw, noticed)? {
+                walked = Walked::Repeated;
+            }
+            path.truncate(length);
+        }
+        if text[end..].trim_start_matches([' ', '\t', '\r', '\n']) == "}" {
+            Ok(walked)
+        } else {
+            Err(Reason::NotJson { message: "there is something after the end of the object".to_owned() })
+        }
+    }
+
+    fn leaf<'a>(&mut self, path: &str, raw: &'a str, noticed: &mut Noticed<'a>) -> Result<bool, Reason> {
+        let key = self.builder.key(path);
+        while self.roles.len() <= key as usize {
+            self.roles.push(role(self.builder.path(u32::try_from(self.roles.len()).unwrap_or(u32::MAX))));
+        }
+        let role = self.roles[key as usize];
+        let kept = match raw.as_bytes().first() {
+            Some(b'"') => match unescape(raw) {
+                Some(Cow::Borrowed(text)) => Kept::Value(Value::text(text)),
+                Some(Cow::Owned(text)) => Kept::Text(text),
+                None => Kept::Value(Value::Raw(raw)),
+            },
+            Some(b't') => Kept::Value(Value::Bool(true)),
+            Some(b'f') => Kept::Value(Value::Bool(false)),
+            Some(b'n') => Kept::Value(Value::Null),
+            Some(b'-' | b'0'..=b'9') => Kept::Value(Value::number(raw)),
+            Some(b'{' | b'[') => Kept::Value(Value::Raw(raw)),
+            _ => return Err(Reason::NotJson { message: format!("unreadable value under {path:?}") }),
+        };
+        Ok(noticed.take(&mut self.builder, key, role, kept))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walked {
+    Whole,
+    /// Some key occurs twice.
+    Repeated,
+}
+
+/// Where `part`, which borrows from `whole`, begins in it.
+fn offset_in(whole: &str, part: &str) -> usize {
+    (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len())
+}
+
+fn first_line(error: &impl std::fmt::Display) -> String {
+    error.to_string().lines().next().unwrap_or("unreadable").to_owned()
+}
+
+fn not_an_object(text: &str) -> Reason {
+    let found = match text.as_bytes().first() {
+        Some(b'[') => "an array",
+        Some(b'"') => "a text",
+        Some(b'-' | b'0'..=b'9') => "a number",
+        Some(b't' | b'f') if matches!(text, "true" | "false") => "a boolean",
+        Some(b'n') if text == "null" => "null",
+        _ => return Reason::NotJson { message: "expected `{` at the beginning".to_owned() },
+    };
+    Reason::NotAnObject { found }
+}
+
+/// Whether brackets are nested deeper than `depth_max`. Counts first, which is quick, and looks closer only then.
+fn is_too_deep(text: &str, depth_max: usize) -> bool {
+    let bytes = text.as_bytes();
+    if memchr::memchr2_iter(b'{', b'[', bytes).take(depth_max + 1).count() <= depth_max {
+        return false;
+    }
+    let (mut depth, mut in_text, mut at) = (0_usize, false, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if in_text => at += 1,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                if depth > depth_max {
+                    return true;
+                }
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    false
+}

@@ -1,0 +1,4 @@
+//! The native door, seen from outside.
+
+mod lossless;
+mod native;
