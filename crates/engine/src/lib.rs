@@ -1,1 +1,218 @@
-//! engine
+//! The product without sockets: accept, ask, tail, tokens, housekeeping. Plain structs in and out.
+//!
+//! There is one door in, [`Engine::accept`]; what came in is either acknowledged or refused with a counted reason.
+
+mod accept;
+mod ask;
+mod counters;
+mod housekeeping;
+mod internal;
+mod logs;
+mod select;
+mod tokens;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::Clock;
+use parking_lot::{Condvar, Mutex, RwLock};
+use store::catalog::Catalog;
+use store::disk::{Disk, DirectoryLock, RealDisk};
+use store::{Store, StoreError};
+use thiserror::Error;
+
+pub use accept::{Producer, Receipt, WriteError};
+pub use ask::{AskError, Events, Tailed};
+pub use counters::{Counters, LogCounts, Vitals};
+pub use intake::{Decoded, Limits, Reason, Refused};
+pub use logs::{LogError, LogInfo, LogSettings, parse_duration, print_duration};
+pub use query::{Answer, QueryError, filter, search, url};
+pub use store::{StartReport, StoreError as StorageError};
+pub use tokens::{Grant, NewToken, Scope, TokenInfo};
+
+/// The log that a fresh installation has, and that Everlog's own messages go to.
+pub const DEFAULT_LOG: &str = "default";
+
+/// What can be set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Largest event, in bytes of JSON.
+    pub event_bytes_max: usize,
+    /// Bytes in memory at which the buffer is written to segments.
+    pub flush_bytes: usize,
+    /// How long events stay in the buffer at most.
+    pub flush_after: Duration,
+    /// Bytes in memory at which writers are asked to wait.
+    pub buffer_bytes_max: usize,
+    /// Memory for sorting, joining and grouping, of all questions together.
+    pub query_memory_bytes: usize,
+    /// How long one question may take.
+    pub query_time_max: Duration,
+    /// Rows of one SQL answer.
+    pub query_rows_max: usize,
+    /// How many logs there may be.
+    pub logs_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            event_bytes_max: event::limits::EVENT_BYTES_MAX,
+            flush_bytes: 96 << 20,
+            flush_after: Duration::from_secs(300),
+            buffer_bytes_max: 256 << 20,
+            query_memory_bytes: 256 << 20,
+            query_time_max: Duration::from_secs(30),
+            query_rows_max: 100_000,
+            logs_max: 1000,
+        }
+    }
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Another server has it.
+    #[error("the data directory {directory} is in use by another everlog: stop that one, or give this one a directory of its own with --data")]
+    InUse {
+        /// Which.
+        directory: String,
+    },
+    /// The directory cannot be made or written.
+    #[error("the data directory {directory} cannot be used: {source}")]
+    Directory {
+        /// Which.
+        directory: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The query engine cannot be set up.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+/// Everlog at work on one data directory.
+#[derive(Debug)]
+pub struct Engine {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    logs: RwLock<logs::Logs>,
+    tokens: RwLock<Vec<store::catalog::TokenRow>>,
+    sql: query::Sql,
+    queue: accept::Queue,
+    counters: Counters,
+    /// Told the last sequence number after each group that was stored.
+    listener: RwLock<Option<Listener>>,
+    work: Mutex<housekeeping::Work>,
+    wake: Condvar,
+    stopping: AtomicBool,
+    refused_while_full: AtomicU64,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    _lock: Option<DirectoryLock>,
+}
+
+struct Listener(Box<dyn Fn(u64) + Send + Sync>);
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Listener")
+    }
+}
+
+impl Engine {
+    /// Opens a data directory, makes it if it is not there, and starts the threads that write and keep house.
+    ///
+    /// Damage never stops a start: it is in the report, and an event of the stream INTERNAL each.
+    ///
+    /// # Errors
+    /// When the directory is in use, cannot be used, or was written by a later version.
+    pub fn open(directory: &Path, settings: Settings, clock: Arc<dyn Clock>) -> Result<(Arc<Self>, StartReport), OpenError> {
+        let shown = || directory.display().to_string();
+        let refused = |source| OpenError::Directory { directory: shown(), source };
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(directory).map_err(refused)?);
+        let lock = DirectoryLock::take(directory).map_err(refused)?.ok_or_else(|| OpenError::InUse { directory: shown() })?;
+        let catalog = Catalog::open(&directory.join("catalog.sqlite"), Arc::clone(&disk))?;
+        Self::with_disk(disk, catalog, settings, clock, Some(lock))
+    }
+
+    fn with_disk(
+        disk: Arc<dyn Disk>,
+        catalog: Catalog,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        lock: Option<DirectoryLock>,
+    ) -> Result<(Arc<Self>, StartReport), OpenError> {
+        let (store, report) = Store::open(disk, catalog)?;
+        if store.catalog().logs()?.is_empty() {
+            store.catalog().create_log(DEFAULT_LOG, clock.now())?;
+        }
+        let limits = query::SqlLimits { memory_bytes: settings.query_memory_bytes, rows_max: settings.query_rows_max };
+        let logs = logs::Logs::new(store.catalog().logs()?);
+        let tokens = RwLock::new(store.catalog().tokens()?);
+        let (queue, jobs) = accept::Queue::new();
+        let engine = Arc::new(Self {
+            sql: query::Sql::new(limits)?,
+            store,
+            clock,
+            settings,
+            logs: RwLock::new(logs),
+            tokens,
+            queue,
+            counters: Counters::default(),
+            listener: RwLock::default(),
+            work: Mutex::default(),
+            wake: Condvar::new(),
+            stopping: AtomicBool::new(false),
+            refused_while_full: AtomicU64::new(0),
+            threads: Mutex::default(),
+            _lock: lock,
+        });
+        engine.start_threads(jobs)?;
+        engine.report_start(&report);
+        Ok((engine, report))
+    }
+
+    fn start_threads(self: &Arc<Self>, jobs: accept::Jobs) -> Result<(), OpenError> {
+        let refused = |source| OpenError::Directory { directory: "(threads)".to_owned(), source };
+        let writer = Arc::clone(self);
+        let keeper = Arc::clone(self);
+        let writer = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.write_all(&jobs)).map_err(refused)?;
+        let keeper = std::thread::Builder::new().name("housekeeping".to_owned()).spawn(move || keeper.keep_house()).map_err(refused)?;
+        *self.threads.lock() = vec![writer, keeper];
+        Ok(())
+    }
+
+    /// Calls `listener` with the last sequence number after each group that was stored.
+    pub fn on_stored(&self, listener: impl Fn(u64) + Send + Sync + 'static) {
+        *self.listener.write() = Some(Listener(Box::new(listener)));
+    }
+
+    /// What can be set, as it is set.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes nothing more, writes what was taken to segments, and ends the threads. What could not be written stays
+    /// in the journal, where the next start finds it.
+    ///
+    /// # Errors
+    /// When the last flush fails.
+    pub fn close(&self) -> Result<(), StoreError> {
+        self.stopping.store(true, std::sync::atomic::Ordering::Release);
+        self.queue.close();
+        self.wake.notify_all();
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the engine ended badly");
+            }
+        }
+        self.store.flush().map(drop)
+    }
+}

@@ -24,7 +24,3 @@ pub const LOG_NAME_BYTES_MAX: usize = 64;
 
 /// Longest id of an event, in bytes. A longer one is refused: cut short it would be another id.
 pub const ID_BYTES_MAX: usize = 512;
-
-/// Longest value, in bytes, of which the index keeps the words. Longer values are indexed up to here
-/// and searched in full.
-pub const INDEXED_VALUE_BYTES_MAX: usize = 64 << 10;

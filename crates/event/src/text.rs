@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 /// The words of a text, as they stand in it.
-pub fn words(text: &str) -> impl Iterator<Item = &str> {
+pub fn words(text: &str) -> impl Iterator<Item = &str> + Clone {
     let mut rest = text;
     std::iter::from_fn(move || {
         let start = find(rest, is_word)?;

@@ -9,7 +9,6 @@ use std::io;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use bytes::Bytes;
-use event::limits::INDEXED_VALUE_BYTES_MAX;
 use event::shared::ID_LIKE;
 use event::text::{fold, json_scalars, words};
 use hashbrown::{HashSet, HashTable};
@@ -202,11 +201,6 @@ impl IndexBuilder {
     }
 
     fn add_words(&mut self, text: &str) {
-        let text = if text.len() > INDEXED_VALUE_BYTES_MAX {
-            &text[..text.floor_char_boundary(INDEXED_VALUE_BYTES_MAX)]
-        } else {
-            text
-        };
         self.tokens.extend(words(text).map(Token::word));
     }
 

@@ -4,6 +4,9 @@
 //! is in docs/format.md. Recovery relies on two facts: a group is only written after the sync of the group before
 //! it has returned, and sequence numbers have no gaps. So a hole in the last group is a write that was cut off and
 //! never acknowledged, and a hole anywhere else is damage, which is reported with the number of events lost.
+//! A group that was refused leaves its sequence numbers to the next one, which may stand in another file.
+
+mod recovery;
 
 use std::io;
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use std::sync::Arc;
 use event::{Batch, Timestamp};
 use thiserror::Error;
 
+use self::recovery::Recovery;
 use crate::LogId;
 use crate::disk::{Disk, DiskFile, is_full};
 
@@ -56,7 +60,7 @@ pub(crate) struct Entry<'a> {
 }
 
 /// Events read back at a start.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Recovered {
     /// Where they go.
     pub(crate) log: LogId,
@@ -70,12 +74,23 @@ pub(crate) struct Recovered {
     pub(crate) batch: Batch,
 }
 
+impl Recovered {
+    fn entry(&self) -> Entry<'_> {
+        Entry {
+            log: self.log,
+            received: self.received,
+            producer: self.producer.as_ref().map(|(name, position)| (name.as_str(), *position)),
+            batch: &self.batch,
+        }
+    }
+}
+
 /// A part of the journal that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalDamage {
     /// The file.
     pub file: String,
-    /// Acknowledged events that are lost.
+    /// Acknowledged events that cannot be read.
     pub events: u64,
     /// The sequence number of the first of them.
     pub first: u64,
@@ -91,6 +106,9 @@ pub(crate) struct Journal {
     next_number: u64,
     next_sequence: u64,
     group: u64,
+    /// The last group that a start found. Nobody knows whether its sync ever returned, so it is written once more
+    /// before anything is acknowledged.
+    in_doubt: Vec<Recovered>,
     poisoned: Option<String>,
     scratch: Vec<u8>,
 }
@@ -120,12 +138,12 @@ impl Journal {
         let mut numbers: Vec<u64> =
             disk.list("journal")?.iter().filter_map(|name| name.strip_suffix(".journal")?.parse().ok()).collect();
         numbers.sort_unstable();
-        let mut recovery = Recovery { expected: 0, flushed, group: 0, pending: Vec::new(), damage: Vec::new(), take };
+        let mut recovery = Recovery::new(flushed, take);
         for number in &numbers {
             recovery.read_file(&*disk, *number)?;
         }
-        recovery.close_group(true, numbers.last().copied().unwrap_or(0));
-        let next_sequence = recovery.expected.max(flushed + 1);
+        let in_doubt = recovery.finish();
+        let next_sequence = recovery.expected;
         let journal = Self {
             disk,
             current: None,
@@ -133,7 +151,8 @@ impl Journal {
             closed: numbers.iter().map(|number| (*number, next_sequence - 1)).collect(),
             next_number: numbers.last().map_or(1, |last| last + 1),
             next_sequence,
-            group: recovery.group + 1,
+            group: recovery.group,
+            in_doubt,
             poisoned: None,
             scratch: Vec::new(),
         };
@@ -153,36 +172,51 @@ impl Journal {
     }
 
     /// Writes a group and syncs once; returns the sequence number of the first event. When it returns, every event
-    /// of every entry is durable.
+    /// of every entry is durable, and so is all that the start found. Without entries nothing may be left to do.
     ///
     /// # Errors
     /// See [`JournalError`]; the whole group is then refused.
     pub(crate) fn append(&mut self, entries: &[Entry<'_>]) -> Result<u64, JournalError> {
+        self.confirm()?;
+        let first = self.next_sequence;
+        if !entries.is_empty() {
+            self.next_sequence += self.write_group(entries, first)?;
+        }
+        Ok(first)
+    }
+
+    /// Makes sure that what the start found last is durable, under its old sequence numbers.
+    fn confirm(&mut self) -> Result<(), JournalError> {
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        let Some(first) = in_doubt.first().map(|recovered| recovered.first) else { return Ok(()) };
+        let entries: Vec<Entry<'_>> = in_doubt.iter().map(Recovered::entry).collect();
+        let written = self.write_group(&entries, first);
+        if written.is_err() {
+            self.in_doubt = in_doubt;
+        }
+        written.map(drop)
+    }
+
+    /// Writes a group; returns how many events are in it.
+    fn write_group(&mut self, entries: &[Entry<'_>], group_first: u64) -> Result<u64, JournalError> {
         if let Some(reason) = &self.poisoned {
             return Err(JournalError::Poisoned { reason: reason.clone() });
         }
         self.group += 1;
-        let first = self.next_sequence;
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
-        let rows = entries.iter().map(|entry| entry.batch.len() as u64).sum();
-        let mut sequence = first;
+        let group_rows = entries.iter().map(|entry| entry.batch.len() as u64).sum();
+        let mut first = group_first;
         for entry in entries {
-            encode_frame(
-                &mut bytes,
-                entry,
-                FrameOrder { group: self.group, group_first: first, group_rows: rows, first: sequence },
-            );
-            sequence += entry.batch.len() as u64;
+            encode_frame(&mut bytes, entry, FrameOrder { group: self.group, group_first, group_rows, first });
+            first += entry.batch.len() as u64;
         }
         let written = self.write(&mut bytes);
         if bytes.capacity() > 16 << 20 {
             bytes = Vec::new();
         }
         self.scratch = bytes;
-        written?;
-        self.next_sequence = sequence;
-        Ok(first)
+        written.map(|()| group_rows)
     }
 
     fn write(&mut self, bytes: &mut [u8]) -> Result<(), JournalError> {
@@ -213,11 +247,11 @@ impl Journal {
         if self.current.as_ref().is_some_and(|open| open.offset + length <= open.length) {
             return Ok(());
         }
-        self.close_current();
         let number = self.next_number;
         let size = FILE_BYTES.max(FILE_HEADER_BYTES + length);
         match self.create(number, size) {
             Ok(file) => {
+                self.close_current();
                 self.next_number += 1;
                 self.current = Some(OpenFile { number, file, offset: FILE_HEADER_BYTES, length: size });
                 Ok(())
@@ -258,6 +292,7 @@ impl Journal {
     /// # Errors
     /// What the system says; a file that could not be removed is tried again the next time.
     pub(crate) fn trim(&mut self, flushed: u64) -> io::Result<()> {
+        self.in_doubt.retain(|recovered| recovered.first > flushed);
         while let Some((number, last)) = self.closed.first().copied() {
             if last > flushed {
                 break;
@@ -322,77 +357,17 @@ fn read_u64(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|found| found.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
-struct Recovery<'a> {
-    /// The next sequence number if nothing is missing.
-    expected: u64,
-    flushed: u64,
-    group: u64,
-    pending: Vec<Frame>,
-    damage: Vec<JournalDamage>,
-    take: &'a mut dyn FnMut(Recovered),
-}
-
 struct Frame {
     group_first: u64,
     group_rows: u64,
     recovered: Recovered,
 }
 
-impl Recovery<'_> {
-    fn read_file(&mut self, disk: &dyn Disk, number: u64) -> io::Result<()> {
-        let file = disk.open(&file_name(number))?;
-        let length = file.len()?;
-        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        file.read_exact_at(&mut bytes, 0)?;
-        let mut at = 32;
-        while at + FRAME_HEADER_BYTES <= bytes.len() {
-            if let Some((frame, group, end)) = read_frame(&bytes, at, number) {
-                self.accept(frame, group, number);
-                at = end;
-            } else {
-                at = next_magic(&bytes, at + 8);
-            }
-        }
-        Ok(())
-    }
-
-    fn accept(&mut self, frame: Frame, group: u64, number: u64) {
-        if group < self.group {
-            return;
-        }
-        if group > self.group {
-            self.close_group(false, number);
-            self.group = group;
-        }
-        self.pending.push(frame);
-    }
-
-    /// Hands over the frames of a group. The last group of all counts only if it is whole.
-    fn close_group(&mut self, last: bool, number: u64) {
-        let pending = std::mem::take(&mut self.pending);
-        let Some(head) = pending.first() else { return };
-        let (first, rows) = (head.group_first, head.group_rows);
-        let found: u64 = pending.iter().map(|frame| frame.recovered.batch.len() as u64).sum();
-        if last && found < rows {
-            return;
-        }
-        if self.expected != 0 && first > self.expected && self.expected > self.flushed {
-            self.lost(number, self.expected, first - self.expected);
-        }
-        if found < rows && first + rows > self.flushed {
-            self.lost(number, first, rows - found);
-        }
-        self.expected = first + rows;
-        for frame in pending {
-            if frame.recovered.first > self.flushed {
-                (self.take)(frame.recovered);
-            }
-        }
-    }
-
-    fn lost(&mut self, number: u64, first: u64, events: u64) {
-        self.damage.push(JournalDamage { file: file_name(number), events, first });
-    }
+/// The first sequence number of a file, as its header says.
+fn file_start(bytes: &[u8]) -> Option<u64> {
+    let header = bytes.get(..32)?;
+    let sound = header.starts_with(FILE_MAGIC) && crc32c::crc32c(&header[..28]) == read_u32(header, 28);
+    sound.then(|| read_u64(header, 16))
 }
 
 fn read_frame(bytes: &[u8], at: usize, number: u64) -> Option<(Frame, u64, usize)> {
@@ -415,13 +390,4 @@ fn read_frame(bytes: &[u8], at: usize, number: u64) -> Option<(Frame, u64, usize
         Recovered { log: LogId(read_u32(frame, 12)), received, first: read_u64(frame, 40), producer, batch };
     let frame_read = Frame { group_first: read_u64(frame, 24), group_rows: read_u64(frame, 32), recovered };
     Some((frame_read, read_u64(frame, 16), end.next_multiple_of(8)))
-}
-
-/// The next place, on a multiple of eight, where a frame may begin.
-fn next_magic(bytes: &[u8], from: usize) -> usize {
-    let magic = FRAME_MAGIC.to_le_bytes();
-    bytes[from.min(bytes.len())..]
-        .chunks(8)
-        .position(|chunk| chunk.starts_with(&magic))
-        .map_or(bytes.len(), |chunks| from + chunks * 8)
 }

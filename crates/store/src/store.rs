@@ -153,6 +153,30 @@ struct LogLive {
     builder: ColumnsBuilder,
 }
 
+/// What a group has changed in the writer's memory before the journal took it.
+#[derive(Debug, Default)]
+struct Noted {
+    ids: Vec<(LogId, u128)>,
+    positions: Vec<(String, Option<u64>)>,
+}
+
+impl Writer {
+    /// Takes back what was noted for a group that was refused.
+    fn forget(&mut self, noted: Noted) {
+        for (log, id) in noted.ids {
+            if let Some((recent, _)) = self.recent.get_mut(&log) {
+                recent.remove(id);
+            }
+        }
+        for (name, position) in noted.positions.into_iter().rev() {
+            match position {
+                Some(position) => self.producers.insert(name, position),
+                None => self.producers.remove(&name),
+            };
+        }
+    }
+}
+
 impl Rows {
     fn new(batch: RecordBatch, bytes: usize) -> Self {
         let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>().values();
@@ -241,7 +265,8 @@ impl Store {
                 log.freeze();
             }
             if let Some((name, position)) = found.producer {
-                producers.insert(name, position);
+                let known = producers.entry(name).or_default();
+                *known = position.max(*known);
             }
         };
         let (journal, damage) = Journal::open(Arc::clone(&disk), flushed, &mut take)?;
@@ -272,9 +297,9 @@ impl Store {
     pub fn append(&self, group: Vec<Incoming>) -> Result<Vec<Appended>, JournalError> {
         let mut writer = self.writer.lock();
         let mut group = group;
-        let mut inserted: Vec<(LogId, u128)> = Vec::new();
+        let mut noted = Noted::default();
         let duplicates: Vec<usize> =
-            group.iter_mut().map(|incoming| self.drop_known(&mut writer, incoming, &mut inserted)).collect();
+            group.iter_mut().map(|incoming| self.drop_known(&mut writer, incoming, &mut noted)).collect();
         let entries: Vec<Entry<'_>> = group
             .iter()
             .filter(|incoming| !incoming.batch.is_empty())
@@ -285,17 +310,13 @@ impl Store {
                 batch: &incoming.batch,
             })
             .collect();
-        let mut sequence = writer.journal.next_sequence();
-        if !entries.is_empty()
-            && let Err(error) = writer.journal.append(&entries)
-        {
-            for (log, id) in inserted {
-                if let Some((recent, _)) = writer.recent.get_mut(&log) {
-                    recent.remove(id);
-                }
+        let mut sequence = match writer.journal.append(&entries) {
+            Ok(first) => first,
+            Err(error) => {
+                writer.forget(noted);
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         let mut live = self.live.lock();
         let mut results = Vec::with_capacity(group.len());
         for (incoming, duplicates) in group.into_iter().zip(duplicates) {
@@ -309,23 +330,22 @@ impl Store {
                 }
                 live.last_sequence = sequence - 1;
             }
-            if let Some((name, position)) = incoming.producer {
-                writer.producers.insert(name, position);
-            }
             results.push(Appended { last: live.last_sequence, stored, duplicates });
         }
         Ok(results)
     }
 
     /// Takes out of a batch what is stored already; returns how many events that were.
-    fn drop_known(&self, writer: &mut Writer, incoming: &mut Incoming, inserted: &mut Vec<(LogId, u128)>) -> usize {
+    fn drop_known(&self, writer: &mut Writer, incoming: &mut Incoming, noted: &mut Noted) -> usize {
         let count = incoming.batch.len();
-        if let Some((name, position)) = &incoming.producer
-            && writer.producers.get(name).is_some_and(|known| known >= position)
-        {
-            incoming.batch = Batch::default();
-            incoming.producer = None;
-            return count;
+        if let Some((name, position)) = &incoming.producer {
+            let known = writer.producers.get(name).copied();
+            if known.is_some_and(|known| known >= *position) {
+                incoming.batch = Batch::default();
+                return count;
+            }
+            writer.producers.insert(name.clone(), *position);
+            noted.positions.push((name.clone(), known));
         }
         let (recent, loaded) = writer.recent.entry(incoming.log).or_default();
         if !std::mem::replace(loaded, true) {
@@ -338,7 +358,7 @@ impl Store {
                 let id = key(row.id);
                 let fresh = recent.insert(id);
                 if fresh {
-                    inserted.push((incoming.log, id));
+                    noted.ids.push((incoming.log, id));
                 }
                 fresh
             })

@@ -1,0 +1,231 @@
+//! The one door in: admit or refuse, store, acknowledge.
+//!
+//! Requests queue up for one writer thread; each time it is free it takes all that wait, and they share one write and
+//! one sync. So nobody waits for a timer, and the busier the server, the more events there are to a sync.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use event::Timestamp;
+use intake::{Decoded, Refused};
+use parking_lot::Mutex;
+use store::{Appended, Incoming, JournalError, LogId};
+use thiserror::Error;
+
+use crate::Engine;
+
+/// Bytes of requests that may wait for the writer; beyond it, writers are asked to come back.
+const QUEUE_BYTES_MAX: usize = 96 << 20;
+
+/// Bytes written with one sync at the most, so that no request waits for a very long write.
+const GROUP_BYTES_MAX: usize = 16 << 20;
+
+/// A sender whose requests are numbered: a request that was stored is not stored again, however late it is repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Producer {
+    /// Its name, the same each time.
+    pub name: String,
+    /// Higher with each request.
+    pub position: u64,
+}
+
+/// What an accepted write returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Events that are kept: durable, and in every answer from now on.
+    pub accepted: usize,
+    /// How many of them were there already under the same id, and are there once.
+    pub duplicates: usize,
+    /// Items that are not kept, and why.
+    pub refused: Vec<Refused>,
+    /// The sequence number of the last event stored.
+    pub sequence: u64,
+}
+
+/// Why a whole request was refused. Nothing of it is kept, and it may be sent again.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum WriteError {
+    /// More comes in than the disk takes.
+    #[error("more is coming in than can be written: send it again in a second")]
+    Busy,
+    /// No room on the disk.
+    #[error("the disk of the server is full: nothing of this request is kept; send it again later (writing resumes by itself when there is room)")]
+    DiskFull,
+    /// The journal is closed after a failed write.
+    #[error("the server takes nothing until it is restarted: {reason}")]
+    Poisoned {
+        /// What happened.
+        reason: String,
+    },
+    /// The server is stopping.
+    #[error("the server is stopping: send it again in a moment")]
+    Stopping,
+}
+
+impl WriteError {
+    /// Its name in metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::DiskFull => "disk_full",
+            Self::Poisoned { .. } => "poisoned",
+            Self::Stopping => "stopping",
+        }
+    }
+
+    /// The names of all.
+    pub const NAMES: [&'static str; 4] = ["busy", "disk_full", "poisoned", "stopping"];
+}
+
+type Done = Box<dyn FnOnce(Result<Receipt, WriteError>) + Send>;
+
+pub(crate) struct Job {
+    incoming: Incoming,
+    refused: Vec<Refused>,
+    bytes: usize,
+    done: Done,
+}
+
+pub(crate) type Jobs = Receiver<Job>;
+
+/// Requests that wait for the writer.
+pub(crate) struct Queue {
+    sender: Mutex<Option<Sender<Job>>>,
+    bytes: AtomicUsize,
+    buffered: AtomicUsize,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Queue").field("bytes", &self.bytes).field("buffered", &self.buffered).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    pub(crate) fn new() -> (Self, Jobs) {
+        let (sender, jobs) = channel();
+        (Self { sender: Mutex::new(Some(sender)), bytes: AtomicUsize::new(0), buffered: AtomicUsize::new(0) }, jobs)
+    }
+
+    pub(crate) fn close(&self) {
+        *self.sender.lock() = None;
+    }
+
+    /// Bytes of events that are in no segment yet, as of the last group.
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffered.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_buffered(&self, bytes: usize) {
+        self.buffered.store(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Engine {
+    /// Takes what a door decoded. `done` is called, on another thread, once the events are durable and visible, or
+    /// right here when the request is refused; it must not block.
+    pub fn accept(&self, log: LogId, decoded: Decoded, producer: Option<Producer>, done: impl FnOnce(Result<Receipt, WriteError>) + Send + 'static) {
+        assert!(decoded.received == decoded.batch.len() + decoded.refused.len(), "every item is either kept or refused with a reason");
+        self.counters.received(log, &decoded);
+        let events = decoded.batch.len();
+        if events == 0 {
+            let sequence = self.store.last_sequence();
+            done(Ok(Receipt { accepted: 0, duplicates: 0, refused: decoded.refused, sequence }));
+            return;
+        }
+        let bytes = decoded.batch.bytes();
+        let over = self.queue.bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX || self.queue.buffered() > self.settings.buffer_bytes_max;
+        if over {
+            self.wake.notify_all();
+            self.refuse(log, events, done, WriteError::Busy);
+            return;
+        }
+        self.queue.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let incoming = Incoming {
+            log,
+            received: self.clock.now(),
+            producer: producer.map(|producer| (producer.name, producer.position)),
+            batch: decoded.batch,
+        };
+        let job = Job { incoming, refused: decoded.refused, bytes, done: Box::new(done) };
+        let unsent = match &*self.queue.sender.lock() {
+            Some(sender) => sender.send(job).err().map(|error| error.0),
+            None => Some(job),
+        };
+        if let Some(job) = unsent {
+            self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.refuse(log, events, job.done, WriteError::Stopping);
+        }
+    }
+
+    /// The moment at which a request that is decoded now counts as received.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn refuse(&self, log: LogId, events: usize, done: impl FnOnce(Result<Receipt, WriteError>), error: WriteError) {
+        self.counters.refused_whole(log, events, error.name());
+        done(Err(error));
+    }
+
+    /// The writer: takes all that wait, stores it with one sync, acknowledges.
+    pub(crate) fn write_all(&self, jobs: &Jobs) {
+        while let Ok(first) = jobs.recv() {
+            let mut bytes = first.bytes;
+            let mut group = vec![first];
+            while bytes < GROUP_BYTES_MAX
+                && let Ok(job) = jobs.try_recv()
+            {
+                bytes += job.bytes;
+                group.push(job);
+            }
+            self.write_group(group, bytes);
+        }
+    }
+
+    fn write_group(&self, group: Vec<Job>, bytes: usize) {
+        let mut waiting = Vec::with_capacity(group.len());
+        let mut incoming = Vec::with_capacity(group.len());
+        for job in group {
+            waiting.push((job.incoming.log, job.incoming.batch.len(), job.refused, job.done));
+            incoming.push(job.incoming);
+        }
+        let stored = self.store.append(incoming);
+        self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        match stored {
+            Ok(appended) => {
+                self.queue.set_buffered(self.store.buffer_bytes());
+                if self.queue.buffered() > self.settings.flush_bytes {
+                    self.wake.notify_all();
+                }
+                let last = appended.last().map_or(0, |appended| appended.last);
+                for ((log, events, refused, done), appended) in waiting.into_iter().zip(appended) {
+                    self.acknowledge(log, events, refused, appended, done);
+                }
+                if let Some(listener) = &*self.listener.read() {
+                    (listener.0)(last);
+                }
+                self.note_room();
+            }
+            Err(error) => {
+                let error = match error {
+                    JournalError::Full => WriteError::DiskFull,
+                    JournalError::Poisoned { reason } => WriteError::Poisoned { reason },
+                };
+                let requests = waiting.len();
+                for (log, events, _, done) in waiting {
+                    self.refuse(log, events, done, error.clone());
+                }
+                self.note_trouble(&error, requests);
+            }
+        }
+    }
+
+    fn acknowledge(&self, log: LogId, events: usize, refused: Vec<Refused>, appended: Appended, done: Done) {
+        assert!(events == appended.stored + appended.duplicates, "every event taken is stored or was there already");
+        self.counters.accepted(log, events, appended.duplicates);
+        done(Ok(Receipt { accepted: events, duplicates: appended.duplicates, refused, sequence: appended.last }));
+    }
+}

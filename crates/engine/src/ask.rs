@@ -1,0 +1,204 @@
+//! The one door out: events by the URL grammar or the search language, tables by SQL, and what comes after a
+//! sequence number.
+
+use std::collections::BTreeSet;
+
+use query::filter::Filter;
+use query::url::{Columns, Question};
+use query::{Answer, Bounds, Cursor, Known, Order, Page, QueryError, Request};
+use store::{Documents, Snapshot};
+use thiserror::Error;
+
+use crate::logs::LogError;
+use crate::{Engine, select};
+
+/// Why a question has no answer.
+#[derive(Debug, Error)]
+pub enum AskError {
+    /// There is no such log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The question cannot be answered as it is.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+/// Events of one page.
+#[derive(Clone, Debug, Default)]
+pub struct Events {
+    /// Each as the text of a JSON object, in order.
+    pub documents: Vec<Vec<u8>>,
+    /// How many events pass in all, if that was asked.
+    pub total: Option<u64>,
+    /// What to give as `_cursor` for the next page; `None` when this is the last.
+    pub next: Option<String>,
+    /// Events that could not be looked at because their bytes on the disk are damaged.
+    pub unreadable: u64,
+    /// Columns that the question names and no event has (only when it is not strict).
+    pub ignored: Vec<String>,
+}
+
+/// Events after a sequence number, in the order in which they were accepted.
+#[derive(Clone, Debug, Default)]
+pub struct Tailed {
+    /// Each with its sequence number.
+    pub documents: Vec<(u64, Vec<u8>)>,
+    /// Everything up to this sequence number was looked at.
+    pub seen: u64,
+}
+
+impl Engine {
+    /// Answers a question of the URL grammar that does not group.
+    ///
+    /// # Errors
+    /// When the log is not known, a column is not known, or the question takes too long.
+    pub fn events(&self, log: &str, question: &Question) -> Result<Events, AskError> {
+        let snapshot = self.store.snapshot(self.log(log)?);
+        let (question, ignored) = check_columns(&snapshot, question)?;
+        let cursor = question.cursor.as_deref().map(str::parse::<Cursor>).transpose()?;
+        let request = Request {
+            filter: question.filter.clone(),
+            order: Order::of(&question.sort),
+            offset: question.offset,
+            limit: question.limit,
+            cursor,
+            after_sequence: 0,
+            total: question.total,
+        };
+        let page = query::scan(&snapshot, &request, &self.bounds())?;
+        let documents = documents(&page).into_iter().map(|(_, document)| shaped(document, &question.columns)).collect();
+        Ok(Events { documents, total: page.total, next: page.next.map(|next| next.to_string()), unreadable: page.unreadable, ignored })
+    }
+
+    /// Answers a question of the URL grammar that groups.
+    ///
+    /// # Errors
+    /// As [`Engine::events`].
+    pub async fn group(&self, log: &str, question: &Question) -> Result<Answer, AskError> {
+        let snapshot = self.store.snapshot(self.log(log)?);
+        let filter_only = Question { sort: Vec::new(), columns: Columns::All, ..question.clone() };
+        let (checked, _) = check_columns(&snapshot, &filter_only)?;
+        let question = Question { filter: checked.filter, ..question.clone() };
+        Ok(query::group(&self.sql, snapshot, &question, self.bounds()).await?)
+    }
+
+    /// Answers an SQL question; each of `logs` is a table.
+    ///
+    /// # Errors
+    /// When the text cannot be planned or needs more than allowed.
+    pub async fn sql(&self, text: &str, logs: &[String]) -> Result<Answer, AskError> {
+        let tables = logs.iter().map(|name| Ok((name.clone(), self.store.snapshot(self.log(name)?)))).collect::<Result<Vec<_>, LogError>>()?;
+        Ok(self.sql.ask(text, tables, self.bounds()).await?)
+    }
+
+    /// The events that pass a filter and came after a sequence number; at most `limit`.
+    ///
+    /// # Errors
+    /// When the log is not known or the question takes too long.
+    pub fn tail(&self, log: &str, filter: &Filter, after: u64, limit: usize) -> Result<Tailed, AskError> {
+        let snapshot = self.store.snapshot(self.log(log)?);
+        let request =
+            Request { filter: filter.clone(), order: Order::Sequence, offset: 0, limit, cursor: None, after_sequence: after, total: false };
+        let page = query::scan(&snapshot, &request, &self.bounds())?;
+        let documents = documents(&page);
+        // When the page is full, there may be more right after its last event.
+        let seen = match documents.last() {
+            Some((last, _)) if page.next.is_some() => *last,
+            _ => snapshot.last_sequence,
+        };
+        Ok(Tailed { documents, seen })
+    }
+
+    /// The last events that pass a filter, oldest first, and the sequence number up to which they are the last.
+    ///
+    /// # Errors
+    /// As [`Engine::tail`].
+    pub fn latest(&self, log: &str, filter: &Filter, limit: usize) -> Result<Tailed, AskError> {
+        let snapshot = self.store.snapshot(self.log(log)?);
+        let order = Order::Time { descending: true };
+        let request = Request { filter: filter.clone(), order, offset: 0, limit, cursor: None, after_sequence: 0, total: false };
+        let page = query::scan(&snapshot, &request, &self.bounds())?;
+        let mut documents = documents(&page);
+        documents.reverse();
+        Ok(Tailed { documents, seen: snapshot.last_sequence })
+    }
+
+    /// The sequence number of the last event stored.
+    #[must_use]
+    pub fn last_sequence(&self) -> u64 {
+        self.store.last_sequence()
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds::new(self.settings.query_time_max)
+    }
+}
+
+/// Refuses a question that names a column no event has; with `strict` off, the question without it.
+fn check_columns(snapshot: &Snapshot, question: &Question) -> Result<(Question, Vec<String>), QueryError> {
+    let mut names: BTreeSet<&str> = question.filter.fields();
+    names.extend(question.sort.iter().map(|sort| sort.column.as_str()));
+    if let Columns::Only(columns) | Columns::Except(columns) = &question.columns {
+        names.extend(columns.iter().map(String::as_str));
+    }
+    if names.is_empty() || (snapshot.rows.is_empty() && snapshot.segments.is_empty()) {
+        return Ok((question.clone(), Vec::new()));
+    }
+    let known = Known::of(snapshot);
+    let unknown: Vec<String> = query::unknown_columns(&known, snapshot, names.into_iter().filter(|name| *name != "_sequence")).into_iter().map(str::to_owned).collect();
+    match unknown.first() {
+        Some(first) if question.strict => Err(known.unknown(first)),
+        None => Ok((question.clone(), unknown)),
+        Some(_) => {
+            let mut lenient = question.clone();
+            lenient.filter = without(&lenient.filter, &unknown);
+            lenient.sort.retain(|sort| !unknown.contains(&sort.column));
+            if let Columns::Only(columns) | Columns::Except(columns) = &mut lenient.columns {
+                columns.retain(|column| !unknown.contains(column));
+            }
+            Ok((lenient, unknown))
+        }
+    }
+}
+
+fn without(filter: &Filter, unknown: &[String]) -> Filter {
+    match filter {
+        Filter::And(parts) => Filter::and(parts.iter().map(|part| without(part, unknown))),
+        Filter::Or(parts) => {
+            let kept: Vec<Filter> = parts.iter().map(|part| without(part, unknown)).filter(|part| *part != Filter::All).collect();
+            if kept.is_empty() { Filter::All } else { Filter::or(kept) }
+        }
+        Filter::Not(part) => match without(part, unknown) {
+            Filter::All => Filter::All,
+            other => Filter::not(other),
+        },
+        Filter::Field { field, .. } if unknown.contains(field) => Filter::All,
+        other => other.clone(),
+    }
+}
+
+fn documents(page: &Page) -> Vec<(u64, Vec<u8>)> {
+    let mut writers: Vec<Documents<'_>> = page.batches.iter().map(Documents::new).collect();
+    page.rows
+        .iter()
+        .map(|(batch, row, sequence)| {
+            let mut document = Vec::with_capacity(512);
+            writers[*batch].write(*row, &mut document);
+            (*sequence, document)
+        })
+        .collect()
+}
+
+fn shaped(document: Vec<u8>, columns: &Columns) -> Vec<u8> {
+    match columns {
+        Columns::All => document,
+        Columns::Only(names) => serde_json::from_slice(&document).map_or(document, |parsed| select::only(&parsed, names)),
+        Columns::Except(names) => match serde_json::from_slice(&document) {
+            Ok(mut parsed) => {
+                select::except(&mut parsed, names);
+                parsed.to_string().into_bytes()
+            }
+            Err(_) => document,
+        },
+    }
+}

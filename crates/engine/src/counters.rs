@@ -1,0 +1,91 @@
+//! What came in and what became of it, for each log: received = accepted + refused, by reason.
+
+use std::collections::BTreeMap;
+
+use intake::Decoded;
+use parking_lot::Mutex;
+use store::LogId;
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    logs: Mutex<BTreeMap<LogId, LogCounts>>,
+}
+
+/// The counts of one log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogCounts {
+    /// Items that came in.
+    pub received: u64,
+    /// Items that are kept.
+    pub accepted: u64,
+    /// Items among the kept that were there already.
+    pub duplicates: u64,
+    /// Items that are not kept, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Items that wait to be written.
+    pub waiting: u64,
+}
+
+/// Facts about the server as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Vitals {
+    /// Bytes of events in memory that are in no segment yet.
+    pub buffer_bytes: usize,
+    /// The sequence number of the last event stored.
+    pub last_sequence: u64,
+    /// Live segments.
+    pub segments: usize,
+    /// Bytes of them on disk, sidecars included.
+    pub segment_bytes: u64,
+    /// Row groups that cannot be read.
+    pub damaged: usize,
+    /// Bytes left on the disk.
+    pub free_bytes: u64,
+    /// Why writing is over until a restart, if it is.
+    pub poisoned: Option<String>,
+}
+
+impl Counters {
+    pub(crate) fn received(&self, log: LogId, decoded: &Decoded) {
+        let mut logs = self.logs.lock();
+        let counts = logs.entry(log).or_default();
+        counts.received += decoded.received as u64;
+        counts.waiting += decoded.batch.len() as u64;
+        for refused in &decoded.refused {
+            *counts.refused.entry(refused.reason.name()).or_default() += 1;
+        }
+        counts.check();
+    }
+
+    pub(crate) fn accepted(&self, log: LogId, events: usize, duplicates: usize) {
+        let mut logs = self.logs.lock();
+        let counts = logs.entry(log).or_default();
+        counts.waiting -= events as u64;
+        counts.accepted += events as u64;
+        counts.duplicates += duplicates as u64;
+        counts.check();
+    }
+
+    pub(crate) fn refused_whole(&self, log: LogId, events: usize, reason: &'static str) {
+        let mut logs = self.logs.lock();
+        let counts = logs.entry(log).or_default();
+        counts.waiting -= events as u64;
+        *counts.refused.entry(reason).or_default() += events as u64;
+        counts.check();
+    }
+
+    /// All counts.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<LogId, LogCounts> {
+        self.logs.lock().clone()
+    }
+}
+
+impl LogCounts {
+    /// Nothing vanishes.
+    fn check(&self) {
+        let refused: u64 = self.refused.values().sum();
+        assert!(self.received == self.accepted + refused + self.waiting, "received = accepted + refused + waiting");
+    }
+}

@@ -1,0 +1,127 @@
+//! The work that nobody waits for: flush, merge, retention, and a look at damage that was found.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use event::{Level, Value};
+use store::StoreError;
+
+use crate::Engine;
+
+/// How often the housekeeper looks around when nobody wakes it.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// How often it looks for events that are too old.
+const RETENTION_ROUND: Duration = Duration::from_secs(60);
+
+/// How long it waits after the disk refused.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What the housekeeper remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Since when something is in the buffer.
+    waiting_since: Option<Instant>,
+    last_retention: Option<Instant>,
+    paused_until: Option<Instant>,
+    failing: bool,
+    reported: HashSet<(String, Option<usize>)>,
+}
+
+impl Engine {
+    pub(crate) fn keep_house(&self) {
+        let mut work = self.work.lock();
+        while !self.stopping.load(Ordering::Acquire) {
+            if !self.is_flush_due(&mut work) {
+                self.wake.wait_for(&mut work, ROUND);
+            }
+            if self.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            self.round(&mut work);
+        }
+    }
+
+    fn is_flush_due(&self, work: &mut Work) -> bool {
+        let now = Instant::now();
+        if work.paused_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        let buffered = self.queue.buffered();
+        if buffered == 0 {
+            work.waiting_since = None;
+            return false;
+        }
+        let since = *work.waiting_since.get_or_insert(now);
+        buffered > self.settings.flush_bytes || now - since >= self.settings.flush_after
+    }
+
+    fn round(&self, work: &mut Work) {
+        if self.is_flush_due(work) {
+            work.waiting_since = None;
+            let flushed = self.store.flush().map(drop);
+            self.queue.set_buffered(self.store.buffer_bytes());
+            self.note(work, flushed);
+        }
+        // One merge at a time, so that a full buffer never waits for more than one.
+        let merged = self.store.merge().map(drop);
+        self.note(work, merged);
+        if work.last_retention.is_none_or(|last| last.elapsed() >= RETENTION_ROUND) {
+            work.last_retention = Some(Instant::now());
+            let retained = self.apply_retention();
+            self.note(work, retained);
+        }
+        self.report_damage(work);
+    }
+
+    fn note(&self, work: &mut Work, result: Result<(), StoreError>) {
+        match result {
+            Ok(()) => work.failing = false,
+            Err(error) => {
+                work.paused_until = Some(Instant::now() + PAUSE);
+                if !std::mem::replace(&mut work.failing, true) {
+                    self.internal(Level::Error, "housekeeping_failed", &format!("{error}; nothing is lost, and it is tried again"), &[]);
+                }
+            }
+        }
+    }
+
+    /// Lets go of events older than their log's retention.
+    fn apply_retention(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let due: Vec<_> = self.logs.read().all().filter(|log| !log.retention.is_empty()).cloned().collect();
+        for log in due {
+            let gone = self.store.retain(log.id, &log.retention, now)?;
+            if gone > 0 {
+                let message = format!("{gone} events of {} were older than their retention and are gone", log.name);
+                self.internal(Level::Info, "retention_applied", &message, &[("log", Value::Str(&log.name)), ("events", Value::Int(gone.cast_signed()))]);
+            }
+        }
+        Ok(())
+    }
+
+    fn report_damage(&self, work: &mut Work) {
+        for damage in self.store.segments().iter().flat_map(|segment| segment.damage()) {
+            if !work.reported.insert((damage.file.clone(), damage.row_group)) {
+                continue;
+            }
+            let message = match damage.row_group {
+                Some(group) => format!("{} events in row group {group} of {} cannot be read: {}; all others can", damage.rows, damage.file, damage.reason),
+                None => format!("{} cannot be used: {}; no event is lost, questions take longer", damage.file, damage.reason),
+            };
+            let fields = [("file", Value::Str(&damage.file)), ("events", Value::Int(damage.rows.cast_signed()))];
+            self.internal(Level::Critical, "segment_damaged", &message, &fields);
+        }
+    }
+
+    /// Writes everything in the buffer to segments now. Returns how many events that were.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing is lost then.
+    pub fn flush(&self) -> Result<u64, StoreError> {
+        let flushed = self.store.flush();
+        self.queue.set_buffered(self.store.buffer_bytes());
+        flushed
+    }
+}

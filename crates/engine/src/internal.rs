@@ -1,0 +1,75 @@
+//! What Everlog says about itself: events of the stream INTERNAL in the log `default`.
+//!
+//! They go through the same door as all others. What cannot be written there is only traced, so that a message about
+//! trouble never makes more trouble.
+
+use std::sync::atomic::Ordering;
+
+use event::{BatchBuilder, Id, Level, Value};
+use intake::Decoded;
+use store::{LogId, StartReport};
+
+use crate::accept::WriteError;
+use crate::Engine;
+
+impl Engine {
+    /// Keeps a message about Everlog itself.
+    pub(crate) fn internal(&self, level: Level, event: &str, message: &str, fields: &[(&str, Value<'_>)]) {
+        match level {
+            Level::Error | Level::Critical => tracing::error!(event, "{message}"),
+            Level::Warning => tracing::warn!(event, "{message}"),
+            _ => tracing::info!(event, "{message}"),
+        }
+        let mut builder = BatchBuilder::new();
+        let mut push = |path: &str, value: Value<'_>| {
+            let key = builder.key(path);
+            builder.push(key, value, false);
+        };
+        push("stream", Value::Str("INTERNAL"));
+        push("level", Value::Str(level.name()));
+        push("event", Value::Str(event));
+        push("message", Value::Str(message));
+        push("source", Value::Str("everlog"));
+        push("user", Value::Str(event::shared::SYSTEM_USER));
+        fields.iter().for_each(|(path, value)| push(path, *value));
+        let now = self.clock.now();
+        builder.commit(Id::fresh(now), now);
+        let decoded = Decoded { batch: builder.finish(), refused: Vec::new(), received: 1 };
+        self.accept(self.internal_log(), decoded, None, |_| {});
+    }
+
+    fn internal_log(&self) -> LogId {
+        self.logs.read().id(crate::DEFAULT_LOG).unwrap_or(LogId(1))
+    }
+
+    pub(crate) fn report_start(&self, report: &StartReport) {
+        if report.recovered > 0 {
+            let message = format!("{} events were read back from the journal after a stop without a flush", report.recovered);
+            self.internal(Level::Info, "journal_recovered", &message, &[("events", Value::Int(report.recovered.cast_signed()))]);
+        }
+        for damage in &report.journal {
+            let message = format!("{} acknowledged events from sequence {} on are lost: {} is damaged", damage.events, damage.first, damage.file);
+            self.internal(Level::Critical, "journal_damaged", &message, &[("file", Value::Str(&damage.file)), ("events", Value::Int(damage.events.cast_signed()))]);
+        }
+        for file in &report.missing {
+            let message = format!("{file} is missing on the disk: its events cannot be answered; restore it from a backup, or see `everlog doctor`");
+            self.internal(Level::Critical, "segment_missing", &message, &[("file", Value::Str(file))]);
+        }
+    }
+
+    /// Called by the writer when a group could not be stored.
+    pub(crate) fn note_trouble(&self, error: &WriteError, requests: usize) {
+        if self.refused_while_full.fetch_add(requests as u64, Ordering::Relaxed) == 0 {
+            tracing::error!("{error}");
+        }
+    }
+
+    /// Called by the writer after each group that was stored: says once that trouble is over.
+    pub(crate) fn note_room(&self) {
+        let refused = self.refused_while_full.swap(0, Ordering::Relaxed);
+        if refused > 0 {
+            let message = format!("the disk was full, and {refused} requests were refused with 503; there is room again, and everything acknowledged is there");
+            self.internal(Level::Error, "disk_full", &message, &[("requests", Value::Int(refused.cast_signed()))]);
+        }
+    }
+}

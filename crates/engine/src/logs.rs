@@ -1,0 +1,218 @@
+//! Named logs: found, made, and how long they keep their events.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use event::Timestamp;
+use event::limits::LOG_NAME_BYTES_MAX;
+use store::catalog::LogRow;
+use store::{LogId, Retention, StoreError};
+use thiserror::Error;
+
+use crate::Engine;
+use crate::counters::Vitals;
+
+/// The logs in memory.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    by_name: HashMap<String, LogRow>,
+}
+
+impl Logs {
+    pub(crate) fn new(rows: Vec<LogRow>) -> Self {
+        Self { by_name: rows.into_iter().map(|row| (row.name.clone(), row)).collect() }
+    }
+
+    pub(crate) fn id(&self, name: &str) -> Option<LogId> {
+        self.by_name.get(name).map(|row| row.id)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &LogRow> {
+        self.by_name.values()
+    }
+}
+
+/// Why a log cannot be used as asked.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// There is no log of that name.
+    #[error("there is no log {name:?}{hint}")]
+    Unknown {
+        /// As asked.
+        name: String,
+        /// `: did you mean "x"?` or how to make one.
+        hint: String,
+    },
+    /// Not a name.
+    #[error("{name:?} cannot be the name of a log: use up to {LOG_NAME_BYTES_MAX} letters, digits, `_`, `-` and `.`, beginning with a letter or a digit")]
+    Name {
+        /// As asked.
+        name: String,
+    },
+    /// There are too many.
+    #[error("there are {logs_max} logs already, which is the most: use one of them, or raise the setting logs_max")]
+    TooMany {
+        /// The bound.
+        logs_max: usize,
+    },
+    /// The catalog refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What can be set for a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How long events are kept, by stream; the empty name stands for all other streams.
+    pub retention: Option<Retention>,
+}
+
+/// A log as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogInfo {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub number: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// How long its events are kept.
+    pub retention: BTreeMap<String, Duration>,
+    /// How large it is.
+    pub size: store::LogSize,
+}
+
+impl Engine {
+    /// The number of a log.
+    ///
+    /// # Errors
+    /// When there is none of that name; the message names one that is near.
+    pub fn log(&self, name: &str) -> Result<LogId, LogError> {
+        let logs = self.logs.read();
+        logs.id(name).ok_or_else(|| {
+            let near = query::suggest::suggest(name, logs.by_name.keys().map(String::as_str));
+            let hint = near.map_or_else(|| ": `everlog logs` lists them; the first event makes it".to_owned(), |near| format!(": did you mean {near:?}?"));
+            LogError::Unknown { name: name.to_owned(), hint }
+        })
+    }
+
+    /// The number of a log, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When the name is none, there are too many logs, or the catalog refuses.
+    pub fn log_or_create(&self, name: &str) -> Result<LogId, LogError> {
+        if let Some(id) = self.logs.read().id(name) {
+            return Ok(id);
+        }
+        let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+        if !first || !rest || name.len() > LOG_NAME_BYTES_MAX {
+            return Err(LogError::Name { name: name.to_owned() });
+        }
+        let mut logs = self.logs.write();
+        if logs.by_name.len() >= self.settings.logs_max {
+            return Err(LogError::TooMany { logs_max: self.settings.logs_max });
+        }
+        let row = self.store.catalog().create_log(name, self.clock.now())?;
+        let id = row.id;
+        logs.by_name.insert(name.to_owned(), row);
+        Ok(id)
+    }
+
+    /// Sets how a log behaves; makes it if it is not there.
+    ///
+    /// # Errors
+    /// As [`Engine::log_or_create`].
+    pub fn set_log(&self, name: &str, settings: LogSettings) -> Result<LogInfo, LogError> {
+        let id = self.log_or_create(name)?;
+        if let Some(retention) = settings.retention {
+            self.store.catalog().set_retention(id, &retention)?;
+            if let Some(row) = self.logs.write().by_name.get_mut(name) {
+                row.retention = retention;
+            }
+            self.wake.notify_all();
+        }
+        let row = self.logs.read().by_name.get(name).cloned();
+        row.map(|row| self.info(&row)).ok_or_else(|| LogError::Name { name: name.to_owned() })
+    }
+
+    /// All logs, by number.
+    #[must_use]
+    pub fn logs(&self) -> Vec<LogInfo> {
+        let mut rows: Vec<LogRow> = self.logs.read().all().cloned().collect();
+        rows.sort_by_key(|row| row.id);
+        rows.iter().map(|row| self.info(row)).collect()
+    }
+
+    fn info(&self, row: &LogRow) -> LogInfo {
+        LogInfo { name: row.name.clone(), number: row.id.0, created: row.created, retention: row.retention.clone(), size: self.store.size(row.id) }
+    }
+
+    /// How far a numbered sender is.
+    #[must_use]
+    pub fn producer_position(&self, name: &str) -> u64 {
+        self.store.producer_position(name).unwrap_or(0)
+    }
+
+    /// What came in and what became of it.
+    #[must_use]
+    pub fn counters(&self) -> &crate::Counters {
+        &self.counters
+    }
+
+    /// Facts about the server as a whole.
+    #[must_use]
+    pub fn vitals(&self) -> Vitals {
+        let segments = self.store.segments();
+        Vitals {
+            buffer_bytes: self.store.buffer_bytes(),
+            last_sequence: self.store.last_sequence(),
+            segments: segments.len(),
+            segment_bytes: segments.iter().map(|segment| segment.info().bytes + segment.info().index_bytes).sum(),
+            damaged: segments.iter().map(|segment| segment.damage().len()).sum(),
+            free_bytes: self.store.free_bytes().unwrap_or(0),
+            poisoned: self.store.poisoned(),
+        }
+    }
+}
+
+/// Reads a length of time such as `90d`, `12h`, `2w`, `1y`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text.get(..digits)?.parse().ok()?;
+    let seconds = match text[digits..].trim() {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        "y" => 365 * 86_400,
+        _ => return None,
+    };
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+/// Prints a length of time so that [`parse_duration`] reads it.
+#[must_use]
+pub fn print_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (unit, size) = [("d", 86_400), ("h", 3600), ("m", 60)].into_iter().find(|(_, size)| seconds.is_multiple_of(*size)).unwrap_or(("s", 1));
+    format!("{}{unit}", seconds / size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        for text in ["90d", "12h", "5m", "7s"] {
+            assert_eq!(parse_duration(text).map(print_duration).as_deref(), Some(text));
+        }
+        assert_eq!(parse_duration("2w").map(print_duration).as_deref(), Some("14d"));
+        for text in ["", "d", "90", "0d", "1x", "-1d", "99999999999999999999d"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+}

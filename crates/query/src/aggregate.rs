@@ -1,0 +1,119 @@
+//! Questions of the URL grammar that group: `_by` and `_c=column|function`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::functions_aggregate::expr_fn::{approx_percentile_cont, avg, count, count_distinct, max, min, sum};
+use datafusion::logical_expr::{Expr, ExprSchemable as _, SortExpr, cast, col, ident, lit};
+use datafusion::prelude::DataFrame;
+use store::Snapshot;
+
+use crate::cell::Answer;
+use crate::filter::{Comparison, Test};
+use crate::known::Known;
+use crate::scan::Bounds;
+use crate::sql::Sql;
+use crate::table::LogTable;
+use crate::url::{Aggregate, Columns, Function, Having, Question};
+use crate::QueryError;
+
+/// Answers a question that has `by`.
+///
+/// # Errors
+/// When a column is not known, or the question needs more than allowed.
+pub async fn group(sql: &Sql, snapshot: Snapshot, question: &Question, bounds: Bounds) -> Result<Answer, QueryError> {
+    let known = Known::of(&snapshot);
+    let by: Vec<&String> = question.by.iter().flatten().filter(|name| question.strict || known.has(name)).collect();
+    for name in &by {
+        if !known.columns.contains_key(*name) && !known.has(name) {
+            return Err(known.unknown(name));
+        }
+    }
+    let aggregates: Vec<&Aggregate> = aggregates(question, &known)?;
+    let table = LogTable::new(Arc::new(snapshot), &known, question.filter.clone(), bounds);
+    let frame = sql.session().read_table(Arc::new(table)).map_err(|error| plan_error(&error))?;
+    let schema = frame.schema().clone();
+    let typed = |aggregate: &Aggregate| ident(&aggregate.column).get_type(&schema).unwrap_or(DataType::Utf8);
+    let expressions: Vec<Expr> = aggregates.iter().map(|aggregate| expression(aggregate, &typed(aggregate)).alias(&aggregate.name)).collect();
+    let groups: Vec<Expr> = by.iter().map(|name| ident(name.as_str())).collect();
+    let planned = frame.aggregate(groups, expressions).and_then(|frame| finish(frame, question, &by));
+    sql.collect(planned.map_err(|error| plan_error(&error))?, bounds).await
+}
+
+fn plan_error(error: &datafusion::error::DataFusionError) -> QueryError {
+    QueryError::Sql { message: error.strip_backtrace() }
+}
+
+/// The aggregates that are shown and those that a condition asks for.
+fn aggregates<'a>(question: &'a Question, known: &Known) -> Result<Vec<&'a Aggregate>, QueryError> {
+    let mut wanted: Vec<&Aggregate> = Vec::new();
+    for aggregate in question.aggregates.iter().chain(question.having.iter().map(|having| &having.aggregate)) {
+        let known_column = aggregate.column == "*" || known.columns.contains_key(&aggregate.column) || known.has(&aggregate.column);
+        if !known_column && question.strict {
+            return Err(known.unknown(&aggregate.column));
+        }
+        if known_column && !wanted.iter().any(|one| one.name == aggregate.name) {
+            wanted.push(aggregate);
+        }
+    }
+    Ok(wanted)
+}
+
+fn expression(aggregate: &Aggregate, data_type: &DataType) -> Expr {
+    let column = || ident(&aggregate.column);
+    // A number in a text counts as a number; any other text as missing.
+    let number = || if data_type.is_numeric() { column() } else { datafusion::logical_expr::try_cast(column(), DataType::Float64) };
+    let first_or_last = |ascending: bool| {
+        let order = vec![col("timestamp").sort(ascending, false), col("_sequence").sort(ascending, false)];
+        datafusion::functions_aggregate::expr_fn::first_value(column(), order)
+    };
+    match aggregate.function {
+        Function::Count if aggregate.column == "*" => count(lit(1)),
+        Function::Count => count(column()),
+        Function::Minimum => min(column()),
+        Function::Maximum => max(column()),
+        Function::Average => avg(cast(number(), DataType::Float64)),
+        Function::Sum => sum(number()),
+        Function::First => first_or_last(true),
+        Function::Last => first_or_last(false),
+        Function::Distinct => count_distinct(column()),
+        Function::Percentile(percent) => {
+            let sorted = cast(number(), DataType::Float64).sort(true, false);
+            approx_percentile_cont(sorted, lit(f64::from(percent) / 100.0), None)
+        }
+    }
+}
+
+fn finish(frame: DataFrame, question: &Question, by: &[&String]) -> datafusion::error::Result<DataFrame> {
+    let mut frame = frame;
+    for having in &question.having {
+        frame = frame.filter(condition(having))?;
+    }
+    if !question.sort.is_empty() {
+        let sort: Vec<SortExpr> = question.sort.iter().map(|by| ident(&by.column).sort(!by.descending, false)).collect();
+        frame = frame.sort(sort)?;
+    } else if !by.is_empty() {
+        // Without a wish: by the groups, so that the answer is the same each time.
+        frame = frame.sort(by.iter().map(|name| ident(name.as_str()).sort(true, false)).collect())?;
+    }
+    let dropped: &[String] = if let Columns::Except(names) = &question.columns { names } else { &[] };
+    let names = by.iter().map(|name| name.as_str()).chain(question.aggregates.iter().map(|aggregate| aggregate.name.as_str()));
+    let shown: Vec<Expr> = names.filter(|name| !dropped.iter().any(|one| one == name)).filter(|name| frame.schema().has_column_with_unqualified_name(name)).map(ident).collect();
+    frame.limit(question.offset, Some(question.limit))?.select(shown)
+}
+
+fn condition(having: &Having) -> Expr {
+    let column = || ident(&having.aggregate.name);
+    let value = |scalar: &crate::filter::Scalar| scalar.as_number().map_or_else(|| lit(scalar.text.clone()), lit);
+    let passed = match &having.test {
+        Test::Equal(scalars) => column().in_list(scalars.iter().map(value).collect(), false),
+        Test::Compare(comparison, scalar) => match comparison {
+            Comparison::Less => column().lt(value(scalar)),
+            Comparison::LessOrEqual => column().lt_eq(value(scalar)),
+            Comparison::Greater => column().gt(value(scalar)),
+            Comparison::GreaterOrEqual => column().gt_eq(value(scalar)),
+        },
+        Test::Present | Test::Contains { .. } | Test::Wildcard(_) | Test::Words(_) => column().is_not_null(),
+    };
+    if having.negated { datafusion::logical_expr::not(passed) } else { passed }
+}

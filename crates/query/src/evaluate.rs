@@ -1,0 +1,368 @@
+//! Which rows of a batch pass a filter.
+//!
+//! A key may have several columns (one for each type, one for each way of writing a dotted key) and members in the
+//! overflow; a test passes when one of its values does.
+
+use std::cmp::Ordering;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int64Type, TimestampMicrosecondType};
+use event::text::{fold, json_scalars, unescape, words};
+use event::{Level, Timestamp, Value, format_uuid, logical_name, parse_uuid, rest_leaves};
+use store::columns::{Kind, RECEIVED, REST, TIMESTAMP, key_columns};
+
+use crate::filter::{Comparison, Filter, Piece, Scalar, Test, Text, wildcard, wildcard_matches};
+
+/// The rows of `batch` for which the filter is true. The batch has at least the columns that
+/// [`crate::known::columns_of`] names.
+#[must_use]
+pub fn matches(filter: &Filter, batch: &RecordBatch) -> BooleanBuffer {
+    let rows = batch.num_rows();
+    match filter {
+        Filter::All => BooleanBuffer::new_set(rows),
+        Filter::And(parts) => {
+            let mut found = BooleanBuffer::new_set(rows);
+            for part in parts {
+                if found.count_set_bits() == 0 {
+                    break;
+                }
+                found = &found & &matches(part, batch);
+            }
+            found
+        }
+        Filter::Or(parts) => parts.iter().fold(BooleanBuffer::new_unset(rows), |found, part| &found | &matches(part, batch)),
+        Filter::Not(part) => !&matches(part, batch),
+        Filter::Anywhere(text) => anywhere(text, batch),
+        Filter::Field { field, test } => field_test(field, test, batch),
+    }
+}
+
+fn anywhere(text: &Text, batch: &RecordBatch) -> BooleanBuffer {
+    let mut found = BooleanBuffer::new_unset(batch.num_rows());
+    let test = Words::new(text);
+    for (index, _, kind) in key_columns(&batch.schema()) {
+        let column = batch.column(index);
+        if column.null_count() < column.len() && !matches!(kind, Kind::Float | Kind::Bool) {
+            found = &found | &test.column(column, kind);
+        }
+    }
+    if let Some(rest) = overflow(batch) {
+        let scan = |row: usize| {
+            rest.is_valid(row) && {
+                let mut hit = false;
+                rest_leaves(rest.value(row)).for_each(|(_, json)| json_scalars(&json, &mut |scalar| hit |= test.text(scalar)));
+                hit
+            }
+        };
+        found = &found | &BooleanBuffer::collect_bool(batch.num_rows(), scan);
+    }
+    found
+}
+
+fn overflow(batch: &RecordBatch) -> Option<&arrow::array::StringArray> {
+    let rest = batch.column_by_name(REST)?.as_string::<i32>();
+    (rest.null_count() < rest.len()).then_some(rest)
+}
+
+fn field_test(field: &str, test: &Test, batch: &RecordBatch) -> BooleanBuffer {
+    if matches!(field, TIMESTAMP | RECEIVED)
+        && let Some(column) = batch.column_by_name(field)
+    {
+        return time_test(test, column.as_primitive::<TimestampMicrosecondType>());
+    }
+    let test = Prepared::new(field, test);
+    let mut found = BooleanBuffer::new_unset(batch.num_rows());
+    for (index, path, kind) in key_columns(&batch.schema()) {
+        let name = logical_name(path);
+        let below = matches!(test, Prepared::Present) && is_below(&name, field);
+        if name == field || below {
+            found = &found | &test.column(batch.column(index), kind);
+        }
+    }
+    // What was sent beside these columns is another spelling of the same value.
+    if !matches!(field, "level" | "stream")
+        && let Some(rest) = overflow(batch)
+    {
+        let scan = |row: usize| rest.is_valid(row) && rest_leaves(rest.value(row)).any(|(path, json)| rest_test(field, &test, &path, &json));
+        found = &found | &BooleanBuffer::collect_bool(batch.num_rows(), scan);
+    }
+    found
+}
+
+fn is_below(name: &str, field: &str) -> bool {
+    name.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn rest_test(field: &str, test: &Prepared<'_>, path: &str, json: &str) -> bool {
+    let name = logical_name(path);
+    if matches!(test, Prepared::Present) {
+        return json != "null" && (name == field || is_below(&name, field));
+    }
+    if name != field {
+        return false;
+    }
+    match json.as_bytes().first() {
+        Some(b't' | b'f') => test.value(&Value::Bool(json == "true")),
+        Some(b'"') => unescape(json).is_some_and(|text| test.value(&Value::Str(&text))),
+        Some(b'n') | None => false,
+        _ => {
+            let mut hit = false;
+            json_scalars(json, &mut |scalar| hit |= test.value(&Value::Str(scalar)));
+            hit
+        }
+    }
+}
+
+fn time_test(test: &Test, times: &PrimitiveArray<TimestampMicrosecondType>) -> BooleanBuffer {
+    let micros = |scalar: &Scalar| Timestamp::parse(&scalar.text).map(|(moment, _)| moment.as_micros());
+    match test {
+        Test::Present => BooleanBuffer::new_set(times.len()),
+        Test::Equal(scalars) => {
+            let wanted: Vec<i64> = scalars.iter().filter_map(micros).collect();
+            primitive(times, |time| wanted.contains(&time))
+        }
+        Test::Compare(comparison, scalar) => match micros(scalar) {
+            Some(bound) => primitive(times, |time| comparison.accepts(time.cmp(&bound))),
+            None => BooleanBuffer::new_unset(times.len()),
+        },
+        Test::Contains { .. } | Test::Wildcard(_) | Test::Words(_) => {
+            let test = Prepared::new(TIMESTAMP, test);
+            primitive(times, |time| test.value(&Value::Str(&Timestamp::from_micros(time).to_string())))
+        }
+    }
+}
+
+fn primitive<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, test: impl Fn(T::Native) -> bool) -> BooleanBuffer {
+    let values = array.values();
+    let passed = BooleanBuffer::collect_bool(array.len(), |row| test(values[row]));
+    match array.nulls() {
+        Some(nulls) => &passed & nulls.inner(),
+        None => passed,
+    }
+}
+
+/// Applies a test to the texts of a column. Null slots are never looked at.
+fn texts(column: &ArrayRef, test: impl Fn(&str) -> bool) -> BooleanBuffer {
+    let array = column.as_string::<i32>();
+    match array.nulls() {
+        Some(nulls) => BooleanBuffer::collect_bool(array.len(), |row| nulls.is_valid(row) && test(array.value(row))),
+        None => BooleanBuffer::collect_bool(array.len(), |row| test(array.value(row))),
+    }
+}
+
+fn uuids(column: &ArrayRef, test: impl Fn(&[u8]) -> bool) -> BooleanBuffer {
+    let array = column.as_fixed_size_binary();
+    BooleanBuffer::collect_bool(array.len(), |row| array.is_valid(row) && test(array.value(row)))
+}
+
+fn booleans(array: &BooleanArray, test: impl Fn(bool) -> bool) -> BooleanBuffer {
+    BooleanBuffer::collect_bool(array.len(), |row| array.is_valid(row) && test(array.value(row)))
+}
+
+/// A test with everything worked out that does not depend on the row.
+enum Prepared<'a> {
+    Present,
+    Equal(Vec<Operand>),
+    Compare(Comparison, Operand),
+    /// Levels are ordered by severity.
+    CompareLevel(Comparison, Level),
+    Contains(memchr::memmem::Finder<'a>),
+    ContainsFolded(String),
+    Wildcard(Vec<Piece>),
+    Words(Words<'a>),
+}
+
+struct Operand {
+    text: String,
+    uuid: Option<[u8; 16]>,
+    integer: Option<i64>,
+    number: Option<f64>,
+    boolean: Option<bool>,
+}
+
+impl Operand {
+    fn new(field: &str, scalar: &Scalar) -> Self {
+        let text = match field {
+            "level" => Level::parse(&scalar.text).map_or_else(|| scalar.text.clone(), |level| level.name().to_owned()),
+            "stream" => event::shared::stream_name(&scalar.text).to_owned(),
+            _ => scalar.text.clone(),
+        };
+        Self {
+            uuid: parse_uuid(&text),
+            integer: scalar.as_integer(),
+            number: scalar.as_number(),
+            boolean: scalar.as_boolean(),
+            text,
+        }
+    }
+
+    fn equals_number(&self, value: f64) -> bool {
+        self.number.is_some_and(|number| number.to_bits() == value.to_bits() || number.partial_cmp(&value) == Some(Ordering::Equal))
+    }
+
+    fn order(&self, value: &Value<'_>) -> Option<Ordering> {
+        let number = |text: &str| Scalar::new(text).as_number();
+        match value {
+            Value::Int(stored) => match self.integer {
+                Some(integer) => Some(stored.cmp(&integer)),
+                #[expect(clippy::cast_precision_loss, reason = "compared with a fraction, which a double holds as well")]
+                None => (*stored as f64).partial_cmp(&self.number?),
+            },
+            Value::Float(stored) => stored.partial_cmp(&self.number?),
+            Value::Str(stored) => match self.number {
+                Some(bound) => number(stored)?.partial_cmp(&bound),
+                None => Some((*stored).cmp(self.text.as_str())),
+            },
+            Value::Uuid(bytes) => Some(format_uuid(bytes).as_str().cmp(self.text.as_str())),
+            Value::Null | Value::Bool(_) | Value::Raw(_) => None,
+        }
+    }
+
+    fn equals(&self, value: &Value<'_>) -> bool {
+        match value {
+            Value::Str(text) => *text == self.text || (self.number.is_some() && Scalar::new(*text).as_number() == self.number && self.number.is_some()),
+            Value::Uuid(bytes) => self.uuid.as_ref() == Some(bytes),
+            Value::Int(stored) => self.order(&Value::Int(*stored)) == Some(Ordering::Equal),
+            Value::Float(stored) => self.equals_number(*stored),
+            Value::Bool(stored) => self.boolean == Some(*stored),
+            Value::Null | Value::Raw(_) => false,
+        }
+    }
+}
+
+impl<'a> Prepared<'a> {
+    fn new(field: &str, test: &'a Test) -> Self {
+        match test {
+            Test::Present => Self::Present,
+            Test::Equal(scalars) => Self::Equal(scalars.iter().map(|scalar| Operand::new(field, scalar)).collect()),
+            Test::Compare(comparison, scalar) => match Level::parse(&scalar.text) {
+                Some(level) if field == "level" => Self::CompareLevel(*comparison, level),
+                _ => Self::Compare(*comparison, Operand::new(field, scalar)),
+            },
+            Test::Contains { text, ignore_case: false } => Self::Contains(memchr::memmem::Finder::new(text)),
+            Test::Contains { text, ignore_case: true } => Self::ContainsFolded(text.to_lowercase()),
+            Test::Wildcard(pattern) => Self::Wildcard(wildcard(pattern)),
+            Test::Words(text) => Self::Words(Words::new(text)),
+        }
+    }
+
+    fn column(&self, column: &ArrayRef, kind: Kind) -> BooleanBuffer {
+        match (self, kind) {
+            (Self::Present, _) => column.nulls().map_or_else(|| BooleanBuffer::new_set(column.len()), |nulls| nulls.inner().clone()),
+            (Self::Words(test), _) => test.column(column, kind),
+            (Self::Equal(operands), Kind::Str) => match &operands[..] {
+                [one] if one.number.is_none() => texts(column, |text| text == one.text),
+                _ => texts(column, |text| self.value(&Value::Str(text))),
+            },
+            (_, Kind::Str) => texts(column, |text| self.value(&Value::Str(text))),
+            (_, Kind::Uuid) => uuids(column, |bytes| bytes.try_into().is_ok_and(|bytes| self.value(&Value::Uuid(bytes)))),
+            (_, Kind::Int) => primitive(column.as_primitive::<Int64Type>(), |number| self.value(&Value::Int(number))),
+            (_, Kind::Float) => primitive(column.as_primitive::<Float64Type>(), |number| self.value(&Value::Float(number))),
+            (_, Kind::Bool) => booleans(column.as_boolean(), |truth| self.value(&Value::Bool(truth))),
+        }
+    }
+
+    /// Whether one value passes.
+    fn value(&self, value: &Value<'_>) -> bool {
+        match self {
+            Self::Present => !matches!(value, Value::Null),
+            Self::Equal(operands) => operands.iter().any(|operand| operand.equals(value)),
+            Self::Compare(comparison, operand) => operand.order(value).is_some_and(|order| comparison.accepts(order)),
+            Self::CompareLevel(comparison, bound) => match value {
+                Value::Str(text) => Level::parse(text).is_some_and(|level| comparison.accepts(level.cmp(bound))),
+                _ => false,
+            },
+            Self::Contains(_) | Self::ContainsFolded(_) | Self::Wildcard(_) | Self::Words(_) => match value {
+                Value::Str(text) => self.text(text),
+                Value::Uuid(bytes) => self.text(&format_uuid(bytes)),
+                Value::Null | Value::Raw(_) => false,
+                other => {
+                    let mut json = Vec::new();
+                    other.write_json(&mut json);
+                    std::str::from_utf8(&json).is_ok_and(|text| self.text(text))
+                }
+            },
+        }
+    }
+
+    fn text(&self, text: &str) -> bool {
+        match self {
+            Self::Contains(finder) => finder.find(text.as_bytes()).is_some(),
+            Self::ContainsFolded(folded) => text.to_lowercase().contains(folded),
+            Self::Wildcard(pieces) => wildcard_matches(pieces, text),
+            Self::Words(test) => test.text(text),
+            Self::Present | Self::Equal(_) | Self::Compare(..) | Self::CompareLevel(..) => false,
+        }
+    }
+}
+
+/// The test for words that follow one another.
+struct Words<'a> {
+    text: &'a Text,
+    uuid: Option<[u8; 16]>,
+}
+
+impl<'a> Words<'a> {
+    fn new(text: &'a Text) -> Self {
+        Self { text, uuid: if text.prefix { None } else { parse_uuid(&text.typed.trim().to_ascii_lowercase()) } }
+    }
+
+    fn column(&self, column: &ArrayRef, kind: Kind) -> BooleanBuffer {
+        match kind {
+            Kind::Str => texts(column, |text| self.text(text)),
+            Kind::Uuid => match self.uuid {
+                Some(wanted) => uuids(column, |bytes| bytes == wanted),
+                None => BooleanBuffer::new_unset(column.len()),
+            },
+            Kind::Int => match &self.text.words[..] {
+                [_] => primitive(column.as_primitive::<Int64Type>(), |number| self.text(&number.to_string())),
+                _ => BooleanBuffer::new_unset(column.len()),
+            },
+            Kind::Float | Kind::Bool => BooleanBuffer::new_unset(column.len()),
+        }
+    }
+
+    fn text(&self, text: &str) -> bool {
+        let wanted = &self.text.words;
+        let Some(longest) = wanted.iter().max_by_key(|word| word.len()) else {
+            // Only punctuation was typed: then the characters themselves are meant.
+            return text.contains(self.text.typed.trim());
+        };
+        if text.len() < longest.len() {
+            return false;
+        }
+        let mut candidates = words(text);
+        loop {
+            let mut ahead = candidates.clone();
+            let mut all = true;
+            for (at, word) in wanted.iter().enumerate() {
+                let last_prefix = self.text.prefix && at + 1 == wanted.len();
+                let Some(found) = ahead.next() else { return false };
+                if !same_word(found, word, last_prefix) {
+                    all = false;
+                    break;
+                }
+            }
+            if all {
+                return true;
+            }
+            if candidates.next().is_none() {
+                return false;
+            }
+        }
+    }
+}
+
+fn same_word(found: &str, wanted: &str, prefix: bool) -> bool {
+    if found.is_ascii() && wanted.is_ascii() {
+        let (found, wanted) = (found.as_bytes(), wanted.as_bytes());
+        return if prefix {
+            found.len() >= wanted.len() && found[..wanted.len()].eq_ignore_ascii_case(wanted)
+        } else {
+            found.eq_ignore_ascii_case(wanted)
+        };
+    }
+    let found = fold(found);
+    if prefix { found.starts_with(wanted) } else { found == wanted }
+}

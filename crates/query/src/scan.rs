@@ -1,0 +1,676 @@
+//! The events that pass a filter, in order: the newest first unless asked otherwise, a page at a time.
+//!
+//! Rows are found with as few columns as the filter needs; only the rows of the page are then read whole. A scan for
+//! the latest events stops as soon as nothing older can take a place on the page.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Int64Type, Schema, TimestampMicrosecondType, UInt64Type};
+use event::{Level, Value, logical_name};
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use store::columns::{REST_AT, SEQUENCE, TIMESTAMP, key_columns};
+use store::index::{BLOCK_ROWS, BlockSet};
+use store::segment::{Opened, Segment};
+use store::{Rows, Snapshot, StoreError, value_at};
+
+use crate::evaluate::matches;
+use crate::filter::Filter;
+use crate::known::columns_of;
+use crate::prune::blocks;
+use crate::url::Sort;
+use crate::QueryError;
+
+/// What one question may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// When to give up.
+    pub deadline: Instant,
+    /// The same as a length, for the message.
+    pub allowed: Duration,
+}
+
+impl Bounds {
+    /// From now on.
+    #[must_use]
+    pub fn new(allowed: Duration) -> Self {
+        Self { deadline: Instant::now() + allowed, allowed }
+    }
+
+    /// Fails when the time is over.
+    ///
+    /// # Errors
+    /// [`QueryError::TooSlow`].
+    pub fn check(&self) -> Result<(), QueryError> {
+        if Instant::now() < self.deadline { Ok(()) } else { Err(QueryError::TooSlow { seconds: self.allowed.as_secs() }) }
+    }
+}
+
+/// The order of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By time and sequence number.
+    Time {
+        /// The newest first.
+        descending: bool,
+    },
+    /// By sequence number, the oldest first: the order of acceptance.
+    Sequence,
+    /// By the values of keys, then the newest first.
+    Keys(Vec<Sort>),
+}
+
+impl Order {
+    /// From the sort keys of a question.
+    #[must_use]
+    pub fn of(sort: &[Sort]) -> Self {
+        match sort {
+            [] => Self::Time { descending: true },
+            [one] if one.column == TIMESTAMP => Self::Time { descending: one.descending },
+            [one] if one.column == SEQUENCE && !one.descending => Self::Sequence,
+            _ => Self::Keys(sort.to_vec()),
+        }
+    }
+}
+
+/// Where the next page begins. It also fixes what is counted: events accepted after the first page are not on the
+/// following ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The last sequence number that counts.
+    pub bound: u64,
+    /// The last row of the page before.
+    after: After,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Row { micros: i64, sequence: u64 },
+    Offset(usize),
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.after {
+            After::Row { micros, sequence } => write!(formatter, "{}.r.{micros}.{sequence}", self.bound),
+            After::Offset(offset) => write!(formatter, "{}.o.{offset}", self.bound),
+        }
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = QueryError;
+
+    fn from_str(text: &str) -> Result<Self, QueryError> {
+        let read = || -> Option<Self> {
+            let mut parts = text.split('.');
+            let bound = parts.next()?.parse().ok()?;
+            let after = match parts.next()? {
+                "r" => After::Row { micros: parts.next()?.parse().ok()?, sequence: parts.next()?.parse().ok()? },
+                "o" => After::Offset(parts.next()?.parse().ok()?),
+                _ => return None,
+            };
+            parts.next().is_none().then_some(Self { bound, after })
+        };
+        read().ok_or_else(|| QueryError::Cursor { cursor: text.to_owned() })
+    }
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which events.
+    pub filter: Filter,
+    /// In which order.
+    pub order: Order,
+    /// How many of them to leave out at the beginning.
+    pub offset: usize,
+    /// How many at the most.
+    pub limit: usize,
+    /// Where the page before ended.
+    pub cursor: Option<Cursor>,
+    /// Only events with a higher sequence number.
+    pub after_sequence: u64,
+    /// Whether to count all that pass.
+    pub total: bool,
+}
+
+/// One page of events.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Batches that hold the rows, with all columns.
+    pub batches: Vec<RecordBatch>,
+    /// The rows in order: which batch, which row of it, and its sequence number.
+    pub rows: Vec<(usize, usize, u64)>,
+    /// How many events pass, if that was asked.
+    pub total: Option<u64>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<Cursor>,
+    /// Events that could not be looked at because their row group is damaged.
+    pub unreadable: u64,
+}
+
+/// One place that holds rows.
+#[derive(Clone)]
+enum Source {
+    Segment(Arc<Segment>),
+    Rows(Arc<Rows>),
+}
+
+impl Source {
+    fn times(&self) -> (i64, i64) {
+        match self {
+            Self::Segment(segment) => (segment.info().first.as_micros(), segment.info().last.as_micros()),
+            Self::Rows(rows) => (rows.first.as_micros(), rows.last.as_micros()),
+        }
+    }
+
+    fn sequences(&self) -> (u64, u64) {
+        match self {
+            Self::Segment(segment) => (segment.info().first_sequence, segment.info().last_sequence),
+            Self::Rows(rows) => (rows.first_sequence, rows.last_sequence),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Self::Segment(segment) => segment.info().rows,
+            Self::Rows(rows) => rows.batch.num_rows() as u64,
+        }
+    }
+}
+
+/// A row that passed.
+#[derive(Clone, Debug)]
+struct Candidate {
+    keys: Box<[Key]>,
+    micros: i64,
+    sequence: u64,
+    source: usize,
+    group: usize,
+    row: usize,
+}
+
+/// A value to sort by. Missing values come last, whatever the direction.
+#[derive(Clone, Debug, PartialEq)]
+enum Key {
+    Bool(bool),
+    Level(Level),
+    Number(f64),
+    Text(String),
+    Missing,
+}
+
+impl Key {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Bool(_) => 0,
+            Self::Level(_) => 1,
+            Self::Number(_) => 2,
+            Self::Text(_) => 3,
+            Self::Missing => 4,
+        }
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Bool(one), Self::Bool(two)) => one.cmp(two),
+            (Self::Level(one), Self::Level(two)) => one.cmp(two),
+            (Self::Number(one), Self::Number(two)) => one.total_cmp(two),
+            (Self::Text(one), Self::Text(two)) => one.cmp(two),
+            _ => self.rank().cmp(&other.rank()),
+        }
+    }
+}
+
+/// Answers a request.
+///
+/// # Errors
+/// When the time is over. A damaged row group is no error: its rows are counted in [`Page::unreadable`].
+pub fn scan(snapshot: &Snapshot, request: &Request, bounds: &Bounds) -> Result<Page, QueryError> {
+    let mut sources: Vec<Source> = snapshot.segments.iter().cloned().map(Source::Segment).collect();
+    sources.extend(snapshot.rows.iter().cloned().map(Source::Rows));
+    let mut scan = Scan {
+        request,
+        bounds,
+        bound: request.cursor.map_or(snapshot.last_sequence, |cursor| cursor.bound),
+        best: Vec::new(),
+        worst: None,
+        wanted: wanted(request),
+        matched: 0,
+        unreadable: 0,
+    };
+    let mut order: Vec<usize> = (0..sources.len()).collect();
+    match request.order {
+        Order::Time { descending: false } => order.sort_by_key(|at| sources[*at].times().0),
+        Order::Sequence => order.sort_by_key(|at| sources[*at].sequences().0),
+        _ => order.sort_by_key(|at| std::cmp::Reverse(sources[*at].times().1)),
+    }
+    for at in order {
+        bounds.check()?;
+        scan.source(at, &sources[at])?;
+    }
+    scan.finish(&sources)
+}
+
+fn wanted(request: &Request) -> usize {
+    let offset = match request.cursor.map(|cursor| cursor.after) {
+        Some(After::Offset(offset)) => offset,
+        _ => request.offset,
+    };
+    // One more than the page, to know whether there is a next one.
+    offset.saturating_add(request.limit).saturating_add(1)
+}
+
+struct Scan<'a> {
+    request: &'a Request,
+    bounds: &'a Bounds,
+    bound: u64,
+    /// The best rows so far; in order, and no more than wanted, after each [`Scan::shrink`].
+    best: Vec<Candidate>,
+    /// Time and sequence number of the last row of a full page: only what comes before it is of interest.
+    worst: Option<(i64, u64)>,
+    wanted: usize,
+    matched: u64,
+    unreadable: u64,
+}
+
+impl Scan<'_> {
+    fn compare(&self, one: &Candidate, two: &Candidate) -> Ordering {
+        let by_time = (one.micros, one.sequence).cmp(&(two.micros, two.sequence));
+        match &self.request.order {
+            Order::Time { descending: false } => by_time,
+            Order::Time { descending: true } => by_time.reverse(),
+            Order::Sequence => one.sequence.cmp(&two.sequence),
+            Order::Keys(sort) => {
+                for ((left, right), by) in one.keys.iter().zip(&two.keys).zip(sort) {
+                    let order = match (left, right) {
+                        (Key::Missing, _) | (_, Key::Missing) => left.rank().cmp(&right.rank()),
+                        _ if by.descending => right.compare(left),
+                        _ => left.compare(right),
+                    };
+                    if order != Ordering::Equal {
+                        return order;
+                    }
+                }
+                by_time.reverse()
+            }
+        }
+    }
+
+    /// Whether rows with times (and numbers) in these ranges can still be on the page.
+    fn may_hold(&self, times: (i64, i64), sequences: (u64, u64)) -> bool {
+        let Some((micros, sequence)) = self.worst else { return true };
+        match self.request.order {
+            Order::Time { descending: true } => times.1 >= micros,
+            Order::Time { descending: false } => times.0 <= micros,
+            Order::Sequence => sequences.0 <= sequence,
+            Order::Keys(_) => true,
+        }
+    }
+
+    fn shrink(&mut self) {
+        let mut best = std::mem::take(&mut self.best);
+        best.sort_unstable_by(|one, two| self.compare(one, two));
+        best.truncate(self.wanted);
+        if best.len() == self.wanted {
+            self.worst = best.last().map(|worst| (worst.micros, worst.sequence));
+        }
+        self.best = best;
+    }
+
+    fn source(&mut self, at: usize, source: &Source) -> Result<(), QueryError> {
+        let sequences = source.sequences();
+        if sequences.0 > self.bound || sequences.1 <= self.request.after_sequence {
+            return Ok(());
+        }
+        let whole = self.request.filter == Filter::All && sequences.1 <= self.bound && sequences.0 > self.request.after_sequence;
+        let needed = self.may_hold(source.times(), sequences);
+        if self.request.total && whole {
+            // Counted without looking; what is looked at below is for the page only.
+            self.matched += source.len();
+        }
+        let counting = self.request.total && !whole;
+        if !needed && !counting {
+            return Ok(());
+        }
+        match source {
+            Source::Rows(rows) => self.batch(Place { source: at, group: 0, counting }, &rows.batch, |row| row),
+            Source::Segment(segment) => self.segment(at, segment, counting)?,
+        }
+        self.shrink();
+        Ok(())
+    }
+
+    fn segment(&mut self, at: usize, segment: &Segment, counting: bool) -> Result<(), QueryError> {
+        let Ok(opened) = segment.open() else {
+            self.unreadable += segment.info().rows;
+            return Ok(());
+        };
+        let groups: Vec<usize> = opened.row_groups().collect();
+        let blocks_in = |rows: usize| rows.div_ceil(BLOCK_ROWS);
+        let all_blocks = groups.iter().map(|rows| blocks_in(*rows)).sum();
+        let candidates = opened.index().map_or_else(|| BlockSet::all(all_blocks), |index| blocks(&self.request.filter, index, opened.schema()));
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let mut columns = columns_of(&self.request.filter, opened.schema(), opened.values(REST_AT) > 0);
+        if let Order::Keys(sort) = &self.request.order {
+            columns.extend(sort_columns(sort, opened.schema()));
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        let newest_first = self.request.order == Order::Time { descending: true };
+        let mut first_block: Vec<usize> = Vec::with_capacity(groups.len());
+        groups.iter().fold(0, |block, rows| {
+            first_block.push(block);
+            block + blocks_in(*rows)
+        });
+        let order: Vec<usize> = if newest_first { (0..groups.len()).rev().collect() } else { (0..groups.len()).collect() };
+        for group in order {
+            let first = first_block[group];
+            let wanted: Vec<usize> = candidates.iter().filter(|block| (first..first + blocks_in(groups[group])).contains(block)).map(|block| block - first).collect();
+            let part = GroupScan { at, group, rows: groups[group], first_block: first, columns: &columns, counting };
+            if let Err(error) = self.group(&part, &opened, wanted) {
+                match error {
+                    QueryError::TooSlow { .. } => return Err(error),
+                    other => {
+                        segment.note_damage(group, &other.to_string());
+                        self.unreadable += groups[group] as u64;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at some blocks of a row group: in steps from the promising end while only the page is wanted, else all.
+    fn group(&mut self, part: &GroupScan<'_>, opened: &Opened, blocks: Vec<usize>) -> Result<(), QueryError> {
+        let stepwise = !part.counting && !matches!(self.request.order, Order::Keys(_));
+        let newest_first = self.request.order == Order::Time { descending: true };
+        let mut left = &blocks[..];
+        let mut step = if stepwise { 2 } else { left.len() };
+        while !left.is_empty() {
+            self.bounds.check()?;
+            let size = step.min(left.len());
+            let chosen = if newest_first {
+                let (rest, chosen) = left.split_at(left.len() - size);
+                left = rest;
+                chosen
+            } else {
+                let (chosen, rest) = left.split_at(size);
+                left = rest;
+                chosen
+            };
+            if stepwise && !self.blocks_may_hold(part, opened, chosen) {
+                return Ok(());
+            }
+            self.read_blocks(part, opened, chosen)?;
+            if stepwise {
+                self.shrink();
+            }
+            step = (step * 4).min(32.max(step));
+        }
+        Ok(())
+    }
+
+    fn blocks_may_hold(&self, part: &GroupScan<'_>, opened: &Opened, chosen: &[usize]) -> bool {
+        let Some(index) = opened.index() else { return true };
+        let times = chosen.iter().map(|block| index.times(part.first_block + block));
+        let range = times.fold((i64::MAX, i64::MIN), |range, (first, last)| (range.0.min(first), range.1.max(last)));
+        self.may_hold(range, (0, u64::MAX))
+    }
+
+    fn read_blocks(&mut self, part: &GroupScan<'_>, opened: &Opened, chosen: &[usize]) -> Result<(), QueryError> {
+        let ranges = ranges_of(chosen, part.rows);
+        let selection = RowSelection::from_consecutive_ranges(ranges.iter().cloned(), part.rows);
+        let reader = opened.read(part.group, part.columns, Some(selection), 8192).map_err(StoreError::from)?;
+        let mut positions = Positions { ranges: &ranges, range: 0, at: ranges.first().map_or(0, |range| range.start) };
+        for batch in reader {
+            self.bounds.check()?;
+            let batch = batch?;
+            let start = positions.clone();
+            positions.advance(batch.num_rows());
+            let place = Place { source: part.at, group: part.group, counting: part.counting };
+            self.batch(place, &batch, |row| start.row(row));
+        }
+        Ok(())
+    }
+
+    /// Takes the rows of a batch that pass. `position` gives the place of a row of the batch in its row group.
+    fn batch(&mut self, place: Place, batch: &RecordBatch, position: impl Fn(usize) -> usize) {
+        let passed = matches(&self.request.filter, batch);
+        let column = |name: &str| batch.schema().index_of(name).unwrap_or_default();
+        let times = batch.column(column(TIMESTAMP)).as_primitive::<TimestampMicrosecondType>();
+        let sequences = batch.column(column(SEQUENCE)).as_primitive::<UInt64Type>();
+        let passed = self.in_bounds(passed, sequences.values());
+        if place.counting {
+            self.matched += passed.count_set_bits() as u64;
+        }
+        let sort_by = match &self.request.order {
+            Order::Keys(sort) => SortValues::new(sort, batch),
+            _ => SortValues::default(),
+        };
+        for row in passed.set_indices() {
+            let (micros, sequence) = (times.value(row), sequences.value(row));
+            if !self.after_cursor(micros, sequence) || !self.may_hold((micros, micros), (sequence, sequence)) {
+                continue;
+            }
+            let keys = sort_by.keys(batch, row);
+            self.best.push(Candidate { keys, micros, sequence, source: place.source, group: place.group, row: position(row) });
+            if self.best.len() >= self.wanted.saturating_mul(2).max(4096) {
+                self.shrink();
+            }
+        }
+    }
+
+    fn in_bounds(&self, passed: BooleanBuffer, sequences: &[u64]) -> BooleanBuffer {
+        let (after, bound) = (self.request.after_sequence, self.bound);
+        if sequences.iter().all(|sequence| *sequence > after && *sequence <= bound) {
+            return passed;
+        }
+        &passed & &BooleanBuffer::collect_bool(sequences.len(), |row| sequences[row] > after && sequences[row] <= bound)
+    }
+
+    fn after_cursor(&self, micros: i64, sequence: u64) -> bool {
+        let Some(Cursor { after: After::Row { micros: last_micros, sequence: last }, .. }) = self.request.cursor else { return true };
+        match self.request.order {
+            Order::Time { descending: true } => (micros, sequence) < (last_micros, last),
+            Order::Time { descending: false } => (micros, sequence) > (last_micros, last),
+            Order::Sequence => sequence > last,
+            Order::Keys(_) => true,
+        }
+    }
+
+    fn finish(mut self, sources: &[Source]) -> Result<Page, QueryError> {
+        self.shrink();
+        let skip = self.wanted - 1 - self.request.limit;
+        let more = self.best.len() == self.wanted;
+        let mut chosen = std::mem::take(&mut self.best);
+        chosen.truncate(skip + self.request.limit);
+        chosen.drain(..skip.min(chosen.len()));
+        let mut page = Page { total: self.request.total.then_some(self.matched), unreadable: self.unreadable, ..Page::default() };
+        if more && let Some(last) = chosen.last() {
+            let after = match self.request.order {
+                Order::Keys(_) => After::Offset(skip + chosen.len()),
+                _ => After::Row { micros: last.micros, sequence: last.sequence },
+            };
+            page.next = Some(Cursor { bound: self.bound, after });
+        }
+        fetch(&chosen, sources, &mut page)?;
+        Ok(page)
+    }
+}
+
+struct Place {
+    source: usize,
+    group: usize,
+    counting: bool,
+}
+
+struct GroupScan<'a> {
+    at: usize,
+    group: usize,
+    rows: usize,
+    first_block: usize,
+    columns: &'a [usize],
+    counting: bool,
+}
+
+/// The row ranges of some blocks, neighbours joined.
+pub(crate) fn ranges_of(blocks: &[usize], rows: usize) -> Vec<std::ops::Range<usize>> {
+    let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
+    for block in blocks {
+        let range = block * BLOCK_ROWS..((block + 1) * BLOCK_ROWS).min(rows);
+        match ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => ranges.push(range),
+        }
+    }
+    ranges
+}
+
+/// Where the rows of consecutive batches stand in their row group.
+#[derive(Clone)]
+struct Positions<'a> {
+    ranges: &'a [std::ops::Range<usize>],
+    range: usize,
+    at: usize,
+}
+
+impl Positions<'_> {
+    fn advance(&mut self, rows: usize) {
+        let mut left = rows;
+        while let Some(range) = self.ranges.get(self.range) {
+            let here = range.end - self.at;
+            if left < here {
+                self.at += left;
+                return;
+            }
+            left -= here;
+            self.range += 1;
+            self.at = self.ranges.get(self.range).map_or(range.end, |next| next.start);
+        }
+    }
+
+    fn row(&self, row: usize) -> usize {
+        let mut moved = self.clone();
+        moved.advance(row);
+        moved.at
+    }
+}
+
+fn sort_columns<'a>(sort: &'a [Sort], schema: &'a Schema) -> impl Iterator<Item = usize> + 'a {
+    let keys = key_columns(schema).filter(|(_, path, _)| sort.iter().any(|by| logical_name(path) == by.column)).map(|(index, ..)| index);
+    let own = crate::known::OWN.iter().enumerate().filter(|(_, name)| sort.iter().any(|by| by.column == **name)).map(|(index, _)| index);
+    keys.chain(own)
+}
+
+/// The columns of a batch that hold the sort keys.
+#[derive(Default)]
+struct SortValues {
+    columns: Vec<(bool, Vec<(usize, store::columns::Kind)>, Option<usize>)>,
+}
+
+impl SortValues {
+    fn new(sort: &[Sort], batch: &RecordBatch) -> Self {
+        let schema = batch.schema();
+        let columns = sort
+            .iter()
+            .map(|by| {
+                let found = key_columns(&schema).filter(|(_, path, _)| logical_name(path) == by.column).map(|(index, _, kind)| (index, kind)).collect();
+                let own = crate::known::OWN.contains(&by.column.as_str()).then(|| schema.index_of(&by.column).ok()).flatten();
+                (by.column == "level", found, own)
+            })
+            .collect();
+        Self { columns }
+    }
+
+    fn keys(&self, batch: &RecordBatch, row: usize) -> Box<[Key]> {
+        self.columns
+            .iter()
+            .map(|(is_level, columns, own)| {
+                if let Some(own) = own {
+                    return own_key(batch, *own, row);
+                }
+                let value = columns.iter().find_map(|(index, kind)| value_at(batch.column(*index), *kind, row));
+                match value {
+                    Some(Value::Bool(truth)) => Key::Bool(truth),
+                    #[expect(clippy::cast_precision_loss, reason = "an order among numbers beyond 2^53 that differ by less is not promised")]
+                    Some(Value::Int(number)) => Key::Number(number as f64),
+                    Some(Value::Float(number)) => Key::Number(number),
+                    Some(Value::Str(text)) => match Level::parse(text) {
+                        Some(level) if *is_level => Key::Level(level),
+                        _ => Key::Text(text.to_owned()),
+                    },
+                    Some(Value::Uuid(bytes)) => Key::Text(event::format_uuid(&bytes)),
+                    Some(Value::Null | Value::Raw(_)) | None => Key::Missing,
+                }
+            })
+            .collect()
+    }
+}
+
+fn own_key(batch: &RecordBatch, column: usize, row: usize) -> Key {
+    let column = batch.column(column);
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of the present era are below 2^53")]
+    let number = match column.data_type() {
+        arrow::datatypes::DataType::UInt64 => column.as_primitive::<UInt64Type>().value(row) as f64,
+        arrow::datatypes::DataType::Timestamp(..) => column.as_primitive::<TimestampMicrosecondType>().value(row) as f64,
+        arrow::datatypes::DataType::Int64 => column.as_primitive::<Int64Type>().value(row) as f64,
+        _ => return Key::Missing,
+    };
+    Key::Number(number)
+}
+
+/// Reads the rows of the page with all their columns.
+fn fetch(chosen: &[Candidate], sources: &[Source], page: &mut Page) -> Result<(), QueryError> {
+    let mut places: Vec<usize> = (0..chosen.len()).collect();
+    places.sort_by_key(|at| (chosen[*at].source, chosen[*at].group, chosen[*at].row));
+    page.rows = vec![(usize::MAX, 0, 0); chosen.len()];
+    for run in places.chunk_by(|one, two| (chosen[*one].source, chosen[*one].group) == (chosen[*two].source, chosen[*two].group)) {
+        let head = &chosen[run[0]];
+        let batch = page.batches.len();
+        match &sources[head.source] {
+            Source::Rows(rows) => {
+                page.batches.push(rows.batch.clone());
+                run.iter().for_each(|at| page.rows[*at] = (batch, chosen[*at].row, chosen[*at].sequence));
+            }
+            Source::Segment(segment) => match read_rows(segment, head.group, run.iter().map(|at| chosen[*at].row)) {
+                Ok(read) => {
+                    page.batches.push(read);
+                    run.iter().enumerate().for_each(|(row, at)| page.rows[*at] = (batch, row, chosen[*at].sequence));
+                }
+                Err(error) => {
+                    segment.note_damage(head.group, &error.to_string());
+                    page.unreadable += run.len() as u64;
+                }
+            },
+        }
+    }
+    page.rows.retain(|(batch, ..)| *batch != usize::MAX);
+    Ok(())
+}
+
+fn read_rows(segment: &Segment, group: usize, rows: impl Iterator<Item = usize>) -> Result<RecordBatch, QueryError> {
+    let opened = segment.open()?;
+    let columns: Vec<usize> = (0..opened.schema().fields().len()).collect();
+    let mut selectors = Vec::new();
+    let mut at = 0;
+    for row in rows {
+        if row > at {
+            selectors.push(RowSelector::skip(row - at));
+        }
+        selectors.push(RowSelector::select(1));
+        at = row + 1;
+    }
+    let reader = opened.read(group, &columns, Some(selectors.into()), 8192).map_err(StoreError::from)?;
+    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>()?;
+    Ok(concat_batches(opened.schema(), &batches)?)
+}

@@ -1,0 +1,126 @@
+//! SQL over the logs: read-only, bounded in time, memory and rows.
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::DataFrame;
+use futures::StreamExt as _;
+use store::Snapshot;
+
+use crate::cell::Answer;
+use crate::filter::Filter;
+use crate::known::Known;
+use crate::scan::Bounds;
+use crate::suggest::suggest;
+use crate::table::LogTable;
+use crate::QueryError;
+
+/// What one SQL question may take, beside its time.
+#[derive(Clone, Copy, Debug)]
+pub struct SqlLimits {
+    /// Bytes of memory for all questions together, for sorting, joining and grouping.
+    pub memory_bytes: usize,
+    /// Rows of one answer.
+    pub rows_max: usize,
+}
+
+/// The SQL engine; one for a server.
+#[derive(Debug)]
+pub struct Sql {
+    runtime: Arc<RuntimeEnv>,
+    limits: SqlLimits,
+}
+
+impl Sql {
+    /// Sets up memory and limits.
+    ///
+    /// # Errors
+    /// When the engine cannot be set up.
+    pub fn new(limits: SqlLimits) -> Result<Self, QueryError> {
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes))).build_arc();
+        Ok(Self { runtime: runtime.map_err(|error| sql_error(&error))?, limits })
+    }
+
+    pub(crate) fn session(&self) -> SessionContext {
+        let config = SessionConfig::new().with_information_schema(true).with_target_partitions(2).with_batch_size(8192);
+        SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime))
+    }
+
+    /// Answers an SQL question. Each log is a table under its name.
+    ///
+    /// # Errors
+    /// When the text cannot be planned, asks for a change, or needs more than allowed.
+    pub async fn ask(&self, text: &str, logs: Vec<(String, Snapshot)>, bounds: Bounds) -> Result<Answer, QueryError> {
+        let session = self.session();
+        let names: Vec<String> = logs.iter().map(|(name, _)| name.clone()).collect();
+        for (name, snapshot) in logs {
+            // Logs that the text does not name are not looked at.
+            if !text.contains(&name) && !text.to_ascii_lowercase().contains("information_schema") {
+                continue;
+            }
+            let known = Known::of(&snapshot);
+            let table = LogTable::new(Arc::new(snapshot), &known, Filter::All, bounds);
+            let reference = datafusion::common::TableReference::bare(name);
+            session.register_table(reference, Arc::new(table)).map_err(|error| sql_error(&error))?;
+        }
+        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let frame = session.sql_with_options(text, options).await.map_err(|error| match unknown_table(&error, &names) {
+            Some(message) => QueryError::Sql { message },
+            None => sql_error(&error),
+        })?;
+        self.collect(frame, bounds).await
+    }
+
+    pub(crate) async fn collect(&self, frame: DataFrame, bounds: Bounds) -> Result<Answer, QueryError> {
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let mut stream = frame.execute_stream().await.map_err(|error| self.run_error(error, bounds))?;
+        let mut batches = Vec::new();
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await {
+            bounds.check()?;
+            let batch = batch.map_err(|error| self.run_error(error, bounds))?;
+            rows += batch.num_rows();
+            if rows > self.limits.rows_max {
+                return Err(QueryError::TooLarge { what: "rows in the answer", limit: format!("{} rows", self.limits.rows_max) });
+            }
+            batches.push(batch);
+        }
+        Ok(Answer::new(&schema, batches))
+    }
+
+    fn run_error(&self, error: DataFusionError, bounds: Bounds) -> QueryError {
+        if bounds.check().is_err() {
+            return QueryError::TooSlow { seconds: bounds.allowed.as_secs() };
+        }
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => {
+                QueryError::TooLarge { what: "memory", limit: format!("{} MiB for all questions", self.limits.memory_bytes >> 20) }
+            }
+            _ => sql_error(&error),
+        }
+    }
+}
+
+/// The message without the names of the machinery.
+fn sql_error(error: &DataFusionError) -> QueryError {
+    let root = error.find_root();
+    let text = root.strip_backtrace();
+    let message = ["Error during planning: ", "Schema error: ", "SQL error: ", "This feature is not implemented: ", "External error: "]
+        .iter()
+        .fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    QueryError::Sql { message: message.to_owned() }
+}
+
+fn unknown_table(error: &DataFusionError, names: &[String]) -> Option<String> {
+    let text = error.strip_backtrace();
+    let (_, rest) = text.split_once("table '")?;
+    let name = rest.split_once("' not found")?.0.rsplit('.').next()?.to_owned();
+    let hint = match suggest(&name, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("the logs are {}", names.join(", ")),
+    };
+    Some(format!("there is no log {name:?}: {hint}"))
+}

@@ -1,0 +1,234 @@
+//! The command line: which words there are, and who answers each.
+//!
+//! What a command found goes to standard output, what it has to say about it to standard error, so that a pipe gets
+//! events and nothing else. The exit code is 0 if all went well, 1 if something failed, 2 if the command was not understood.
+
+mod bench;
+mod client;
+mod csv;
+mod export;
+mod human;
+mod import;
+mod line;
+mod log;
+mod logs;
+mod output;
+mod pages;
+mod query;
+mod sse;
+mod table;
+mod tail;
+mod token;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use self::client::Client;
+#[expect(unused_imports, reason = "for the server, which imports what `serve --import` names")]
+pub(crate) use self::import::{ImportSummary, Progress, import_paths};
+use self::output::{ReaderGone, WrongUsage, note};
+
+/// The data directory, unless an option, `EVERLOG_DATA` or the configuration names another.
+pub(crate) const DATA_DIRECTORY: &str = "./everlog-data";
+
+/// The log that is written and read when none is named. It is made at the first start.
+const LOG: &str = "default";
+
+/// The commands in the order in which a newcomer needs them. A test compares it with the commands there are.
+const HELP: &str = "\
+{about}
+
+Usage: everlog <COMMAND> [OPTIONS]
+
+Get going:
+  everlog serve                                      start a server on this machine
+  everlog log INFO alice@example.com \"It works.\"     send it an event, from another terminal
+  everlog tail                                       watch events arrive
+
+Server:
+  serve    Start the server
+  doctor   Check a data directory, and say what is wrong with it
+  bench    Measure this machine: its disk, how fast it takes events, how fast it finds them
+
+Events:
+  log      Send one event
+  import   Send log files, each line once, however often it is run
+  tail     Show events as they arrive
+  query    Find events, by the search language or by SQL
+  export   Write events to a file
+
+Administration:
+  logs     List the logs, make one, say how long one is kept
+  token    Make, list and revoke the tokens of applications and people
+
+Options:
+{options}
+
+`everlog <COMMAND> --help` tells more, with examples. On the machine of the server nothing has to be
+configured; elsewhere say which one with --url and --token, or EVERLOG_URL and EVERLOG_TOKEN.
+";
+
+/// Keeps every event of a web API, and finds any of them in milliseconds.
+#[derive(Parser, Debug)]
+#[command(name = "everlog", version, help_template = HELP, disable_help_subcommand = true, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Serve(ServeArguments),
+    Doctor(DoctorArguments),
+    Log(log::LogArguments),
+    Import(import::ImportArguments),
+    Tail(tail::TailArguments),
+    Query(query::QueryArguments),
+    Export(export::ExportArguments),
+    Logs(logs::LogsArguments),
+    Token(token::TokenArguments),
+    Bench(bench::BenchArguments),
+}
+
+/// Start the server.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  everlog serve
+  everlog serve --data /var/lib/everlog --listen 0.0.0.0:7171
+  everlog serve --import /var/log/nginx --log web")]
+pub(crate) struct ServeArguments {
+    /// Directory in which everything is kept [default: ./everlog-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Address to listen on; repeat for several [default: 127.0.0.1:7171]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Configuration file [default: everlog.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// File or directory of logs to import while serving; repeat for several. What was imported before is skipped
+    #[arg(long, value_name = "PATH")]
+    pub(crate) import: Vec<PathBuf>,
+    /// Log that gets what is imported
+    #[arg(long, value_name = "NAME", default_value = LOG)]
+    pub(crate) log: String,
+}
+
+/// Check a data directory, and say what is wrong with it.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  everlog doctor
+  everlog doctor --data /var/lib/everlog")]
+pub(crate) struct DoctorArguments {
+    /// Directory to check
+    #[arg(long, value_name = "DIR", env = "EVERLOG_DATA", default_value = DATA_DIRECTORY)]
+    pub(crate) data: PathBuf,
+}
+
+/// Runs the command that the process was started with.
+pub(crate) fn run() -> ExitCode {
+    match Arguments::try_parse_from(std::env::args_os().map(OsString::from)) {
+        Ok(arguments) => exit_code(&dispatch(arguments.command)),
+        Err(error) => {
+            // Help and version come here too; if nobody reads them, there is nobody to tell.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(arguments) => crate::serve::run(arguments),
+        Command::Doctor(arguments) => crate::doctor::run(arguments),
+        Command::Log(arguments) => wait(log::run(arguments)),
+        Command::Import(arguments) => wait(import::run(arguments)),
+        Command::Tail(arguments) => wait(tail::run(arguments)),
+        Command::Query(arguments) => wait(query::run(arguments)),
+        Command::Export(arguments) => wait(export::run(arguments)),
+        Command::Logs(arguments) => wait(logs::run(arguments)),
+        Command::Token(arguments) => wait(token::run(arguments)),
+        Command::Bench(arguments) => wait(bench::run(arguments)),
+    }
+}
+
+fn wait(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the threads of this command")?;
+    let result = runtime.block_on(work);
+    // A thread that waits for standard input must not keep the process alive.
+    runtime.shutdown_background();
+    result
+}
+
+fn exit_code(result: &anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if error.is::<ReaderGone>() {
+        return ExitCode::SUCCESS;
+    }
+    note(&format!("error: {error}"));
+    for cause in error.chain().skip(1) {
+        note(&format!("  because: {cause}"));
+    }
+    ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser as _};
+
+    use super::{Arguments, Command, HELP};
+
+    fn refusal(line: &[&str]) -> String {
+        let words = std::iter::once("everlog").chain(line.iter().copied());
+        Arguments::try_parse_from(words).unwrap_err().render().to_string()
+    }
+
+    #[test]
+    fn the_tree_of_commands_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_every_command_and_every_command_has_examples() {
+        for command in Arguments::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(HELP.contains(&format!("\n  {name} ")), "{name} is missing in the help");
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains("Examples:"), "{name} has no examples");
+        }
+    }
+
+    #[test]
+    fn a_message_by_option_excludes_the_positional_form() {
+        let text = refusal(&["log", "INFO", "-m", "hello"]);
+        assert!(text.contains("'--message <MESSAGE>'") && text.contains("'[STREAM]'"), "{text}");
+        let text = refusal(&["log", "-m", "hello", "INFO", "bob", "hi"]);
+        assert!(text.contains("cannot be used with"), "{text}");
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_refused() {
+        assert!(refusal(&["query", "level:error", "--sql", "SELECT 1"]).contains("cannot be used with"));
+        assert!(refusal(&["logs", "retention", "shop", "90d", "--forever"]).contains("cannot be used with"));
+        assert!(refusal(&["tail", "-n", "many"]).contains("invalid value"));
+    }
+
+    #[test]
+    fn several_addresses_and_paths() {
+        let words =
+            ["everlog", "serve", "--listen", "127.0.0.1:1", "--listen", "[::1]:2", "--import", "a", "--import", "b"];
+        let Command::Serve(serve) = Arguments::try_parse_from(words).unwrap().command else { panic!("not serve") };
+        assert_eq!((serve.listen.len(), serve.import.len(), serve.log.as_str()), (2, 2, "default"));
+    }
+}

@@ -1,0 +1,152 @@
+//! Answers of more than one page: each page names the next one in its `Link` header.
+
+use reqwest::Response;
+use reqwest::header::HeaderMap;
+
+use super::client::{Client, log_path, percent};
+use super::output::WrongUsage;
+
+/// The query string of a question, being built.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Question(String);
+
+impl Question {
+    pub(super) fn with(mut self, key: &str, value: &str) -> Self {
+        self.push(&format!("{}={}", percent(key), percent(value)));
+        self
+    }
+
+    pub(super) fn with_some(self, key: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    /// Adds a condition of the URL grammar, such as `status>=500` or `path`.
+    pub(super) fn with_condition(mut self, condition: &str) -> anyhow::Result<Self> {
+        if condition.is_empty() {
+            return Err(WrongUsage("--filter: expected a condition such as 'status>=500'".to_owned()).into());
+        }
+        match condition.split_once('=') {
+            Some((key, value)) => self = self.with(key, value),
+            None => self.push(&percent(condition)),
+        }
+        Ok(self)
+    }
+
+    fn push(&mut self, part: &str) {
+        if !self.0.is_empty() {
+            self.0.push('&');
+        }
+        self.0.push_str(part);
+    }
+
+    /// The path that asks it of a log.
+    pub(super) fn path(&self, log: &str) -> String {
+        format!("{}?{}", log_path(log, "/events"), self.0)
+    }
+}
+
+/// The pages of one answer.
+pub(super) struct Pages<'a> {
+    client: &'a Client,
+    next: Option<String>,
+    /// How many events were found in all, as soon as the first page told it.
+    pub(super) total: Option<u64>,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(client: &'a Client, path: String) -> Self {
+        Self { client, next: Some(path), total: None }
+    }
+
+    /// The next page; none after the last.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Response>> {
+        let Some(path) = self.next.take() else { return Ok(None) };
+        let answer = self.client.send(self.client.get(&path)?).await?;
+        self.next = next_link(answer.headers()).filter(|next| *next != path);
+        let total = answer.headers().get("x-total-count").and_then(|value| value.to_str().ok()?.parse().ok());
+        self.total = self.total.or(total);
+        Ok(Some(answer))
+    }
+}
+
+fn next_link(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all("link").iter().filter_map(|value| value.to_str().ok());
+    links.flat_map(|value| value.split(", <")).find_map(|link| {
+        let (target, parameters) = link.trim_start_matches('<').split_once('>')?;
+        let is_next = parameters.split(';').any(|parameter| matches!(parameter.trim(), r#"rel="next""# | "rel=next"));
+        is_next.then(|| target.to_owned())
+    })
+}
+
+/// Tells apart the lines of an answer that comes in pieces.
+#[derive(Default, Debug)]
+pub(super) struct LineSplitter {
+    partial: Vec<u8>,
+}
+
+impl LineSplitter {
+    /// Takes the next piece and calls `line` for each line that is complete, without its newline.
+    pub(super) fn push(
+        &mut self,
+        mut piece: &[u8],
+        line: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
+            if self.partial.is_empty() {
+                line(&piece[..end])?;
+            } else {
+                self.partial.extend_from_slice(&piece[..end]);
+                line(&std::mem::take(&mut self.partial))?;
+            }
+            piece = &piece[end + 1..];
+        }
+        self.partial.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// The last line, if it had no newline.
+    pub(super) fn rest(self) -> Vec<u8> {
+        self.partial
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_reach_the_server_as_they_were_typed() {
+        let check = |condition: &str| Question::default().with_condition(condition).unwrap().0;
+        assert_eq!(check("status>=500"), "status%3E=500");
+        assert_eq!(check("status>500"), "status%3E500");
+        assert_eq!(check("path~=a b&c"), "path~=a%20b%26c");
+        assert_eq!(check("user.id!"), "user.id%21");
+        let question = Question::default().with("_q", "a:b").with_some("_from", None).with("_limit", "5");
+        assert_eq!(question.path("my log"), "/api/v1/logs/my%20log/events?_q=a%3Ab&_limit=5");
+    }
+
+    #[test]
+    fn the_next_page() {
+        let check = |link: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("link", link.parse().unwrap());
+            next_link(&headers)
+        };
+        assert_eq!(check(r#"</api/v1/logs/a/events?_cursor=x>; rel="next""#).as_deref(), Some("/api/v1/logs/a/events?_cursor=x"));
+        assert_eq!(check(r#"</a>; rel="prev", </b?c=d,e>; rel="next""#).as_deref(), Some("/b?c=d,e"));
+        assert_eq!(check(r#"</a>; rel="prev""#), None);
+    }
+
+    #[test]
+    fn lines_in_pieces() {
+        let mut lines = Vec::new();
+        let mut splitter = LineSplitter::default();
+        for piece in ["on", "e\ntwo\n", "\nthr", "ee"] {
+            splitter.push(piece.as_bytes(), &mut |line| { lines.push(String::from_utf8_lossy(line).into_owned()); Ok(()) }).unwrap();
+        }
+        assert_eq!((lines, splitter.rest()), (vec!["one".to_owned(), "two".to_owned(), String::new()], b"three".to_vec()));
+    }
+}

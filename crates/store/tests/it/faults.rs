@@ -1,0 +1,1 @@
+//! One fault each, by hand: a full disk, a failing sync.
