@@ -128,6 +128,7 @@ impl Engine {
     pub fn accept(&self, log: LogId, decoded: Decoded, producer: Option<Producer>, done: impl FnOnce(Result<Receipt, WriteError>) + Send + 'static) {
         assert!(decoded.received == decoded.batch.len() + decoded.refused.len(), "every item is either kept or refused with a reason");
         self.counters.received(log, &decoded);
+        self.report_refused(log, &decoded.refused);
         let events = decoded.batch.len();
         if events == 0 {
             let sequence = self.store.last_sequence();

@@ -12,6 +12,12 @@ use thiserror::Error;
 use crate::logs::LogError;
 use crate::{Engine, select};
 
+/// Rows read at a time.
+const PART_ROWS: usize = 1000;
+
+/// Bytes of documents after which a page ends early.
+const PAGE_BYTES_MAX: usize = 64 << 20;
+
 /// Why a question has no answer.
 #[derive(Debug, Error)]
 pub enum AskError {
@@ -65,9 +71,32 @@ impl Engine {
             after_sequence: 0,
             total: question.total,
         };
-        let page = query::scan(&snapshot, &request, &self.bounds())?;
-        let documents = documents(&page).into_iter().map(|(_, document)| shaped(document, &question.columns)).collect();
-        Ok(Events { documents, total: page.total, next: page.next.map(|next| next.to_string()), unreadable: page.unreadable, ignored })
+        self.pages(&snapshot, request, &question.columns, ignored)
+    }
+
+    /// Reads a long page in parts, so that it takes little memory; ends early, with a cursor, when it grows too large.
+    fn pages(&self, snapshot: &Snapshot, request: Request, columns: &Columns, ignored: Vec<String>) -> Result<Events, AskError> {
+        let bounds = self.bounds();
+        let mut events = Events { ignored, ..Events::default() };
+        let mut request = request;
+        let mut wanted = request.limit;
+        let mut bytes = 0;
+        let in_parts = !matches!(request.order, Order::Keys(_));
+        loop {
+            request.limit = if in_parts { wanted.min(PART_ROWS) } else { wanted };
+            let page = query::scan(snapshot, &request, &bounds)?;
+            let part: Vec<Vec<u8>> = documents(&page).into_iter().map(|(_, document)| shaped(document, columns)).collect();
+            wanted -= part.len();
+            bytes += part.iter().map(Vec::len).sum::<usize>();
+            events.documents.extend(part);
+            events.unreadable = events.unreadable.max(page.unreadable);
+            events.total = events.total.or(page.total);
+            events.next = page.next.map(|next| next.to_string());
+            let Some(next) = page.next.filter(|_| wanted > 0 && bytes < PAGE_BYTES_MAX) else { return Ok(events) };
+            request.cursor = Some(next);
+            request.offset = 0;
+            request.total = false;
+        }
     }
 
     /// Answers a question of the URL grammar that groups.

@@ -3,16 +3,49 @@
 //! They go through the same door as all others. What cannot be written there is only traced, so that a message about
 //! trouble never makes more trouble.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use event::{BatchBuilder, Id, Level, Value};
-use intake::Decoded;
+use intake::{Decoded, Refused};
 use store::{LogId, StartReport};
 
 use crate::accept::WriteError;
 use crate::Engine;
 
+/// How long the next message about refusals of one kind waits.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
+
+/// When refusals of each kind were last told, and how many were not told since.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    told: HashMap<(LogId, &'static str), (Instant, u64)>,
+}
+
 impl Engine {
+    /// Tells of items that a door refused: the first of a kind at once, then at most every ten seconds.
+    pub(crate) fn report_refused(&self, log: LogId, refused: &[Refused]) {
+        let Some(first) = refused.first() else { return };
+        let reason = first.reason.name();
+        let count = refused.len() as u64;
+        {
+            let mut refusals = self.refusals.lock();
+            let now = Instant::now();
+            if let Some((last, untold)) = refusals.told.get_mut(&(log, reason))
+                && now - *last < REFUSAL_PAUSE
+            {
+                *untold += count;
+                return;
+            }
+            refusals.told.insert((log, reason), (now, 0));
+        }
+        let name = self.logs.read().all().find(|row| row.id == log).map(|row| row.name.clone()).unwrap_or_default();
+        let message = format!("{count} events for the log {name} were refused: {}", first.reason);
+        let fields = [("reason", Value::Str(reason)), ("log", Value::Str(&name)), ("events", Value::Int(count.cast_signed()))];
+        self.internal(Level::Warning, "events_refused", &message, &fields);
+    }
+
     /// Keeps a message about Everlog itself.
     pub(crate) fn internal(&self, level: Level, event: &str, message: &str, fields: &[(&str, Value<'_>)]) {
         match level {

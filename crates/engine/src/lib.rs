@@ -5,6 +5,7 @@
 mod accept;
 mod ask;
 mod counters;
+mod diagnose;
 mod housekeeping;
 mod internal;
 mod logs;
@@ -26,10 +27,12 @@ use thiserror::Error;
 pub use accept::{Producer, Receipt, WriteError};
 pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
+pub use diagnose::{Diagnosis, Finding, diagnose};
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, parse_duration, print_duration};
+pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, filter, search, url};
-pub use store::{StartReport, StoreError as StorageError};
+pub use store::{LogId, LogSize, PRODUCER_BYTES_MAX, StartReport, StoreError as StorageError};
 pub use tokens::{Grant, NewToken, Scope, TokenInfo};
 
 /// The log that a fresh installation has, and that Everlog's own messages go to.
@@ -113,6 +116,7 @@ pub struct Engine {
     wake: Condvar,
     stopping: AtomicBool,
     refused_while_full: AtomicU64,
+    refusals: Mutex<internal::Refusals>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     _lock: Option<DirectoryLock>,
 }
@@ -170,6 +174,7 @@ impl Engine {
             wake: Condvar::new(),
             stopping: AtomicBool::new(false),
             refused_while_full: AtomicU64::new(0),
+            refusals: Mutex::default(),
             threads: Mutex::default(),
             _lock: lock,
         });

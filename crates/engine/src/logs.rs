@@ -148,6 +148,26 @@ impl Engine {
         LogInfo { name: row.name.clone(), number: row.id.0, created: row.created, retention: row.retention.clone(), size: self.store.size(row.id) }
     }
 
+    /// The names of all logs.
+    #[must_use]
+    pub fn log_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.logs.read().by_name.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The names of all logs by their numbers.
+    #[must_use]
+    pub fn log_numbers(&self) -> BTreeMap<LogId, String> {
+        self.logs.read().all().map(|row| (row.id, row.name.clone())).collect()
+    }
+
+    /// Whether the last request was refused because the disk is full.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.refused_while_full.load(std::sync::atomic::Ordering::Relaxed) > 0
+    }
+
     /// How far a numbered sender is.
     #[must_use]
     pub fn producer_position(&self, name: &str) -> u64 {

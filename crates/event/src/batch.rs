@@ -276,7 +276,7 @@ fn write_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Puts a batch together, one event after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BatchBuilder {
     batch: Batch,
     index: HashMap<Box<str>, KeyIndex>,
@@ -288,11 +288,24 @@ pub struct BatchBuilder {
     row: u32,
 }
 
+impl Default for BatchBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl BatchBuilder {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Self { row: 1, ..Self::default() }
+        Self {
+            batch: Batch::default(),
+            index: HashMap::new(),
+            used: Vec::new(),
+            expected: Vec::new(),
+            position: 0,
+            row: 1,
+        }
     }
 
     /// How many events were committed.

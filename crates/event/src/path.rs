@@ -1,14 +1,21 @@
 //! Paths of keys. A path is the keys from the top of the event down to a value, joined by dots; a dot or a
 //! backslash inside a key is written with a backslash before it, and so is an underscore that begins the first
-//! key (names that begin with an underscore are Everlog's own columns). So `{"user":{"id":1}}` has the path
+//! key (names that begin with an underscore are Everlog's own columns). An empty first key is written `\0`, so that
+//! no path is empty. So `{"user":{"id":1}}` has the path
 //! `user.id` and `{"user.id":1}` the path `user\.id`: told apart when an event is put together again, found by
 //! the same name `user.id` when it is searched.
 
 use std::borrow::Cow;
 
+/// An empty key that begins a path.
+const EMPTY: &str = "\\0";
+
 /// Writes one key so that it can stand in a path. `first` says that it begins the path.
 #[must_use]
 pub fn escape_segment(key: &str, first: bool) -> Cow<'_, str> {
+    if first && key.is_empty() {
+        return Cow::Borrowed(EMPTY);
+    }
     let leading = first && key.starts_with('_');
     if !leading && !key.bytes().any(|byte| byte == b'.' || byte == b'\\') {
         return Cow::Borrowed(key);
@@ -45,7 +52,7 @@ pub fn logical_name(path: &str) -> Cow<'_, str> {
     let mut characters = path.chars();
     while let Some(character) = characters.next() {
         if character == '\\' {
-            name.extend(characters.next());
+            name.extend(characters.next().filter(|escaped| *escaped != '0'));
         } else {
             name.push(character);
         }
@@ -78,11 +85,7 @@ mod tests {
         #[test]
         fn keys_survive_the_way_through_a_path(keys in proptest::collection::vec("[a-z._\\\\]{0,4}", 1..5)) {
             let mut path = String::new();
-            for (index, key) in keys.iter().enumerate() {
-                // An empty first key must still be told from no key: the renderer starts with index 0.
-                if index > 0 { path.push('.'); }
-                path.push_str(&escape_segment(key, index == 0));
-            }
+            keys.iter().for_each(|key| push_segment(&mut path, key));
             let mut read = Vec::new();
             let mut rest = Some(path.as_str());
             while let Some(left) = rest {

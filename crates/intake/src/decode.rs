@@ -14,11 +14,14 @@ use crate::normalise::{Kept, Noticed, Now, Role, role};
 pub struct Limits {
     /// Largest event, in bytes of JSON.
     pub event_bytes_max: usize,
+    /// Whether an `id` that is no UUID is a value like any other, and the event gets an id of its own: for files whose
+    /// lines use the key for something else.
+    pub only_uuid_ids: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { event_bytes_max: EVENT_BYTES_MAX }
+        Self { event_bytes_max: EVENT_BYTES_MAX, only_uuid_ids: false }
     }
 }
 
@@ -104,7 +107,7 @@ impl Reason {
 /// `not_utf8`.
 #[must_use]
 pub fn native(body: &[u8], limits: Limits, received: Timestamp) -> Decoded {
-    let mut decoder = Decoder { builder: BatchBuilder::new(), roles: Vec::new(), refused: Vec::new(), index: 0, limits, now: Now { received } };
+    let mut decoder = Decoder { builder: BatchBuilder::new(), roles: Vec::new(), refused: Vec::new(), index: 0, limits, now: Now { received, only_uuid_ids: limits.only_uuid_ids } };
     let start = body.trim_ascii_start();
     let is_array = start.first() == Some(&b'[');
     match std::str::from_utf8(body) {

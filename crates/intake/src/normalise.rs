@@ -124,10 +124,11 @@ pub(crate) struct Noticed<'a> {
     present: [bool; SHARED_COUNT],
 }
 
-/// Keys that most events get, by number within the batch.
+/// What the normaliser is told about the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
     pub(crate) received: Timestamp,
+    pub(crate) only_uuid_ids: bool,
 }
 
 impl<'a> Noticed<'a> {
@@ -214,6 +215,10 @@ impl<'a> Noticed<'a> {
     fn finish_id(&self, builder: &mut BatchBuilder, now: Now) -> Result<Id, Reason> {
         let id = match self.id.as_ref().map(Kept::value) {
             Some(Value::Uuid(bytes)) => Id::Uuid(bytes),
+            Some(sent) if now.only_uuid_ids && sent != Value::Null => {
+                push_sent(builder, "id", sent);
+                Id::fresh(now.received)
+            }
             Some(Value::Str(text)) if !text.is_empty() => Id::Text(text.into()),
             None | Some(Value::Null) => Id::fresh(now.received),
             Some(other) => {

@@ -306,6 +306,18 @@ impl Scan<'_> {
 
     /// Whether rows with times (and numbers) in these ranges can still be on the page.
     fn may_hold(&self, times: (i64, i64), sequences: (u64, u64)) -> bool {
+        if let Some(Cursor { after: After::Row { micros, sequence }, .. }) = self.request.cursor {
+            // What the pages before this one held.
+            let over = match self.request.order {
+                Order::Time { descending: true } => times.0 > micros,
+                Order::Time { descending: false } => times.1 < micros,
+                Order::Sequence => sequences.1 <= sequence,
+                Order::Keys(_) => false,
+            };
+            if over {
+                return false;
+            }
+        }
         let Some((micros, sequence)) = self.worst else { return true };
         match self.request.order {
             Order::Time { descending: true } => times.1 >= micros,
@@ -409,7 +421,7 @@ impl Scan<'_> {
                 chosen
             };
             if stepwise && !self.blocks_may_hold(part, opened, chosen) {
-                return Ok(());
+                continue;
             }
             self.read_blocks(part, opened, chosen)?;
             if stepwise {

@@ -20,7 +20,6 @@ mod table;
 mod tail;
 mod token;
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,9 +28,8 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::client::Client;
-#[expect(unused_imports, reason = "for the server, which imports what `serve --import` names")]
-pub(crate) use self::import::{ImportSummary, Progress, import_paths};
-use self::output::{ReaderGone, WrongUsage, note};
+pub(crate) use self::import::{Progress, import_paths};
+use self::output::{Paint, ReaderGone, WrongUsage, note};
 
 /// The data directory, unless an option, `EVERLOG_DATA` or the configuration names another.
 pub(crate) const DATA_DIRECTORY: &str = "./everlog-data";
@@ -132,9 +130,14 @@ pub(crate) struct DoctorArguments {
     pub(crate) data: PathBuf,
 }
 
+/// Text without colours, for the server's own messages.
+pub(crate) fn plain() -> Paint {
+    Paint::none()
+}
+
 /// Runs the command that the process was started with.
 pub(crate) fn run() -> ExitCode {
-    match Arguments::try_parse_from(std::env::args_os().map(OsString::from)) {
+    match Arguments::try_parse_from(std::env::args_os()) {
         Ok(arguments) => exit_code(&dispatch(arguments.command)),
         Err(error) => {
             // Help and version come here too; if nobody reads them, there is nobody to tell.

@@ -1,1 +1,14 @@
-fn main() {}
+//! The binary `everlog`: sockets, HTTP, the command line, configuration.
+//!
+//! The only crate that knows HTTP and the terminal; everything it does for an event it asks of the engine.
+
+mod bench;
+mod cli;
+mod config;
+mod doctor;
+mod http;
+mod serve;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

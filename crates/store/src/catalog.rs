@@ -100,15 +100,16 @@ impl Catalog {
         {
             let open = connection.lock();
             open.busy_timeout(Duration::from_secs(5))?;
+            // Asked first: nothing is written to what a later version wrote.
+            let found = read_format(&open)?;
+            if found > FORMAT {
+                return Err(StoreError::Newer { found, known: FORMAT });
+            }
             open.execute_batch(SCHEMA)?;
             open.execute(
                 "INSERT OR IGNORE INTO meta VALUES ('format', ?1), ('flushed', 0), ('next_segment', 1)",
                 [FORMAT],
             )?;
-            let found: u32 = open.query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))?;
-            if found > FORMAT {
-                return Err(StoreError::Newer { found, known: FORMAT });
-            }
         }
         Ok(Self { connection, disk })
     }
@@ -307,6 +308,15 @@ impl Catalog {
         let found: String = self.connection.lock().query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         Ok((found != "ok").then_some(found))
     }
+}
+
+/// The format of the tables; 0 when there are none yet.
+fn read_format(connection: &Connection) -> rusqlite::Result<u32> {
+    if !connection.table_exists(None, "meta")? {
+        return Ok(0);
+    }
+    let found = connection.query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or(0))
 }
 
 fn insert_segment(transaction: &Transaction<'_>, info: &SegmentInfo) -> rusqlite::Result<()> {

@@ -4,7 +4,7 @@
 //! its type, and a question about the key looks at all of them. Everlog's own columns begin with an underscore,
 //! which no column of a key does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -108,9 +108,13 @@ pub const REST_AT: usize = 3;
 #[must_use]
 pub fn schema_of<'a>(columns: impl Iterator<Item = (&'a str, Kind)>) -> Arc<Schema> {
     let mut fields = own_fields();
-    let mut named: std::collections::HashSet<&str> = [SEQUENCE, TIMESTAMP, RECEIVED, REST].into();
+    let mut named: HashSet<String> = [SEQUENCE, TIMESTAMP, RECEIVED, REST].map(str::to_owned).into();
     for (path, kind) in columns {
-        let name = if named.insert(path) { path.to_owned() } else { format!("{path}|{}", kind.suffix()) };
+        let mut name = path.to_owned();
+        // More than once only where a key that was sent looks like such a name.
+        while !named.insert(name.clone()) {
+            name = format!("{name}|{}", kind.suffix());
+        }
         let mut metadata = HashMap::from([(PATH_KEY.to_owned(), path.to_owned())]);
         if kind == Kind::Uuid {
             metadata.insert(UUID_EXTENSION.0.to_owned(), UUID_EXTENSION.1.to_owned());

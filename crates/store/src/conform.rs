@@ -72,14 +72,17 @@ fn overflow(batch: &RecordBatch, surplus: &[(usize, &str, Kind)]) -> ArrayRef {
     let mut members = Vec::new();
     for row in 0..batch.num_rows() {
         members.clear();
-        if rest.is_valid(row) {
-            let object = rest.value(row);
-            members.extend_from_slice(object.strip_suffix('}').unwrap_or(object).as_bytes());
-        }
         for (index, path, kind) in surplus {
             if let Some(value) = value_at(batch.column(*index), *kind, row) {
                 push_rest(&mut members, path, &value);
             }
+        }
+        // What was there comes last: where it has the same path, it is what was sent, and the last one is shown.
+        if rest.is_valid(row) {
+            let object = rest.value(row);
+            let inner = object.strip_prefix('{').and_then(|open| open.strip_suffix('}')).unwrap_or_default();
+            members.push(if members.is_empty() { b'{' } else { b',' });
+            members.extend_from_slice(inner.as_bytes());
         }
         if members.is_empty() {
             built.append_null();

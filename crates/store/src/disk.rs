@@ -118,6 +118,11 @@ impl RealDisk {
         for folder in [root.to_path_buf(), root.join("journal"), root.join("segments")] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
+        // The names of the folders have to be as durable as what is in them.
+        fs::File::open(root)?.sync_all()?;
+        if let Some(parent) = root.canonicalize()?.parent() {
+            fs::File::open(parent)?.sync_all()?;
+        }
         Ok(Self { root: root.to_path_buf() })
     }
 }

@@ -9,18 +9,23 @@ use std::io;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use bytes::Bytes;
+use event::parse_uuid;
 use event::shared::ID_LIKE;
 use event::text::{fold, json_scalars, words};
 use hashbrown::{HashSet, HashTable};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::columns::{Kind, REST_AT, TIMESTAMP_AT, key_columns};
+use crate::segment::Checksum;
 
 /// Rows of a block, which is what the index points at and what a page of the segment holds.
 pub const BLOCK_ROWS: usize = 1024;
 
 const MAGIC: &[u8; 8] = b"EVLINDX1";
 const VERSION: u32 = 1;
+
+/// A checksum of the segment: where its bytes end (8), and the sum (4).
+const CHECKSUM_ENTRY_BYTES: usize = 12;
 
 /// What the index keeps of a word, a whole UUID, or a value under an id-like key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,7 +185,12 @@ impl IndexBuilder {
         let rest = part.column(REST_AT).as_string::<i32>();
         for (path, json) in rest.iter().flatten().flat_map(event::rest_leaves) {
             let id_like = is_id_like(&path);
-            json_scalars(&json, &mut |text| self.add_text(&path, text, id_like));
+            json_scalars(&json, &mut |text| {
+                self.add_text(&path, text, id_like);
+                if let Some(bytes) = parse_uuid(text) {
+                    self.tokens.insert(Token::uuid(&bytes));
+                }
+            });
         }
     }
 
@@ -219,7 +229,7 @@ impl IndexBuilder {
     }
 
     /// The bytes of the sidecar.
-    pub(crate) fn finish(mut self, checksums: &[u32], footer: &[u8]) -> Vec<u8> {
+    pub(crate) fn finish(mut self, checksums: &[Checksum], footer: &[u8]) -> Vec<u8> {
         if self.rows_in_block > 0 {
             self.close_block();
         }
@@ -234,7 +244,11 @@ impl IndexBuilder {
         let times: Vec<u8> =
             self.times.iter().flat_map(|(first, last)| [first.to_le_bytes(), last.to_le_bytes()]).flatten().collect();
         section(&mut out, &times);
-        let sums: Vec<u8> = checksums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        let mut sums = Vec::with_capacity(checksums.len() * CHECKSUM_ENTRY_BYTES);
+        for checksum in checksums {
+            sums.extend_from_slice(&checksum.end.to_le_bytes());
+            sums.extend_from_slice(&checksum.sum.to_le_bytes());
+        }
         section(&mut out, &sums);
         section(&mut out, footer);
         let (directory, postings) = encode_postings(&self.pairs, self.block);
@@ -336,7 +350,7 @@ pub struct Index {
     blocks: usize,
     rows: u64,
     times: Vec<(i64, i64)>,
-    pub(crate) checksums: Vec<u32>,
+    pub(crate) checksums: Vec<Checksum>,
     pub(crate) footer: Bytes,
     bits: u32,
     directory: Bytes,
@@ -380,7 +394,7 @@ impl Index {
             blocks: word(12) as usize,
             rows: u64::from(word(16)) | u64::from(word(20)) << 32,
             times: times.chunks_exact(16).map(|pair| (time(&pair[..8]), time(&pair[8..]))).collect(),
-            checksums: checksums.chunks_exact(4).map(|sum| sum.try_into().map_or(0, u32::from_le_bytes)).collect(),
+            checksums: checksums.chunks_exact(CHECKSUM_ENTRY_BYTES).filter_map(read_checksum).collect(),
             footer,
             bits,
             directory: directory.slice(4..),
@@ -412,7 +426,7 @@ impl Index {
         self.directory.len()
             + self.postings.len()
             + self.footer.len()
-            + self.checksums.len() * 4
+            + self.checksums.len() * size_of::<Checksum>()
             + self.times.len() * 16
     }
 
@@ -467,6 +481,11 @@ impl Index {
         }
         Some(set)
     }
+}
+
+fn read_checksum(entry: &[u8]) -> Option<Checksum> {
+    let (end, sum) = entry.split_first_chunk()?;
+    Some(Checksum { end: u64::from_le_bytes(*end), sum: u32::from_le_bytes(sum.try_into().ok()?) })
 }
 
 fn read_section(bytes: &Bytes, at: &mut usize) -> Option<Bytes> {

@@ -24,7 +24,7 @@ pub use conform::value_at;
 pub use document::Documents;
 pub use journal::{JournalDamage, JournalError, PRODUCER_BYTES_MAX};
 pub use retention::{Expiry, Retention};
-pub use store::{Appended, Incoming, LogSize, Rows, Snapshot, StartReport, Store};
+pub use store::{Appended, Incoming, Inspection, LogSize, Rows, Snapshot, StartReport, Store, inspect};
 
 /// The number of a log: 1 is `default`. The same as in a Sentry DSN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

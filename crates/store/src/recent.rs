@@ -41,9 +41,32 @@ impl Recent {
         }
     }
 
+    /// Remembers ids that are older than all remembered so far but the ones from here.
+    pub(crate) fn extend_older(&mut self, keys: impl Iterator<Item = u128>) {
+        self.old.extend(keys);
+    }
+
     /// Forgets an id that was not accepted after all.
     pub(crate) fn remove(&mut self, key: u128) {
         self.young.remove(&key);
         self.old.remove(&key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_younger_ids_do_not_push_one_out() {
+        let mut recent = Recent::default();
+        recent.extend([1].into_iter());
+        recent.extend_older(2..10);
+        recent.extend(10..10 + REMEMBERED as u128 - 2);
+        assert!(!recent.insert(1), "an id of the journal");
+        assert!(!recent.insert(2), "an id of a segment");
+        recent.extend([0].into_iter());
+        assert!(!recent.insert(1), "the first generation has become the old one");
+        assert!(recent.insert(2), "older than a million others");
     }
 }

@@ -22,8 +22,15 @@ use crate::disk::{Disk, DiskFile};
 use crate::index::Index;
 use crate::{LogId, StoreError};
 
-/// Bytes of a segment that share one checksum.
+/// Most bytes of a segment that share one checksum.
 pub(crate) const CHECKSUM_BYTES: usize = 16 << 10;
+
+/// The checksum of the bytes from the end of the one before it up to its own end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checksum {
+    pub(crate) end: u64,
+    pub(crate) sum: u32,
+}
 
 /// Rows of a row group: the most that a damaged byte can cost.
 pub const ROW_GROUP_ROWS: usize = 128 * crate::index::BLOCK_ROWS;
@@ -72,6 +79,15 @@ pub(crate) fn segment_name(number: u64) -> String {
     format!("segments/{number:010}.parquet")
 }
 
+/// Removes whatever there is of a segment that the catalog does not name. What cannot be removed now is an orphan,
+/// which the next start removes.
+pub(crate) fn remove_files(disk: &dyn Disk, number: u64) {
+    for name in [segment_name(number), index_name(number)] {
+        let _ = disk.remove(&name);
+        let _ = disk.remove(&format!("{name}.new"));
+    }
+}
+
 pub(crate) fn index_name(number: u64) -> String {
     format!("segments/{number:010}.idx")
 }
@@ -81,7 +97,7 @@ pub(crate) fn index_name(number: u64) -> String {
 pub struct SegmentDamage {
     /// The file.
     pub file: String,
-    /// The row group that cannot be read; `None` when it is the sidecar, which costs no event.
+    /// The row group that cannot be read; `None` when it is the whole segment, or the sidecar, which costs no event.
     pub row_group: Option<usize>,
     /// Events that cannot be read.
     pub rows: u64,
@@ -135,9 +151,22 @@ impl Segment {
         if let Some(opened) = &*slot {
             return Ok(Arc::clone(opened));
         }
-        let opened = Arc::new(self.read_files()?);
+        let opened = self.read_files().inspect_err(|error| {
+            self.note(SegmentDamage {
+                file: segment_name(self.info.number),
+                row_group: None,
+                rows: self.info.rows,
+                reason: error.to_string(),
+            });
+        })?;
+        let opened = Arc::new(opened);
         *slot = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// Whether no event of it is known to be lost.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.damage.lock().iter().all(|damage| damage.rows == 0)
     }
 
     /// Lets go of the open files and what was kept of them in memory.
@@ -213,9 +242,7 @@ impl Segment {
 impl Drop for Segment {
     fn drop(&mut self) {
         if *self.doomed.get_mut() {
-            // What cannot be removed now is an orphan, which the next start removes.
-            let _ = self.disk.remove(&segment_name(self.info.number));
-            let _ = self.disk.remove(&index_name(self.info.number));
+            remove_files(&*self.disk, self.info.number);
         }
     }
 }
@@ -298,7 +325,7 @@ impl Opened {
     /// Compares every byte with its checksum; returns the row groups that are damaged and why.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// When the file cannot be read, or bytes outside the row groups are damaged, which costs no event.
     pub fn verify(&self) -> io::Result<Vec<(usize, String)>> {
         let mut damaged = Vec::new();
         for (at, group) in self.metadata.metadata().row_groups().iter().enumerate() {
@@ -322,54 +349,69 @@ impl Opened {
 pub(crate) struct SegmentFile {
     file: Arc<dyn DiskFile>,
     length: u64,
-    checksums: Arc<Vec<u32>>,
-    checked: Arc<Vec<AtomicU64>>,
+    checksums: Arc<[Checksum]>,
+    checked: Arc<[AtomicU64]>,
 }
 
 impl SegmentFile {
-    fn new(file: Arc<dyn DiskFile>, length: u64, checksums: Vec<u32>) -> Self {
+    fn new(file: Arc<dyn DiskFile>, length: u64, checksums: Vec<Checksum>) -> Self {
         let checked = (0..checksums.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { file, length, checksums: Arc::new(checksums), checked: Arc::new(checked) }
+        Self { file, length, checksums: checksums.into(), checked }
     }
 
     fn is_checked(&self, block: usize) -> bool {
-        self.checked.get(block / 64).is_none_or(|word| word.load(Ordering::Relaxed) >> (block % 64) & 1 == 1)
+        self.checked[block / 64].load(Ordering::Relaxed) >> (block % 64) & 1 == 1
     }
 
-    /// Bytes of the file; whole checksum blocks are read where one of them was never checked.
+    /// The block that holds a byte.
+    fn block_at(&self, offset: u64) -> usize {
+        self.checksums.partition_point(|block| block.end <= offset)
+    }
+
+    /// Where a block begins.
+    fn start_of(&self, block: usize) -> u64 {
+        block.checked_sub(1).map_or(0, |before| self.checksums[before].end)
+    }
+
+    /// Bytes of the file; whole blocks are read where one of them was never checked.
     fn read_checked(&self, start: u64, length: u64) -> io::Result<Bytes> {
         let end = start.checked_add(length).filter(|end| *end <= self.length).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let block_bytes = CHECKSUM_BYTES as u64;
-        let blocks = (start / block_bytes)..end.div_ceil(block_bytes);
-        let index = |block: u64| usize::try_from(block).unwrap_or(usize::MAX);
-        let wide = blocks.clone().any(|block| !self.is_checked(index(block)));
-        let (from, to) =
-            if wide { (blocks.start * block_bytes, (blocks.end * block_bytes).min(self.length)) } else { (start, end) };
-        let mut bytes = vec![0; usize::try_from(to - from).map_err(io::Error::other)?];
-        self.file.read_exact_at(&mut bytes, from)?;
-        if wide {
-            for (block, chunk) in blocks.zip(bytes.chunks(CHECKSUM_BYTES)) {
-                self.check(index(block), chunk)?;
-            }
+        let blocks = self.block_at(start)..self.checksums.partition_point(|block| block.end < end) + 1;
+        let blocks = blocks.start..blocks.end.min(self.checksums.len());
+        if blocks.clone().all(|block| self.is_checked(block)) {
+            return self.read_plain(start, length);
         }
-        let skip = usize::try_from(start - from).unwrap_or(0);
-        let take = usize::try_from(length).unwrap_or(0);
-        Ok(Bytes::from(bytes).slice(skip..skip + take))
+        let from = self.start_of(blocks.start);
+        let bytes = self.read_plain(from, self.checksums[blocks.end - 1].end.max(end) - from)?;
+        let mut at = 0;
+        for block in blocks {
+            let block_end = offset_in(&bytes, self.checksums[block].end - from);
+            self.check(block, &bytes[at..block_end])?;
+            at = block_end;
+        }
+        let skip = offset_in(&bytes, start - from);
+        Ok(bytes.slice(skip..offset_in(&bytes, end - from)))
     }
 
-    fn check(&self, block: usize, chunk: &[u8]) -> io::Result<()> {
-        if let Some(sum) = self.checksums.get(block)
-            && crc32c::crc32c(chunk) != *sum
-        {
+    fn read_plain(&self, start: u64, length: u64) -> io::Result<Bytes> {
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes.into())
+    }
+
+    fn check(&self, block: usize, bytes: &[u8]) -> io::Result<()> {
+        if crc32c::crc32c(bytes) != self.checksums[block].sum {
             let message =
-                format!("the {CHECKSUM_BYTES} bytes from byte {} do not match their checksum", block * CHECKSUM_BYTES);
+                format!("the {} bytes from byte {} do not match their checksum", bytes.len(), self.start_of(block));
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
-        if let Some(word) = self.checked.get(block / 64) {
-            word.fetch_or(1 << (block % 64), Ordering::Relaxed);
-        }
+        self.checked[block / 64].fetch_or(1 << (block % 64), Ordering::Relaxed);
         Ok(())
     }
+}
+
+fn offset_in(bytes: &Bytes, offset: u64) -> usize {
+    usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()))
 }
 
 impl Length for SegmentFile {
@@ -401,7 +443,9 @@ pub(crate) struct SequentialRead {
 impl Read for SequentialRead {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.buffer.is_empty() {
-            let length = (4 * CHECKSUM_BYTES as u64).min(self.file.length.saturating_sub(self.at));
+            // Never beyond a block: the next one may be damaged and of no concern to whoever reads here.
+            let end = self.file.checksums.get(self.file.block_at(self.at)).map_or(self.file.length, |block| block.end);
+            let length = end.saturating_sub(self.at).min(CHECKSUM_BYTES as u64);
             self.buffer = self.file.read_checked(self.at, length)?;
             self.at += length;
         }

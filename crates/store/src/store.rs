@@ -20,15 +20,16 @@ use crate::journal::{Entry, Journal, JournalDamage, JournalError};
 use crate::merge::{Source, merge, sorted};
 use crate::recent::{REMEMBERED, Recent, key};
 use crate::retention::{Expiry, Retention, cutoff};
-use crate::segment::{Opened, Segment, SegmentInfo};
+use crate::segment::{Opened, Segment, SegmentInfo, remove_files};
 use crate::write::SegmentWriter;
 use crate::{LogId, StoreError};
 
 /// A builder is frozen at this size, so that no question ever waits for a large one.
 const BUILDER_BYTES_MAX: usize = 8 << 20;
 
-/// Frozen batches of the buffer are joined up to this many rows.
+/// Frozen batches of the buffer are joined up to this many rows and bytes.
 const JOINED_ROWS_MAX: usize = 64 << 10;
+const JOINED_BYTES_MAX: usize = 64 << 20;
 
 /// A segment of this many rows is not merged any further.
 const MERGE_ROWS_MAX: u64 = 512 << 10;
@@ -205,7 +206,8 @@ impl LogLive {
     fn join(&mut self) {
         while let [.., left, right] = &self.frozen[..] {
             let (before, after) = (left.batch.num_rows(), right.batch.num_rows());
-            if before > 4 * after || before + after > JOINED_ROWS_MAX {
+            let fits = before + after <= JOINED_ROWS_MAX && left.bytes + right.bytes <= JOINED_BYTES_MAX;
+            if before > 4 * after || !fits {
                 return;
             }
             let Ok(batch) = joined(&[&left.batch, &right.batch]) else { return };
@@ -370,7 +372,7 @@ impl Store {
         count - kept
     }
 
-    /// Reads the ids of the latest events of a log back from its segments.
+    /// Reads the ids of the latest events of a log back from its segments: older ones than the journal's.
     fn load_recent(&self, log: LogId, recent: &mut Recent) {
         let mut segments: Vec<Arc<Segment>> =
             self.live.lock().logs.get(&log).map(|live| live.segments.clone()).unwrap_or_default();
@@ -460,8 +462,15 @@ impl Store {
         let (taken, flushed, producers) = self.take_for_flush();
         let mut added = Vec::with_capacity(taken.len());
         for (log, rows) in &taken {
-            added.push(self.write_rows(*log, rows)?);
+            match self.write_rows(*log, rows) {
+                Ok(info) => added.push(info),
+                Err(error) => {
+                    added.iter().for_each(|info| remove_files(&*self.disk, info.number));
+                    return Err(error);
+                }
+            }
         }
+        // When this fails, nobody knows whether the catalog names the files: they stay until the next start.
         self.catalog.commit(&Change {
             add: &added,
             flushed: Some(flushed),
@@ -516,9 +525,17 @@ impl Store {
         sources: Vec<Source<'_>>,
     ) -> Result<SegmentInfo, StoreError> {
         let number = self.next_segment.fetch_add(1, Ordering::Relaxed);
-        let mut writer = SegmentWriter::create(Arc::clone(&self.disk), number, log, Arc::clone(schema))?;
-        merge(sources, schema, &mut |batch| writer.append(&batch))?;
-        writer.finish()
+        let written = SegmentWriter::create(Arc::clone(&self.disk), number, log, Arc::clone(schema)).and_then(
+            |mut writer| {
+                merge(sources, schema, &mut |batch| writer.append(&batch))?;
+                writer.finish()
+            },
+        );
+        if written.is_err() {
+            // Half a segment takes room, and room may be what is missing.
+            remove_files(&*self.disk, number);
+        }
+        written
     }
 
     /// Merges one set of small segments, if there is one. Returns whether there was.
@@ -598,7 +615,7 @@ impl Store {
         if !dropped.is_empty() {
             self.replace(log, None, &dropped)?;
         }
-        for segment in segments.iter().filter(|segment| segment.damage().is_empty()) {
+        for segment in segments.iter().filter(|segment| segment.is_readable()) {
             if Expiry::of(segment.info(), retention, now) == Expiry::Rewrite {
                 match self.rewrite(log, std::slice::from_ref(segment), &|batch| without_old(&batch, retention, now)) {
                     Err(StoreError::Columns(_) | StoreError::Unreadable { .. }) => {}
@@ -625,6 +642,29 @@ impl Store {
     pub fn free_bytes(&self) -> io::Result<u64> {
         self.disk.free_bytes()
     }
+}
+
+/// What a data directory holds, read without changing anything, also while a server works on it.
+#[derive(Debug)]
+pub struct Inspection {
+    /// Its segments.
+    pub segments: Vec<Arc<Segment>>,
+    /// Events in the journal that are in no segment.
+    pub journal_events: u64,
+    /// Parts of the journal that cannot be read.
+    pub journal: Vec<JournalDamage>,
+}
+
+/// Looks at a data directory.
+///
+/// # Errors
+/// When the catalog or the journal cannot be read at all.
+pub fn inspect(disk: &Arc<dyn Disk>, catalog: &Catalog) -> Result<Inspection, StoreError> {
+    let (flushed, _) = catalog.position()?;
+    let mut journal_events = 0;
+    let (_, journal) = Journal::open(Arc::clone(disk), flushed, &mut |found| journal_events += found.batch.len() as u64)?;
+    let segments = catalog.segments()?.into_iter().map(|info| Arc::new(Segment::new(info, Arc::clone(disk)))).collect();
+    Ok(Inspection { segments, journal_events, journal })
 }
 
 /// The rows of a segment, in the order of time; damage is noted and ends them with an error.
@@ -674,10 +714,11 @@ fn read_ids(opened: &Opened, group: usize, recent: &mut Recent) -> Result<usize,
         rows += batch.num_rows();
         for column in batch.columns() {
             if let Some(uuids) = column.as_fixed_size_binary_opt() {
-                recent
-                    .extend(uuids.iter().flatten().filter_map(|bytes| bytes.try_into().ok()).map(u128::from_le_bytes));
+                recent.extend_older(
+                    uuids.iter().flatten().filter_map(|bytes| bytes.try_into().ok()).map(u128::from_le_bytes),
+                );
             } else if let Some(texts) = column.as_string_opt::<i32>() {
-                recent.extend(texts.iter().flatten().map(|text| key(&event::Id::Text(text.into()))));
+                recent.extend_older(texts.iter().flatten().map(|text| key(&event::Id::Text(text.into()))));
             }
         }
     }
@@ -688,7 +729,7 @@ fn read_ids(opened: &Opened, group: usize, recent: &mut Recent) -> Result<usize,
 fn choose_merge(segments: &[Arc<Segment>]) -> Option<Vec<Arc<Segment>>> {
     let mut classes: HashMap<u32, Vec<Arc<Segment>>> = HashMap::new();
     for segment in segments {
-        if segment.info().rows < MERGE_ROWS_MAX / 2 && segment.damage().is_empty() {
+        if segment.info().rows < MERGE_ROWS_MAX / 2 && segment.is_readable() {
             classes.entry(segment.info().rows.max(1).ilog2() / 3).or_default().push(Arc::clone(segment));
         }
     }

@@ -9,14 +9,15 @@ use event::Timestamp;
 use hashbrown::HashMap;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
 use crate::columns::{Kind, RECEIVED, SEQUENCE, SEQUENCE_AT, TIMESTAMP, TIMESTAMP_AT, key_columns};
 use crate::disk::{Disk, DiskFile};
 use crate::index::{BLOCK_ROWS, IndexBuilder};
-use crate::segment::{CHECKSUM_BYTES, ROW_GROUP_ROWS, SegmentInfo, StreamSpan, index_name, segment_name};
+use crate::segment::{
+    CHECKSUM_BYTES, Checksum, ROW_GROUP_ROWS, SegmentInfo, StreamSpan, index_name, segment_name,
+};
 use crate::{LogId, StoreError};
 
 /// Dictionaries stay small, so that reading one row does not mean reading a large dictionary.
@@ -36,7 +37,9 @@ impl SegmentWriter {
     pub(crate) fn create(disk: Arc<dyn Disk>, number: u64, log: LogId, schema: SchemaRef) -> Result<Self, StoreError> {
         let file = disk.create(&format!("{}.new", segment_name(number)))?;
         let properties = properties(&schema);
-        let writer = ArrowWriter::try_new(ChecksumWriter::new(file), schema, Some(properties))?;
+        let mut writer = ArrowWriter::try_new(ChecksumWriter::new(file), schema, Some(properties))?;
+        writer.sync()?;
+        writer.inner_mut().end_block()?;
         let info = SegmentInfo {
             number,
             log,
@@ -54,7 +57,7 @@ impl SegmentWriter {
     }
 
     pub(crate) fn append(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
-        self.writer.write(batch)?;
+        self.write_rows(batch)?;
         self.index.append(batch);
         let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>().values();
         for sequence in batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>().values() {
@@ -68,6 +71,26 @@ impl SegmentWriter {
         self.info.rows += batch.num_rows() as u64;
         self.count_streams(batch, times);
         Ok(())
+    }
+
+    fn write_rows(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let length = (ROW_GROUP_ROWS - self.writer.in_progress_rows()).min(batch.num_rows() - start);
+            self.writer.write(&batch.slice(start, length))?;
+            start += length;
+            if self.writer.in_progress_rows() == ROW_GROUP_ROWS {
+                self.end_row_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a row group, and with it a checksum: no damaged byte is shared by two row groups, or by one and the footer.
+    fn end_row_group(&mut self) -> Result<(), StoreError> {
+        self.writer.flush()?;
+        self.writer.sync()?;
+        Ok(self.writer.inner_mut().end_block()?)
     }
 
     fn count_streams(&mut self, batch: &RecordBatch, times: &[i64]) {
@@ -96,10 +119,12 @@ impl SegmentWriter {
     /// Makes both files durable under their final names. After an error, or a crash, they are orphans that the next
     /// start removes.
     pub(crate) fn finish(mut self) -> Result<SegmentInfo, StoreError> {
-        let metadata = self.writer.finish()?;
-        let footer_start = footer_start(&metadata);
-        let output = self.writer.into_inner()?;
-        let (file, length, checksums) = output.finish()?;
+        self.end_row_group()?;
+        let footer_start = self.writer.inner().offset;
+        self.writer.finish()?;
+        let output = self.writer.inner_mut();
+        output.end_block()?;
+        let (file, length, checksums) = (Arc::clone(&output.file), output.offset, std::mem::take(&mut output.checksums));
         file.sync()?;
         let mut footer = vec![0; usize::try_from(length - footer_start).map_err(io::Error::other)?];
         file.read_exact_at(&mut footer, footer_start)?;
@@ -120,24 +145,12 @@ impl SegmentWriter {
     }
 }
 
-/// Where the page indexes begin, which stand right before the footer: all of it is copied into the sidecar.
-fn footer_start(metadata: &ParquetMetaData) -> u64 {
-    let columns = || metadata.row_groups().iter().flat_map(|group| group.columns());
-    let data_end = columns().map(|column| column.byte_range()).map(|(start, length)| start + length).max().unwrap_or(4);
-    let index_start = columns()
-        .flat_map(|column| [column.column_index_offset(), column.offset_index_offset()])
-        .flatten()
-        .filter_map(|offset| u64::try_from(offset).ok())
-        .min();
-    index_start.unwrap_or(data_end)
-}
-
 fn properties(schema: &SchemaRef) -> WriterProperties {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
     let path = |name: &str| ColumnPath::new(vec![name.to_owned()]);
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_row_count(None)
         .set_data_page_row_count_limit(BLOCK_ROWS)
         .set_write_batch_size(BLOCK_ROWS)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
@@ -165,7 +178,7 @@ struct ChecksumWriter {
     file: Arc<dyn DiskFile>,
     offset: u64,
     pending: Vec<u8>,
-    checksums: Vec<u32>,
+    checksums: Vec<Checksum>,
 }
 
 const WRITE_BYTES: usize = 1 << 20;
@@ -177,15 +190,17 @@ impl ChecksumWriter {
 
     fn write_out(&mut self, length: usize) -> io::Result<()> {
         self.file.write_all_at(&self.pending[..length], self.offset)?;
-        self.checksums.extend(self.pending[..length].chunks(CHECKSUM_BYTES).map(crc32c::crc32c));
-        self.offset += length as u64;
+        for block in self.pending[..length].chunks(CHECKSUM_BYTES) {
+            self.offset += block.len() as u64;
+            self.checksums.push(Checksum { end: self.offset, sum: crc32c::crc32c(block) });
+        }
         self.pending.drain(..length);
         Ok(())
     }
 
-    fn finish(mut self) -> io::Result<(Arc<dyn DiskFile>, u64, Vec<u32>)> {
-        self.write_out(self.pending.len())?;
-        Ok((self.file, self.offset, self.checksums))
+    /// Writes out all there is; what follows has a checksum of its own.
+    fn end_block(&mut self) -> io::Result<()> {
+        self.write_out(self.pending.len())
     }
 }
 

@@ -5,7 +5,7 @@ pub(crate) const RECEIVED: &str = "2026-01-01T00:00:00.000000Z";
 
 pub(crate) fn decode(body: &[u8]) -> Decoded {
     let received = Timestamp::parse(RECEIVED).unwrap().0;
-    let decoded = native(body, Limits { event_bytes_max: 10_000 }, received);
+    let decoded = native(body, Limits { event_bytes_max: 10_000, ..Limits::default() }, received);
     assert_eq!(decoded.received, decoded.batch.len() + decoded.refused.len(), "nothing vanishes");
     decoded
 }
@@ -128,4 +128,14 @@ fn bytes_that_are_not_utf8_are_kept() {
 fn ten_thousand_keys_are_fine() {
     let body = format!("{{{}}}", (0..700).map(|key| format!("\"key{key}\":{key}")).collect::<Vec<_>>().join(","));
     assert_eq!(documents(&decode(body.as_bytes()))[0]["key699"], 699);
+}
+
+#[test]
+fn a_file_may_use_the_key_id_for_something_else() {
+    let limits = Limits { only_uuid_ids: true, ..Limits::default() };
+    let decoded = native(br#"[{"id":5},{"id":5},{"id":"1734afac-4628-446d-b344-f39b42f48bd9"}]"#, limits, Timestamp::from_micros(0));
+    let ids: Vec<String> = decoded.batch.rows().map(|row| row.id.to_string()).collect();
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(ids[2], "1734afac-4628-446d-b344-f39b42f48bd9");
+    assert_eq!(documents(&decoded)[0]["id"], 5);
 }

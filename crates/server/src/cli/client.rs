@@ -115,7 +115,10 @@ impl Client {
         let url = named.with_context(|| format!("{path} is not a path"))?;
         if url.origin() != self.base.origin() {
             // The token is for this server only.
-            bail!("the server at {} sent us on to {url}, which is another server: give its address with --url", self.base);
+            bail!(
+                "the server at {} sent us on to {url}, which is another server: give its address with --url",
+                self.base
+            );
         }
         Ok(url)
     }
@@ -144,7 +147,9 @@ impl Client {
         let base = self.base.as_str().trim_end_matches('/');
         let sentence = match &self.data {
             _ if error.is_timeout() => {
-                format!("{base} does not answer in time: it is overloaded, or the network is slow. Try again, or ask for less")
+                format!(
+                    "{base} does not answer in time: it is overloaded, or the network is slow. Try again, or ask for less"
+                )
             }
             Some(data) if error.is_connect() => format!(
                 "the server of {} is not running any more ({base} refuses connections): start it with `everlog serve --data {}`",
@@ -157,28 +162,28 @@ impl Client {
             ),
             _ => format!("the connection to {base} broke: {}", innermost(error)),
         };
-        Failure { sentence, status: None, retry_after: None }
+        Failure { sentence, status: None, retry_after: None, body: Vec::new() }
     }
 
     async fn refused(&self, answer: Response) -> Failure {
         let status = answer.status();
         let seconds = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let body = answer.bytes().await.unwrap_or_default();
+        let base = self.base.as_str().trim_end_matches('/');
         let told = told(&body).unwrap_or_else(|| format!("the server answered {status}"));
         let sentence = match (status, &self.token) {
             (StatusCode::UNAUTHORIZED, None) => format!(
-                "{} wants a token: give one with --token or EVERLOG_TOKEN. `everlog token create`, run on its machine, makes one",
-                self.base
+                "{base} wants a token: give one with --token or EVERLOG_TOKEN. `everlog token create`, run on its machine, makes one"
             ),
             (StatusCode::UNAUTHORIZED, Some(_)) => {
-                format!("{} does not know this token (or it was revoked): {told}. `everlog token create`, run on its machine, makes a new one", self.base)
+                format!("{base} does not take this token: {told}. `everlog token create`, run on its machine, makes a new one")
             }
             (StatusCode::FORBIDDEN, _) => {
                 format!("this token does not allow that: {told}. `everlog token list` shows what each token may do")
             }
             _ => told,
         };
-        Failure { sentence, status: Some(status), retry_after: seconds.map(Duration::from_secs) }
+        Failure { sentence, status: Some(status), retry_after: seconds.map(Duration::from_secs), body: body.into() }
     }
 }
 
@@ -189,15 +194,23 @@ pub(super) struct Failure {
     /// None if there was no answer.
     pub(super) status: Option<StatusCode>,
     retry_after: Option<Duration>,
+    /// The answer as it came.
+    pub(super) body: Vec<u8>,
 }
 
 impl Failure {
+    pub(super) fn is_not_found(&self) -> bool {
+        self.status == Some(StatusCode::NOT_FOUND)
+    }
+
     /// How long to wait before the same request may succeed; none if it never will.
     pub(super) fn wait(&self) -> Option<Duration> {
         const WAIT: Duration = Duration::from_secs(1);
         match self.status {
             None | Some(StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) => Some(WAIT),
-            Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => Some(self.retry_after.unwrap_or(WAIT)),
+            Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
+                Some(self.retry_after.unwrap_or(WAIT))
+            }
             Some(_) => None,
         }
     }
@@ -248,8 +261,12 @@ fn running(data: &Path) -> anyhow::Result<Option<Running>> {
     let path = data.join("server.json");
     let text = match std::fs::read(&path) {
         Ok(text) => text,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(anyhow!("cannot read {}: {error}. Name the server with --url instead", path.display())),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(anyhow!("cannot read {}: {error}. Name the server with --url instead", path.display()));
+        }
     };
     serde_json::from_slice(&text).map(Some).with_context(|| {
         format!("{} does not say where the server is; it is written at each start of `everlog serve`", path.display())
@@ -337,7 +354,7 @@ mod tests {
 
     #[test]
     fn only_what_may_pass_is_tried_again() {
-        let failure = |status, retry_after| Failure { sentence: String::new(), status, retry_after };
+        let failure = |status, retry_after| Failure { sentence: String::new(), status, retry_after, body: Vec::new() };
         assert_eq!(failure(None, None).wait(), Some(Duration::from_secs(1)));
         let busy = Some(StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(failure(busy, Some(Duration::from_secs(7))).wait(), Some(Duration::from_secs(7)));

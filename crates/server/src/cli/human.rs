@@ -149,13 +149,19 @@ mod tests {
     fn durations() {
         let shown = [87, 999, 3_214, 12_345, 870_000, 1_500_000, 59_990_000, 250_000_000, 7_500_000_000]
             .map(|micros| duration(Duration::from_micros(micros)));
-        assert_eq!(shown, ["87 µs", "999 µs", "3.21 ms", "12.3 ms", "870 ms", "1.5 s", "1 min 0 s", "4 min 10 s", "2 h 5 min"]);
+        assert_eq!(
+            shown,
+            ["87 µs", "999 µs", "3.21 ms", "12.3 ms", "870 ms", "1.5 s", "1 min 0 s", "4 min 10 s", "2 h 5 min"]
+        );
     }
 
     #[test]
     fn places() {
         assert_eq!((width("abc"), width("日本"), width("e\u{301}")), (3, 4, 1));
-        assert_eq!((cut("日本語", 5), cut("abcdef", 4), cut("abc", 3)), ("日本…".to_owned(), "abc…".to_owned(), "abc".to_owned()));
+        assert_eq!(
+            (cut("日本語", 5), cut("abcdef", 4), cut("abc", 3)),
+            ("日本…".to_owned(), "abc…".to_owned(), "abc".to_owned())
+        );
         assert_eq!(moment("2026-01-01T00:00:00.1239Z", &TimeZone::UTC), "2026-01-01 00:00:00.123");
         assert_eq!(moment("soon", &TimeZone::UTC), "soon");
     }

@@ -124,7 +124,17 @@ impl Liner {
 
     fn push_rest(&self, line: &mut String, event: &Row) {
         const SHOWN: [&str; 11] = [
-            "id", "timestamp", "received", "sequence", "stream", "level", "user", "event", "heading", "message", "exception",
+            "id",
+            "timestamp",
+            "received",
+            "sequence",
+            "stream",
+            "level",
+            "user",
+            "event",
+            "heading",
+            "message",
+            "exception",
         ];
         for (key, value) in &event.0 {
             if SHOWN.contains(&key.as_str()) {
@@ -296,7 +306,9 @@ mod tests {
 
     #[test]
     fn an_event_cannot_command_the_terminal() {
-        let line = check(&["{\"timestamp\":\"x\",\"user\":\"\\u001b[2J\",\"message\":\"\\u001b]0;owned\\u0007\",\"k\\u001b\":\"\\u202e\"}"]);
+        let line = check(&[
+            "{\"timestamp\":\"x\",\"user\":\"\\u001b[2J\",\"message\":\"\\u001b]0;owned\\u0007\",\"k\\u001b\":\"\\u202e\"}",
+        ]);
         assert!(!line.contains(|character: char| character.is_control() && character != '\n'), "{line:?}");
     }
 }

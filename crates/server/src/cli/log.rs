@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -10,9 +10,9 @@ use event::{Level, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::LOG;
 use super::client::{Client, Connection, log_path};
 use super::output::{Output, WrongUsage};
-use super::LOG;
 
 /// Send one event.
 #[derive(Args, Debug)]
@@ -31,7 +31,7 @@ Examples:
   everlog log LOGIN bob '{\"ip\":\"203.0.113.9\"}' --dict --heading \"New Login\"
   everlog log ERROR system - --log jobs --field job:=\"$JOB\" < stderr.txt")]
 pub(super) struct LogArguments {
-    /// Stream, such as INFO, WARN, LOGIN, ERROR or \"SECURITY ALERT\"
+    /// Stream, such as INFO, WARN, LOGIN, ERROR or "SECURITY ALERT"
     stream: Option<String>,
     /// User to whom the event belongs [default: system]
     user: Option<String>,
@@ -122,7 +122,9 @@ fn event_of(arguments: &LogArguments, message: Option<Vec<u8>>) -> anyhow::Resul
     let mut event = Map::new();
     let mut set = |key: &str, value: Value| match event.insert(key.to_owned(), value) {
         None => Ok(()),
-        Some(_) => Err(WrongUsage(format!("--field {key}=… says again what was said already: leave one of the two out"))),
+        Some(_) => {
+            Err(WrongUsage(format!("--field {key}=… says again what was said already: leave one of the two out")))
+        }
     };
     // Made here, so that the same event is stored once even if it has to be sent twice.
     set("id", json!(uuid::Uuid::now_v7().to_string()))?;
@@ -161,7 +163,10 @@ fn nothing_said(stream: Option<&str>) -> String {
 fn object(text: &str) -> anyhow::Result<Value> {
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(Value::Object(object)),
-        Ok(_) => Err(WrongUsage(format!("--dict: expected a JSON object such as {{\"ip\":\"203.0.113.9\"}}, got {text}")).into()),
+        Ok(_) => {
+            Err(WrongUsage(format!("--dict: expected a JSON object such as {{\"ip\":\"203.0.113.9\"}}, got {text}"))
+                .into())
+        }
         Err(error) => Err(WrongUsage(format!("--dict: the message is not a JSON object: {error}")).into()),
     }
 }
@@ -224,11 +229,12 @@ mod tests {
     fn check(words: &[&str]) -> String {
         let words = std::iter::once("log").chain(words.iter().copied());
         let arguments = Line::try_parse_from(words).unwrap().log;
-        let message = arguments.message.clone().or(arguments.text.clone()).map(OsString::into_vec);
+        let message = arguments.message.clone().or(arguments.text.clone()).map(|text| text.as_bytes().to_vec());
         match event_of(&arguments, message) {
-            Ok(mut event) => {
-                event.as_object_mut().unwrap().remove("id").unwrap();
-                event.to_string()
+            Ok(event) => {
+                let mut event: std::collections::BTreeMap<String, Value> = serde_json::from_value(event).unwrap();
+                event.remove("id").unwrap();
+                json!(event).to_string()
             }
             Err(error) => error.to_string(),
         }
@@ -248,7 +254,7 @@ mod tests {
         insta::assert_snapshot!(
             check(&["-m", "x", "--field", "n=1e3", "--field", "zip=01234", "--field", "a=[1]", "--field", "t=\"q\"",
                 "--field", "v:=17", "--field", "e=", "--field", "big=12345678901234567890123", "--level", "WARN"]),
-            @r#"{"a":[1],"big":12345678901234567890123,"e":"","level":"warning","message":"x","n":1e3,"stream":"INFO","t":"\"q\"","user":"system","v":"17","zip":"01234"}"#);
+            @r#"{"a":[1],"big":12345678901234567890123,"e":"","level":"warning","message":"x","n":1e+3,"stream":"INFO","t":"\"q\"","user":"system","v":"17","zip":"01234"}"#);
     }
 
     #[test]

@@ -75,7 +75,11 @@ impl Output {
 }
 
 fn reader_gone(error: io::Error) -> anyhow::Result<()> {
-    if error.kind() == ErrorKind::BrokenPipe { Err(ReaderGone.into()) } else { Err(error).context("cannot write the output") }
+    if error.kind() == ErrorKind::BrokenPipe {
+        Err(ReaderGone.into())
+    } else {
+        Err(error).context("cannot write the output")
+    }
 }
 
 /// Says something beside the output. If standard error is closed, nobody wants to hear it.
@@ -85,7 +89,7 @@ pub(super) fn note(text: &str) {
 
 /// Whether to use colours.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Paint {
+pub(crate) struct Paint {
     colour: bool,
 }
 
@@ -124,7 +128,6 @@ impl Paint {
         Self { colour: terminal && !refused && !dumb }
     }
 
-    #[cfg(test)]
     pub(super) fn none() -> Self {
         Self { colour: false }
     }

@@ -1,10 +1,12 @@
 //! Answers of more than one page: each page names the next one in its `Link` header.
 
-use reqwest::Response;
 use reqwest::header::HeaderMap;
 
-use super::client::{Client, log_path, percent};
+use super::client::{Client, Failure, log_path, percent};
 use super::output::WrongUsage;
+
+/// How often a page is asked for.
+const ATTEMPTS_MAX: u32 = 5;
 
 /// The query string of a question, being built.
 #[derive(Clone, Default, Debug)]
@@ -42,13 +44,13 @@ impl Question {
         self.0.push_str(part);
     }
 
-    /// The path that asks it of a log.
-    pub(super) fn path(&self, log: &str) -> String {
-        format!("{}?{}", log_path(log, "/events"), self.0)
+    /// The path that asks it at one of the doors of a log.
+    pub(super) fn path(&self, log: &str, door: &str) -> String {
+        format!("{}?{}", log_path(log, door), self.0)
     }
 }
 
-/// The pages of one answer.
+/// The pages of one answer, each a text of lines.
 pub(super) struct Pages<'a> {
     client: &'a Client,
     next: Option<String>,
@@ -61,15 +63,37 @@ impl<'a> Pages<'a> {
         Self { client, next: Some(path), total: None }
     }
 
-    /// The next page; none after the last.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Response>> {
+    /// The next page, whole; none after the last. A page that breaks off is asked for again.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(path) = self.next.take() else { return Ok(None) };
-        let answer = self.client.send(self.client.get(&path)?).await?;
-        self.next = next_link(answer.headers()).filter(|next| *next != path);
-        let total = answer.headers().get("x-total-count").and_then(|value| value.to_str().ok()?.parse().ok());
-        self.total = self.total.or(total);
-        Ok(Some(answer))
+        let mut attempt = 1;
+        loop {
+            let error = match self.page(&path).await {
+                Ok(body) => return Ok(Some(body)),
+                Err(error) => error,
+            };
+            let wait = error.downcast_ref::<Failure>().and_then(Failure::wait);
+            // What fails at the very first request will hardly be better in a second.
+            let Some(wait) = wait.filter(|_| self.total.is_some() && attempt < ATTEMPTS_MAX) else { return Err(error) };
+            tokio::time::sleep(wait * attempt).await;
+            attempt += 1;
+        }
     }
+
+    async fn page(&mut self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let answer = self.client.send(self.client.get(path)?).await?;
+        let next = next_link(answer.headers()).filter(|next| next != path);
+        let total = answer.headers().get("x-total-count").and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = answer.bytes().await.map_err(|error| self.client.unreachable(&error))?;
+        self.total = self.total.or(total);
+        self.next = next;
+        Ok(body.into())
+    }
+}
+
+/// The lines of a page.
+pub(super) fn lines(page: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    page.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
 fn next_link(headers: &HeaderMap) -> Option<String> {
@@ -79,38 +103,6 @@ fn next_link(headers: &HeaderMap) -> Option<String> {
         let is_next = parameters.split(';').any(|parameter| matches!(parameter.trim(), r#"rel="next""# | "rel=next"));
         is_next.then(|| target.to_owned())
     })
-}
-
-/// Tells apart the lines of an answer that comes in pieces.
-#[derive(Default, Debug)]
-pub(super) struct LineSplitter {
-    partial: Vec<u8>,
-}
-
-impl LineSplitter {
-    /// Takes the next piece and calls `line` for each line that is complete, without its newline.
-    pub(super) fn push(
-        &mut self,
-        mut piece: &[u8],
-        line: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
-            if self.partial.is_empty() {
-                line(&piece[..end])?;
-            } else {
-                self.partial.extend_from_slice(&piece[..end]);
-                line(&std::mem::take(&mut self.partial))?;
-            }
-            piece = &piece[end + 1..];
-        }
-        self.partial.extend_from_slice(piece);
-        Ok(())
-    }
-
-    /// The last line, if it had no newline.
-    pub(super) fn rest(self) -> Vec<u8> {
-        self.partial
-    }
 }
 
 #[cfg(test)]
@@ -125,7 +117,7 @@ mod tests {
         assert_eq!(check("path~=a b&c"), "path~=a%20b%26c");
         assert_eq!(check("user.id!"), "user.id%21");
         let question = Question::default().with("_q", "a:b").with_some("_from", None).with("_limit", "5");
-        assert_eq!(question.path("my log"), "/api/v1/logs/my%20log/events?_q=a%3Ab&_limit=5");
+        assert_eq!(question.path("my log", "/events"), "/api/v1/logs/my%20log/events?_q=a%3Ab&_limit=5");
     }
 
     #[test]
@@ -135,18 +127,11 @@ mod tests {
             headers.insert("link", link.parse().unwrap());
             next_link(&headers)
         };
-        assert_eq!(check(r#"</api/v1/logs/a/events?_cursor=x>; rel="next""#).as_deref(), Some("/api/v1/logs/a/events?_cursor=x"));
+        assert_eq!(
+            check(r#"</api/v1/logs/a/events?_cursor=x>; rel="next""#).as_deref(),
+            Some("/api/v1/logs/a/events?_cursor=x")
+        );
         assert_eq!(check(r#"</a>; rel="prev", </b?c=d,e>; rel="next""#).as_deref(), Some("/b?c=d,e"));
         assert_eq!(check(r#"</a>; rel="prev""#), None);
-    }
-
-    #[test]
-    fn lines_in_pieces() {
-        let mut lines = Vec::new();
-        let mut splitter = LineSplitter::default();
-        for piece in ["on", "e\ntwo\n", "\nthr", "ee"] {
-            splitter.push(piece.as_bytes(), &mut |line| { lines.push(String::from_utf8_lossy(line).into_owned()); Ok(()) }).unwrap();
-        }
-        assert_eq!((lines, splitter.rest()), (vec!["one".to_owned(), "two".to_owned(), String::new()], b"three".to_vec()));
     }
 }

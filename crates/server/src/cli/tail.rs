@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
 use jiff::tz::TimeZone;
 
 use super::LOG;
-use super::client::{Client, Connection, Failure, log_path};
+use super::client::{Client, Connection, Failure};
 use super::line::{Liner, Row};
 use super::output::{Output, note};
-use super::pages::{Pages, Question};
+use super::pages::{Pages, Question, lines};
 use super::sse::{Message, Messages};
 
 /// Longest pause between two attempts to reach the server again.
@@ -70,11 +71,9 @@ impl Tail {
             .with("_format", "ndjson")
             .with("_total", "n")
             .with("_limit", &arguments.last.to_string());
-        let mut pages = Pages::new(&self.client, question.path(&arguments.log));
-        let Some(answer) = pages.next().await? else { return Ok(()) };
-        let body = answer.text().await.map_err(|error| self.client.unreachable(&error))?;
-        for event in body.lines().rev() {
-            self.show(event)?;
+        let page = Pages::new(&self.client, question.path(&arguments.log, "/events")).next().await?.unwrap_or_default();
+        for event in lines(&page).rev() {
+            self.show(&String::from_utf8_lossy(event))?;
         }
         self.output.flush()
     }
@@ -103,10 +102,9 @@ impl Tail {
     async fn listen(&mut self, arguments: &TailArguments, connected: &mut bool) -> anyhow::Result<()> {
         let mut question = Question::default().with_some("_q", arguments.search.as_deref());
         if self.last_id.is_none() {
-            // Nothing was shown before a lost connection, so nothing is missed by beginning with none.
-            question = question.with("_last", &if *connected { 0 } else { arguments.last }.to_string());
+            question = question.with("_last", &arguments.last.to_string());
         }
-        let path = question.path(&arguments.log).replacen(&log_path(&arguments.log, "/events"), &log_path(&arguments.log, "/tail"), 1);
+        let path = question.path(&arguments.log, "/tail");
         let mut request = self.client.get(&path)?.header("accept", "text/event-stream");
         if let Some(id) = &self.last_id {
             request = request.header("last-event-id", id);
@@ -119,7 +117,7 @@ impl Tail {
         *connected = true;
         let mut messages = Messages::default();
         while let Some(piece) = answer.chunk().await.map_err(|error| self.client.unreachable(&error))? {
-            for message in messages.push(&piece)? {
+            for message in messages.push(&piece) {
                 self.take(message)?;
             }
             self.output.flush()?;
@@ -128,10 +126,10 @@ impl Tail {
     }
 
     fn take(&mut self, message: Message) -> anyhow::Result<()> {
-        if message.kind.is_empty() {
-            self.show(&message.data)?;
-        } else {
-            note(&format!("-- {}: {} --", message.kind, message.data));
+        match message.kind.as_str() {
+            "" => self.show(&message.data)?,
+            "problem" => bail!("the server cannot go on: {}", message.data),
+            kind => note(&format!("-- {kind}: {} --", message.data)),
         }
         self.last_id = message.id.or_else(|| self.last_id.take());
         Ok(())

@@ -5,24 +5,21 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 use event::Timestamp;
-use parking_lot::Mutex;
-use rusqlite::Connection;
 use serde_json::Value as Json;
-use store::catalog::Catalog;
-use store::{Appended, Incoming, JournalError, LogId, Retention, Store};
+use store::{Appended, Incoming, JournalError, LogId, Retention, Store, StoreError};
 
 use crate::events::{
     BASE_MICROS, DAY_MICROS, Found, Sent, batch, buffered_rows, by_id, random_event, segment_rows,
 };
 use crate::random::Random;
-use crate::sim::{Fault, SimDisk};
+use crate::sim::{Fault, Machine};
 
 const LOGS: [LogId; 2] = [LogId(1), LogId(2)];
-const STEPS: usize = 60;
+const PRODUCERS: [&str; 2] = ["app-1", "app-2"];
+const STEPS: usize = 50;
 
 type Key = (LogId, String);
 
@@ -45,8 +42,7 @@ struct Kept {
 /// The store under test, and what is known about it without asking it.
 struct World {
     random: Random,
-    disk: SimDisk,
-    connection: Arc<Mutex<Connection>>,
+    machine: Machine,
     store: Option<Store>,
     /// Every event ever sent, and what an answer shows of it.
     sent: BTreeMap<Key, (Sent, Json)>,
@@ -55,11 +51,12 @@ struct World {
     refused: Vec<BTreeSet<Key>>,
     /// Refused, yet found after a start, and not confirmed since.
     seen: BTreeMap<Key, u64>,
-    /// How far each producer is: with requests that stored anything, and since the last start with any.
+    /// How far each producer is: with requests that stored anything, as the last start found it, and now.
     positions: BTreeMap<String, u64>,
+    found_positions: BTreeMap<String, u64>,
     heard: BTreeMap<String, u64>,
     last_sequence: u64,
-    /// The rows of the segments that were read since the last start.
+    /// The rows of segments that were read before.
     read: RefCell<BTreeMap<u64, Vec<Found>>>,
 }
 
@@ -71,14 +68,14 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut world = Self {
             random: Random::new(seed),
-            disk: SimDisk::new(seed),
-            connection: Arc::new(Mutex::new(Connection::open_in_memory().unwrap())),
+            machine: Machine::new(seed),
             store: None,
             sent: BTreeMap::new(),
             kept: BTreeMap::new(),
             refused: Vec::new(),
             seen: BTreeMap::new(),
             positions: BTreeMap::new(),
+            found_positions: BTreeMap::new(),
             heard: BTreeMap::new(),
             last_sequence: 0,
             read: RefCell::default(),
@@ -92,17 +89,14 @@ impl World {
     }
 
     fn open(&self) -> Option<Store> {
-        let disk = Arc::new(self.disk.clone());
-        let opened = Catalog::with_connection(Arc::clone(&self.connection), disk.clone())
-            .and_then(|catalog| Store::open(disk, catalog));
-        match opened {
+        match self.machine.open() {
             Ok((store, report)) => {
                 assert_eq!(report.journal, [], "a disk that only forgets what was not synced leaves no damage");
                 assert_eq!(report.missing, [""; 0], "a segment that the catalog names is on the disk");
                 Some(store)
             }
             Err(error) => {
-                assert!(self.disk.is_crashed(), "the start failed without a fault: {error}");
+                assert!(self.machine.disk.is_crashed(), "the start failed without a fault: {error}");
                 None
             }
         }
@@ -111,12 +105,12 @@ impl World {
     /// Starts until it succeeds; the power may be lost before each try.
     fn start(&mut self) {
         self.store = None;
-        self.read.take();
+        self.forget_some();
         loop {
             if self.random.percent(60) {
-                self.disk.reboot();
+                self.machine.disk.reboot();
             } else {
-                self.disk.restart();
+                self.machine.disk.restart();
             }
             if self.random.percent(10) {
                 self.arm(&[Fault::Crash]);
@@ -128,25 +122,26 @@ impl World {
         }
         self.check_files();
         self.check_positions();
-        self.settle_refused();
-        self.check();
+        let found = self.found();
+        self.settle_refused(&found);
+        self.compare(&found);
     }
 
     fn arm(&mut self, faults: &[Fault]) {
-        self.disk.arm(self.random.below(30), *self.random.pick(faults));
+        self.machine.disk.arm(self.random.below(30), *self.random.pick(faults));
     }
 
     fn step(&mut self) {
         match self.random.below(100) {
             0..50 => self.append(),
-            50..72 => self.after(|store, _| store.flush().map(drop)),
-            72..82 => self.after(|store, _| store.merge().map(drop)),
+            50..72 => self.after(|store| store.flush().map(drop)),
+            72..82 => self.after(|store| store.merge().map(drop)),
             82..85 => self.retain(),
             85..95 => self.arm(&[Fault::Crash, Fault::Crash, Fault::Device, Fault::Full]),
-            95..98 => self.disk.make_room(),
+            95..98 => self.machine.disk.make_room(),
             _ => self.start(),
         }
-        if self.disk.is_crashed() {
+        if self.machine.disk.is_crashed() {
             self.start();
         } else if self.store().poisoned().is_some() {
             self.check();
@@ -155,11 +150,17 @@ impl World {
     }
 
     /// Housekeeping that may fail, and changes no answer whether it does or not.
-    fn after(&mut self, work: impl FnOnce(&Store, &mut Random) -> Result<(), store::StoreError>) {
+    fn after(&mut self, work: impl FnOnce(&Store) -> Result<(), StoreError>) {
         let store = self.store.take().unwrap();
-        let done = work(&store, &mut self.random);
+        let done = work(&store);
+        assert!(done.is_ok() || self.machine.disk.has_failed(), "{done:?} without a fault");
         self.store = Some(store);
-        if done.is_ok() || !self.disk.is_crashed() {
+        self.check_sometimes();
+    }
+
+    /// All is read and compared, unless a read can only fail.
+    fn check_sometimes(&mut self) {
+        if !self.machine.disk.is_crashed() && self.random.percent(20) {
             self.check();
         }
     }
@@ -179,7 +180,7 @@ impl World {
             let covered = stream.is_empty() || event.document["stream"] == stream;
             kept.expired |= key.0 == log && covered && event.timestamp.as_micros() < cutoff;
         }
-        self.after(|store, _| store.retain(log, &retention, received()).map(drop));
+        self.after(|store| store.retain(log, &retention, received()).map(drop));
     }
 
     fn append(&mut self) {
@@ -198,13 +199,11 @@ impl World {
             }
             Err(error) => {
                 let full = matches!(error, JournalError::Full);
-                assert!(full || self.disk.is_crashed() || self.store().poisoned().is_some(), "{error}");
+                assert!(full || self.machine.disk.is_crashed() || self.store().poisoned().is_some(), "{error}");
                 requests.iter().for_each(|request| self.refuse(request));
             }
         }
-        if !self.disk.is_crashed() && self.random.percent(30) {
-            self.check();
-        }
+        self.check_sometimes();
     }
 
     /// New events, mostly, and some that were sent before.
@@ -221,7 +220,7 @@ impl World {
             }
         }
         let producer = self.random.percent(30).then(|| {
-            let name = (*self.random.pick(&["app-1", "app-2"])).to_owned();
+            let name = (*self.random.pick(&PRODUCERS)).to_owned();
             let next = self.store().producer_position(&name).unwrap_or(0) + 1;
             let again = self.positions.get(&name).copied().filter(|_| self.random.percent(20));
             (name, again.unwrap_or(next))
@@ -279,13 +278,14 @@ impl World {
     /// Once anything is acknowledged, what was found at the start is as good as acknowledged too.
     fn confirm_seen(&mut self) {
         for (key, sequence) in std::mem::take(&mut self.seen) {
+            self.last_sequence = self.last_sequence.max(sequence);
             self.kept.insert(key, Kept { sequence, expired: false });
         }
+        self.positions.append(&mut self.found_positions);
     }
 
     /// After a start: a refused request is there as a whole, or it is not there at all.
-    fn settle_refused(&mut self) {
-        let found = self.found();
+    fn settle_refused(&mut self, found: &BTreeMap<Key, Found>) {
         let waiting: BTreeSet<Key> = self.refused.iter().flatten().chain(self.seen.keys()).cloned().collect();
         let whole: BTreeSet<Key> =
             self.refused.iter().filter(|keys| keys.iter().all(|key| found.contains_key(key))).flatten().cloned().collect();
@@ -297,8 +297,6 @@ impl World {
             .filter(|key| !self.kept.contains_key(key))
             .map(|key| (key.clone(), found[&key].sequence))
             .collect();
-        let last = self.seen.values().max().copied().unwrap_or(0);
-        self.last_sequence = self.last_sequence.max(last);
     }
 
     fn found(&self) -> BTreeMap<Key, Found> {
@@ -306,7 +304,13 @@ impl World {
         LOGS.into_iter().flat_map(of).collect()
     }
 
-    /// All rows of a log. A segment never changes, so each is read once after a start.
+    /// A start may find every segment changed: chance says which are read anew.
+    fn forget_some(&mut self) {
+        let random = &mut self.random;
+        self.read.get_mut().retain(|_, _| random.percent(75));
+    }
+
+    /// All rows of a log.
     fn rows(&self, log: LogId) -> Vec<Found> {
         let snapshot = self.store().snapshot(log);
         let mut found = buffered_rows(&snapshot);
@@ -319,10 +323,13 @@ impl World {
     }
 
     fn check(&self) {
-        let found = self.found();
+        self.compare(&self.found());
+    }
+
+    fn compare(&self, found: &BTreeMap<Key, Found>) {
         let sequences: BTreeSet<u64> = found.values().map(|row| row.sequence).collect();
         assert_eq!(sequences.len(), found.len(), "no sequence number is given twice");
-        for (key, row) in &found {
+        for (key, row) in found {
             assert_eq!(row.document, self.sent[key].1, "an event comes back as it was sent");
             assert!(self.kept.contains_key(key) || self.seen.contains_key(key), "{key:?} was never acknowledged");
         }
@@ -334,14 +341,13 @@ impl World {
 
     /// A producer whose request was acknowledged never has to send it again.
     fn check_positions(&mut self) {
-        let store = self.store.as_ref().unwrap();
-        for (name, position) in &mut self.positions {
-            let known = store.producer_position(name).unwrap_or(0);
-            assert!(known >= *position, "{name} was at {position}, and is at {known} after a start");
-            // It is further on when a request was refused and kept all the same.
-            *position = known;
+        self.found_positions.clear();
+        for name in PRODUCERS {
+            let (known, found) = (self.positions.get(name), self.store().producer_position(name));
+            assert!(found.as_ref() >= known, "{name} was at {known:?}, and is at {found:?} after a start");
+            self.found_positions.extend(found.map(|found| (name.to_owned(), found)));
         }
-        self.heard.clone_from(&self.positions);
+        self.heard.clone_from(&self.found_positions);
     }
 
     /// After a start no file is left that the catalog does not name.
@@ -349,7 +355,7 @@ impl World {
         let numbers = self.store().segments().into_iter().map(|segment| segment.info().number);
         let named: BTreeSet<String> =
             numbers.flat_map(|number| ["parquet", "idx"].map(|kind| format!("{number:010}.{kind}"))).collect();
-        let found: BTreeSet<String> = self.disk.names("segments").into_iter().collect();
+        let found: BTreeSet<String> = self.machine.disk.names("segments").into_iter().collect();
         assert_eq!(found, named);
     }
 }

@@ -112,6 +112,13 @@ pub(crate) fn buffered_rows(snapshot: &Snapshot) -> Vec<Found> {
     found
 }
 
+/// The documents of a snapshot, in its own order.
+pub(crate) fn snapshot_documents(snapshot: &Snapshot) -> Vec<Json> {
+    let mut found: Vec<Found> = snapshot.segments.iter().flat_map(|segment| segment_rows(segment)).collect();
+    found.extend(buffered_rows(snapshot));
+    found.into_iter().map(|row| row.document).collect()
+}
+
 pub(crate) fn render(batch: &RecordBatch, found: &mut Vec<Found>) {
     let sequences = batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>();
     let mut documents = Documents::new(batch);

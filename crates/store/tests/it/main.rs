@@ -3,7 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by stopping there")]
 
 mod crash;
+mod damage;
 mod events;
 mod faults;
+mod folder;
+mod lookup;
+mod lossless;
+mod model;
+mod once;
 mod random;
 mod sim;

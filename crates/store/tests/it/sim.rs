@@ -10,7 +10,10 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rusqlite::Connection;
+use store::catalog::Catalog;
 use store::disk::{Disk, DiskFile};
+use store::{StartReport, Store, StoreError};
 
 use crate::random::Random;
 
@@ -65,6 +68,8 @@ struct State {
     armed: Option<(usize, Fault)>,
     crashed: bool,
     full: bool,
+    /// Whether a fault has struck since the last start.
+    failed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -158,6 +163,12 @@ fn no_room() -> io::Error {
 }
 
 impl State {
+    fn start(&mut self) {
+        self.crashed = false;
+        self.armed = None;
+        self.failed = false;
+    }
+
     /// Counts a call; says which fault strikes it, if one does.
     fn call(&mut self, call: Call) -> io::Result<Option<Fault>> {
         if self.crashed {
@@ -167,6 +178,7 @@ impl State {
         let struck = self.armed.filter(|(at, fault)| self.calls >= *at && fault.strikes(call)).map(|(_, fault)| fault);
         if let Some(fault) = struck {
             self.armed = None;
+            self.failed = true;
             self.crashed |= fault == Fault::Crash;
             self.full |= fault == Fault::Full;
         }
@@ -242,6 +254,7 @@ impl SimDisk {
             armed: None,
             crashed: false,
             full: false,
+            failed: false,
         })))
     }
 
@@ -253,6 +266,12 @@ impl SimDisk {
 
     pub(crate) fn is_crashed(&self) -> bool {
         self.0.lock().crashed
+    }
+
+    /// Whether an error has an excuse.
+    pub(crate) fn has_failed(&self) -> bool {
+        let state = self.0.lock();
+        state.failed || state.full
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -267,8 +286,7 @@ impl SimDisk {
     /// The process ends and is started again: nothing is lost, and nothing is synced.
     pub(crate) fn restart(&self) {
         let mut state = self.0.lock();
-        state.crashed = false;
-        state.armed = None;
+        state.start();
     }
 
     /// The power is lost and comes back.
@@ -285,14 +303,32 @@ impl SimDisk {
             file.lose(&mut state.random);
             file.cache.clone_from(&file.durable);
         }
-        state.crashed = false;
-        state.armed = None;
+        state.start();
     }
 
     /// The names in a folder, without asking the store.
     pub(crate) fn names(&self, folder: &str) -> Vec<String> {
         let state = self.0.lock();
         state.names.keys().filter_map(|name| Some(name.strip_prefix(folder)?.strip_prefix('/')?.to_owned())).collect()
+    }
+}
+
+/// A simulated disk with the catalog that belongs to it: a database in memory, for its durability is SQLite's business.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    pub(crate) disk: SimDisk,
+    connection: Arc<Mutex<Connection>>,
+}
+
+impl Machine {
+    pub(crate) fn new(seed: u64) -> Self {
+        let connection = Arc::new(Mutex::new(Connection::open_in_memory().unwrap()));
+        Self { disk: SimDisk::new(seed), connection }
+    }
+
+    pub(crate) fn open(&self) -> Result<(Store, StartReport), StoreError> {
+        let disk = Arc::new(self.disk.clone());
+        Store::open(disk.clone(), Catalog::with_connection(Arc::clone(&self.connection), disk)?)
     }
 }
 

@@ -1,0 +1,115 @@
+//! A look at a data directory that is not ours to change: every byte read and compared with its checksum.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use store::catalog::{Catalog, FORMAT};
+use store::disk::{Disk, RealDisk};
+use store::segment::Segment;
+
+use crate::OpenError;
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was found, and where.
+    pub what: String,
+    /// What it costs.
+    pub cost: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// What a data directory is like.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnosis {
+    /// The format it has.
+    pub format: u32,
+    /// Logs.
+    pub logs: usize,
+    /// Segments.
+    pub segments: usize,
+    /// Events in segments.
+    pub events: u64,
+    /// Bytes of segments and sidecars.
+    pub bytes: u64,
+    /// Events in the journal that are in no segment yet.
+    pub journal_events: u64,
+    /// Bytes left on the disk.
+    pub free_bytes: u64,
+    /// What is wrong; nothing when all is well.
+    pub findings: Vec<Finding>,
+}
+
+const RESTORE: &str = "restore the file from a backup while the server is stopped; until then everything else is answered as ever";
+
+/// Reads everything in a data directory. `progress` is told the bytes done and the bytes in all.
+///
+/// # Errors
+/// When there is no data directory, its catalog cannot be opened, or a later version wrote it.
+pub fn diagnose(directory: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Diagnosis, OpenError> {
+    let catalog_file = directory.join("catalog.sqlite");
+    if !catalog_file.try_exists().unwrap_or(false) {
+        let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no catalog.sqlite in it; name the right one with --data");
+        return Err(OpenError::Directory { directory: directory.display().to_string(), source });
+    }
+    let disk: Arc<dyn Disk> =
+        Arc::new(RealDisk::new(directory).map_err(|source| OpenError::Directory { directory: directory.display().to_string(), source })?);
+    let catalog = Catalog::open(&catalog_file, Arc::clone(&disk))?;
+    let found = store::inspect(&disk, &catalog)?;
+    let size = |segment: &Arc<Segment>| segment.info().bytes + segment.info().index_bytes;
+    let mut diagnosis = Diagnosis {
+        format: FORMAT,
+        logs: catalog.logs()?.len(),
+        segments: found.segments.len(),
+        events: found.segments.iter().map(|segment| segment.info().rows).sum(),
+        bytes: found.segments.iter().map(size).sum(),
+        journal_events: found.journal_events,
+        free_bytes: disk.free_bytes().unwrap_or(0),
+        findings: Vec::new(),
+    };
+    if let Some(message) = catalog.check()? {
+        diagnosis.add(format!("catalog.sqlite: {message}"), "the list of what is live may be wrong".to_owned(), "restore catalog.sqlite from a backup");
+    }
+    for damage in &found.journal {
+        let what = format!("{} is damaged", damage.file);
+        diagnosis.add(what, format!("{} acknowledged events from sequence {} on", damage.events, damage.first), "check the disk; nothing else is affected");
+    }
+    if diagnosis.free_bytes < 1 << 30 {
+        diagnosis.add("less than 1 GiB is left on the disk".to_owned(), "soon nothing more is taken (503)".to_owned(), "free some space, or shorten a retention with `everlog logs retention`");
+    }
+    let mut done = 0;
+    for segment in &found.segments {
+        diagnosis.look_at(segment);
+        done += size(segment);
+        progress(done, diagnosis.bytes);
+    }
+    Ok(diagnosis)
+}
+
+impl Diagnosis {
+    fn add(&mut self, what: String, cost: String, remedy: &str) {
+        self.findings.push(Finding { what, cost, remedy: remedy.to_owned() });
+    }
+
+    fn look_at(&mut self, segment: &Segment) {
+        let verified = match segment.open() {
+            Ok(opened) => opened.verify().map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match verified {
+            Ok(groups) => groups.iter().for_each(|(group, reason)| segment.note_damage(*group, reason)),
+            Err(reason) if segment.damage().is_empty() => {
+                let what = format!("segment {}: {reason}", segment.info().number);
+                self.add(what, "nothing that its sidecar does not have a copy of, or all its events if it is missing".to_owned(), RESTORE);
+            }
+            Err(_) => {}
+        }
+        for damage in segment.damage() {
+            let place = damage.row_group.map_or_else(String::new, |group| format!(", row group {group}"));
+            let cost = if damage.rows == 0 { "no event; questions take longer".to_owned() } else { format!("{} events of {}", damage.rows, segment.info().rows) };
+            self.add(format!("{}{place}: {}", damage.file, damage.reason), cost, RESTORE);
+        }
+        segment.close();
+    }
+}

@@ -1,0 +1,224 @@
+//! `everlog logs`: which logs there are, and how long each is kept.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::{Client, Connection, log_path};
+use super::human::{bytes, count, minute};
+use super::output::{Output, note};
+use super::table::{Side, Table};
+
+/// List the logs, make one, say how long one is kept.
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  everlog logs
+  everlog logs create shop
+  everlog logs retention shop 90d --stream DEBUG=7d --stream AUDIT=forever"
+)]
+pub(super) struct LogsArguments {
+    #[command(subcommand)]
+    task: Option<Task>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Args, Debug)]
+struct List {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Subcommand, Debug)]
+enum Task {
+    /// List the logs
+    List(List),
+    /// Make a log
+    Create {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Say how long a log is kept; without a time, show it
+    #[command(after_help = "\
+Streams without a time of their own are kept as long as the log. What you do not mention stays as it was.
+A time is a number with d, w or h, such as 90d; `forever` is one too.
+
+Examples:
+  everlog logs retention shop
+  everlog logs retention shop 90d --stream DEBUG=7d
+  everlog logs retention shop --forever")]
+    Retention {
+        /// Its name
+        name: String,
+        /// How long to keep its events, such as 90d
+        #[arg(conflicts_with = "forever")]
+        time: Option<String>,
+        /// How long to keep one stream of it; repeat for several
+        #[arg(long = "stream", value_name = "STREAM=TIME", value_parser = stream)]
+        streams: Vec<(String, String)>,
+        /// Keep its events for ever
+        #[arg(long)]
+        forever: bool,
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+#[derive(Deserialize)]
+struct Log {
+    name: String,
+    #[serde(default)]
+    number: u64,
+    #[serde(default)]
+    events: u64,
+    #[serde(default)]
+    segments: u64,
+    #[serde(default)]
+    bytes: u64,
+    first: Option<Value>,
+    last: Option<Value>,
+    /// By stream; the empty name stands for all that have no time of their own.
+    #[serde(default)]
+    retention: BTreeMap<String, String>,
+}
+
+pub(super) async fn run(arguments: LogsArguments) -> anyhow::Result<()> {
+    match arguments.task.unwrap_or(Task::List(arguments.list)) {
+        Task::List(List { connection }) => list(&Client::connect(&connection)?).await,
+        Task::Create { name, connection } => {
+            let client = Client::connect(&connection)?;
+            client.send(client.request(Method::PUT, &log_path(&name, ""))?.json(&json!({}))).await?;
+            note(&format!("the log {name} is there. Send it something: everlog log INFO system Hello --log {name}"));
+            Ok(())
+        }
+        Task::Retention { name, time, streams, forever, connection } => {
+            let client = Client::connect(&connection)?;
+            let time = if forever { Some(FOREVER.to_owned()) } else { time };
+            retain(&client, &name, time.map(|time| (String::new(), time)).into_iter().chain(streams).collect()).await
+        }
+    }
+}
+
+async fn list(client: &Client) -> anyhow::Result<()> {
+    let logs: Vec<Log> = client.ask(client.get("/api/v1/logs")?).await?;
+    let mut output = Output::new();
+    let mut table = Table::new(&[
+        ("log", Side::Left),
+        ("number", Side::Right),
+        ("events", Side::Right),
+        ("size", Side::Right),
+        ("segments", Side::Right),
+        ("first event", Side::Left),
+        ("last event", Side::Left),
+        ("kept", Side::Left),
+    ]);
+    let zone = TimeZone::system();
+    let when = |moment: &Option<Value>| match moment {
+        Some(Value::String(text)) => minute(text, &zone),
+        Some(Value::Null) | None => "-".to_owned(),
+        Some(other) => other.to_string(),
+    };
+    for log in &logs {
+        table.row([
+            &log.name,
+            &log.number.to_string(),
+            &count(log.events),
+            &bytes(log.bytes),
+            &count(log.segments),
+            &when(&log.first),
+            &when(&log.last),
+            &kept(&log.retention),
+        ]);
+    }
+    if !logs.is_empty() {
+        output.lines(&table.lines(output.paint()))?;
+    }
+    output.flush()?;
+    if logs.iter().all(|log| log.events == 0) {
+        note("there are no events yet. Send the first: everlog log INFO alice@example.com \"Hello.\"");
+    }
+    Ok(())
+}
+
+/// How a time without end is written.
+const FOREVER: &str = "forever";
+
+/// What a stream gets that is to be kept for ever in a log that is not: without a time of its own it would follow the log.
+const AGES: &str = "1000y";
+
+/// From so many days on a time is called for ever.
+const AGES_DAYS: u64 = 365 * 100;
+
+async fn retain(client: &Client, name: &str, wanted: Vec<(String, String)>) -> anyhow::Result<()> {
+    let logs: Vec<Log> = client.ask(client.get("/api/v1/logs")?).await?;
+    let Some(log) = logs.into_iter().find(|log| log.name == name) else {
+        bail!("there is no log {name}. `everlog logs` lists them, `everlog logs create {name}` makes it");
+    };
+    let changed = !wanted.is_empty();
+    let retention = merged(log.retention, wanted);
+    if changed {
+        let body = json!({ "retention": &retention });
+        client.send(client.request(Method::PUT, &log_path(name, ""))?.json(&body)).await?;
+    }
+    let mut output = Output::new();
+    output.line(&format!("{name} is kept {}", kept(&retention)))?;
+    output.flush()
+}
+
+fn merged(mut retention: BTreeMap<String, String>, wanted: Vec<(String, String)>) -> BTreeMap<String, String> {
+    for (stream, time) in wanted {
+        match (stream.as_str(), time.as_str()) {
+            ("", FOREVER) => retention.remove(""),
+            (_, FOREVER) => retention.insert(stream, AGES.to_owned()),
+            _ => retention.insert(stream, time),
+        };
+    }
+    retention
+}
+
+fn kept(retention: &BTreeMap<String, String>) -> String {
+    let whole = retention.get("").map_or(FOREVER, |time| named(time)).to_owned();
+    let streams = retention.iter().filter(|(stream, _)| !stream.is_empty());
+    streams.fold(whole, |text, (stream, time)| format!("{text}, {stream} {}", named(time)))
+}
+
+fn named(time: &str) -> &str {
+    let is_ages = |days: &str| days.parse::<u64>().is_ok_and(|days| days >= AGES_DAYS);
+    if time == AGES || time.strip_suffix('d').is_some_and(is_ages) { FOREVER } else { time }
+}
+
+fn stream(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((stream, time)) if !stream.is_empty() && !time.is_empty() => {
+            Ok((event::shared::stream_name(stream).to_owned(), time.to_owned()))
+        }
+        _ => Err("expected STREAM=TIME, such as DEBUG=7d".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_mentioned_stays() {
+        let pairs =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
+        let before: BTreeMap<_, _> = pairs(&[("", "90d"), ("DEBUG", "7d")]).into_iter().collect();
+        assert_eq!(kept(&before), "90d, DEBUG 7d");
+        assert_eq!(kept(&merged(before.clone(), pairs(&[("AUDIT", "forever")]))), "90d, AUDIT forever, DEBUG 7d");
+        assert_eq!(kept(&merged(before, pairs(&[("", "forever")]))), "forever, DEBUG 7d");
+        assert_eq!(stream("SECURITY_ALERT=1w"), Ok(("SECURITY ALERT".to_owned(), "1w".to_owned())));
+        assert!(stream("DEBUG").is_err());
+    }
+}

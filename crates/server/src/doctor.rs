@@ -1,0 +1,48 @@
+//! `everlog doctor`: is everything in a data directory readable, and what to do if not.
+//!
+//! It reads every byte and changes none, also while a server works on the directory.
+
+use std::io::Write as _;
+
+use anyhow::bail;
+use engine::{Diagnosis, Finding};
+
+use crate::cli::DoctorArguments;
+
+/// Looks at a data directory and tells what it finds.
+///
+/// # Errors
+/// When there is none, or something in it is not as it should be.
+#[expect(clippy::needless_pass_by_value, reason = "the arguments of a command belong to it")]
+pub(crate) fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let bar = if terminal { indicatif::ProgressBar::new(0) } else { indicatif::ProgressBar::hidden() };
+    let diagnosis = engine::diagnose(&arguments.data, &mut |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    report(&diagnosis, &arguments.data)?;
+    match diagnosis.findings.len() {
+        0 => Ok(()),
+        1 => bail!("1 thing found: see above"),
+        many => bail!("{many} things found: see above"),
+    }
+}
+
+fn report(diagnosis: &Diagnosis, data: &std::path::Path) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "data directory   {}", data.display())?;
+    writeln!(out, "format           {}", diagnosis.format)?;
+    writeln!(out, "logs             {}", diagnosis.logs)?;
+    writeln!(out, "segments         {} ({} events, {} bytes)", diagnosis.segments, diagnosis.events, diagnosis.bytes)?;
+    writeln!(out, "journal          {} events that are in no segment yet", diagnosis.journal_events)?;
+    writeln!(out, "free on disk     {} MiB", diagnosis.free_bytes >> 20)?;
+    for Finding { what, cost, remedy } in &diagnosis.findings {
+        writeln!(out, "\nfound            {what}\ncosts            {cost}\nwhat to do       {remedy}")?;
+    }
+    if diagnosis.findings.is_empty() {
+        writeln!(out, "\nall well: every byte matches its checksum")?;
+    }
+    Ok(out.flush()?)
+}

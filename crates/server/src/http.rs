@@ -1,0 +1,146 @@
+//! The doors: paths, who may use them, and the loop that takes connections.
+
+mod admin;
+mod answer;
+mod auth;
+mod body;
+mod health;
+mod lenient;
+mod problem;
+mod read;
+mod tail;
+mod write;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{delete, get, post, put};
+use engine::Engine;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt as _;
+
+use crate::config::Config;
+use problem::Problem;
+pub(crate) use tail::TAILS_MAX;
+
+/// How long a connection may take to send the head of its next request; an idle one is closed then.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long requests under way may take when the server stops.
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What every door needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Doors {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) config: Arc<Config>,
+    /// The sequence number of the last event stored.
+    pub(crate) stored: watch::Receiver<u64>,
+    /// Bytes of bodies in memory.
+    pub(crate) body_bytes: Arc<AtomicUsize>,
+    /// Places for tails.
+    pub(crate) tails: Arc<Semaphore>,
+    /// True once the server is stopping: tails end then.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+fn router(doors: Doors) -> Router {
+    Router::new()
+        .route("/api/v1/logs", get(admin::logs))
+        .route("/api/v1/logs/{log}", put(admin::set_log).get(admin::log))
+        .route("/api/v1/logs/{log}/events", post(write::native).get(read::events))
+        .route("/api/v1/logs/{log}/tail", get(tail::tail))
+        .route("/api/v1/query", post(read::query))
+        .route("/api/v1/producers/{name}", get(admin::producer))
+        .route("/api/v1/tokens", get(admin::tokens).post(admin::create_token))
+        .route("/api/v1/tokens/{id}", delete(admin::revoke_token))
+        .route("/api/v1/flush", post(admin::flush))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/", get(health::home))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(middleware::from_fn(with_request_id))
+        .with_state(doors)
+}
+
+/// Gives every request an id, its caller's own if that is a sane one.
+async fn with_request_id(request: Request, next: Next) -> Response {
+    let sent = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
+    let sane = sent.filter(|id| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    let id = sane.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
+    let mut response = next.run(request).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = problem.rendered(&id, response.headers());
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response
+}
+
+/// Takes connections until `stop` is true, then lets requests under way finish.
+pub(crate) async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(doors.config.connections_max));
+    let app = router(doors);
+    let graceful = Arc::new(GracefulShutdown::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(64 << 10);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIME_MAX).keep_alive_timeout(Duration::from_secs(10)).max_concurrent_streams(256);
+    let builder = Arc::new(builder);
+    let mut loops = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let (app, builder, graceful, places, mut stop) = (app.clone(), Arc::clone(&builder), Arc::clone(&graceful), Arc::clone(&places), stop.clone());
+        loops.spawn(async move {
+            loop {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    _ = stop.wait_for(|stopping| *stopping) => return,
+                };
+                let Ok((stream, peer)) = accepted else {
+                    // Out of file handles, most likely: let some connections end before the next try.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                };
+                let _ = stream.set_nodelay(true);
+                let app = app.clone();
+                let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+                    request.extensions_mut().insert(Peer(peer));
+                    let app = app.clone();
+                    async move { Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+                });
+                let connection = builder.serve_connection(TokioIo::new(lenient::Lenient::new(stream)), TowerToHyperService::new(service));
+                let connection = graceful.watch(connection.into_owned());
+                tokio::spawn(async move {
+                    // How a client hangs up is its own affair.
+                    let _ = connection.await;
+                    drop(place);
+                });
+            }
+        });
+    }
+    while loops.join_next().await.is_some() {}
+    let Ok(graceful) = Arc::try_unwrap(graceful) else { return };
+    if tokio::time::timeout(STOP_TIME_MAX, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests were still under way after {} s and are cut off", STOP_TIME_MAX.as_secs());
+    }
+}

@@ -1,0 +1,159 @@
+//! Logs, tokens and senders.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use engine::{LogInfo, LogSettings, Scope, TokenInfo, parse_duration, print_duration};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::{Doors, auth, body};
+
+/// `GET /api/v1/logs`: those that the sender may read or write.
+pub(crate) async fn logs(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Problem> {
+    let (parts, _) = request.into_parts();
+    let grant = auth::grant(&doors, &parts)?;
+    let engine = doors.engine.clone();
+    let logs = tokio::task::spawn_blocking(move || engine.logs()).await.map_err(|error| Problem::internal(&error))?;
+    Ok(Json(logs.iter().filter(|log| grant.may_read(&log.name)).map(log_json).collect()))
+}
+
+/// `GET /api/v1/logs/{log}`.
+pub(crate) async fn log(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Json<Value>, Problem> {
+    let (parts, _) = request.into_parts();
+    auth::require(&doors, &parts, Scope::Read, Some(&log))?;
+    doors.engine.log(&log)?;
+    let found = doors.engine.logs().into_iter().find(|one| one.name == log);
+    Ok(Json(found.as_ref().map_or(Value::Null, log_json)))
+}
+
+fn log_json(log: &LogInfo) -> Value {
+    let retention: BTreeMap<&str, String> = log.retention.iter().map(|(stream, kept)| (stream.as_str(), print_duration(*kept))).collect();
+    json!({
+        "name": log.name,
+        "number": log.number,
+        "events": log.size.events,
+        "buffered_events": log.size.buffered_events,
+        "segments": log.size.segments,
+        "bytes": log.size.bytes,
+        "first": log.size.first.map(|moment| moment.to_string()),
+        "last": log.size.last.map(|moment| moment.to_string()),
+        "created": log.created.to_string(),
+        "retention": retention,
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogBody {
+    retention: Option<Retention>,
+}
+
+/// One length for all streams, or one for each.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Retention {
+    All(String),
+    ByStream(BTreeMap<String, String>),
+}
+
+/// `PUT /api/v1/logs/{log}`: makes a log, sets how long it keeps its events.
+pub(crate) async fn set_log(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Json<Value>, Problem> {
+    let (sent, _) = admin_body::<LogBody>(&doors, request).await?;
+    let retention = sent.retention.map(read_retention).transpose()?;
+    let info = doors.engine.set_log(&log, LogSettings { retention })?;
+    Ok(Json(log_json(&info)))
+}
+
+fn read_retention(sent: Retention) -> Result<BTreeMap<String, Duration>, Problem> {
+    let by_stream = match sent {
+        Retention::All(kept) => BTreeMap::from([(String::new(), kept)]),
+        Retention::ByStream(kept) => kept,
+    };
+    let read = |(stream, kept): (String, String)| match parse_duration(&kept) {
+        Some(kept) => Ok((event::shared::stream_name(&stream).to_owned(), kept)),
+        None => Err(Problem::bad_request(format!("retention is a time such as \"90d\" or \"12h\", found {kept:?}"))),
+    };
+    by_stream.into_iter().map(read).collect()
+}
+
+/// The body of a request that needs the scope admin.
+async fn admin_body<T: DeserializeOwned>(doors: &Doors, request: Request) -> Result<(T, ()), Problem> {
+    let (parts, sent) = request.into_parts();
+    auth::require(doors, &parts, Scope::Admin, None)?;
+    let held = body::read(doors, &parts.headers, sent).await?;
+    let bytes: &[u8] = if held.bytes.trim_ascii().is_empty() { b"{}" } else { &held.bytes };
+    Ok((serde_json::from_slice(bytes).map_err(|error| Problem::bad_request(format!("the body is not what is expected here: {error}")))?, ()))
+}
+
+/// `GET /api/v1/producers/{name}`: how far a numbered sender is.
+pub(crate) async fn producer(State(doors): State<Doors>, Path(name): Path<String>, request: Request) -> Result<Json<Value>, Problem> {
+    let (parts, _) = request.into_parts();
+    auth::grant(&doors, &parts)?;
+    Ok(Json(json!({ "name": name, "position": std::future::ready(doors.engine.producer_position(&name)).await })))
+}
+
+fn token_json(token: &TokenInfo) -> Value {
+    let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.name()).collect();
+    json!({ "id": token.id, "label": token.label, "scopes": scopes, "logs": token.logs, "created": token.created.to_string() })
+}
+
+/// `GET /api/v1/tokens`: all of them, without their secrets.
+pub(crate) async fn tokens(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Problem> {
+    let (parts, _) = request.into_parts();
+    auth::require(&doors, &parts, Scope::Admin, None)?;
+    Ok(Json(std::future::ready(doors.engine.tokens().iter().map(token_json).collect()).await))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenBody {
+    #[serde(default)]
+    label: String,
+    scopes: Vec<String>,
+    #[serde(default)]
+    logs: Vec<String>,
+}
+
+/// `POST /api/v1/tokens`: makes one; its secret is in the answer and nowhere else.
+pub(crate) async fn create_token(State(doors): State<Doors>, request: Request) -> Result<Response, Problem> {
+    let (sent, ()) = admin_body::<TokenBody>(&doors, request).await?;
+    let read = |name: &String| Scope::parse(name).ok_or_else(|| Problem::bad_request(format!("the scopes are write, read and admin, found {name:?}")));
+    let scopes: Vec<Scope> = sent.scopes.iter().map(read).collect::<Result<_, _>>()?;
+    if scopes.is_empty() {
+        return Err(Problem::bad_request("a token needs a scope: write, read or admin"));
+    }
+    if let Some(log) = sent.logs.iter().find(|log| log.contains(',') || log.is_empty()) {
+        return Err(Problem::bad_request(format!("{log:?} cannot be the name of a log")));
+    }
+    let made = doors.engine.create_token(&sent.label, &scopes, &sent.logs)?;
+    let mut shown = token_json(&made.info);
+    shown["token"] = made.token.into();
+    Ok((StatusCode::CREATED, Json(shown)).into_response())
+}
+
+/// `DELETE /api/v1/tokens/{id}`.
+pub(crate) async fn revoke_token(State(doors): State<Doors>, Path(id): Path<String>, request: Request) -> Result<StatusCode, Problem> {
+    let (parts, _) = request.into_parts();
+    auth::require(&doors, &parts, Scope::Admin, None)?;
+    if std::future::ready(doors.engine.revoke_token(&id)?).await {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::new(StatusCode::NOT_FOUND, "unknown_token", format!("there is no token {id:?}: `everlog token list` shows them")))
+    }
+}
+
+/// `POST /api/v1/flush`: writes the buffer to segments now.
+pub(crate) async fn flush(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Problem> {
+    let (parts, _) = request.into_parts();
+    auth::require(&doors, &parts, Scope::Admin, None)?;
+    let engine = doors.engine.clone();
+    let flushed = tokio::task::spawn_blocking(move || engine.flush()).await.map_err(|error| Problem::internal(&error))??;
+    Ok(Json(json!({ "events": flushed })))
+}

@@ -1,0 +1,190 @@
+//! Answers in the format that was asked for.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use engine::url::{Columns, Format, Question};
+use engine::{Answer, Events};
+use serde_json::Value;
+
+use super::problem::Problem;
+
+/// Cells that a spreadsheet would take for a formula begin with one of these.
+const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+fn content_type(format: Format) -> Result<&'static str, Problem> {
+    match format {
+        Format::Json => Ok("application/json"),
+        Format::Ndjson => Ok("application/x-ndjson"),
+        Format::Csv => Ok("text/csv; charset=utf-8"),
+        Format::Xlsx | Format::Html | Format::Text => {
+            Err(Problem::bad_request(format!("_format={} is not available yet: use json, ndjson or csv", format.name())))
+        }
+    }
+}
+
+/// A page of events. `path` is the path of the request, for the link to the next page.
+pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<Response, Problem> {
+    let mut headers = start(question)?;
+    if let Some(total) = events.total {
+        headers.insert("x-total-count", HeaderValue::from(total));
+    }
+    if let Some(next) = &events.next {
+        set(&mut headers, "link", &format!("<{link}_cursor={next}>; rel=\"next\""));
+        set(&mut headers, "x-next-cursor", next);
+    }
+    if events.unreadable > 0 {
+        set(&mut headers, "x-everlog-warning", &format!("{} events could not be looked at: their bytes on the disk are damaged (see `everlog doctor`)", events.unreadable));
+    }
+    if !events.ignored.is_empty() {
+        set(&mut headers, "x-everlog-ignored", &events.ignored.join(","));
+    }
+    if question.meta {
+        meta(&mut headers, question);
+    }
+    let body = match question.format {
+        Format::Csv => csv_of_documents(&events.documents, &question.columns)?,
+        Format::Ndjson => joined(&events.documents, b"", b"\n", b"\n"),
+        _ => joined(&events.documents, b"[", b",\n", b"]\n"),
+    };
+    Ok((StatusCode::OK, headers, Body::from(body)).into_response())
+}
+
+/// A table: groups, or an SQL answer in the formats of the URL grammar.
+pub(crate) fn table(answer: &Answer, question: &Question) -> Result<Response, Problem> {
+    let mut headers = start(question)?;
+    headers.insert("x-total-count", HeaderValue::from(answer.rows()));
+    if question.meta {
+        meta(&mut headers, question);
+    }
+    let mut rows = Vec::new();
+    let body = match question.format {
+        Format::Csv => {
+            answer.write_rows(b"\n", &mut rows);
+            let documents: Vec<Vec<u8>> = rows.split(|byte| *byte == b'\n').filter(|row| !row.is_empty()).map(<[u8]>::to_vec).collect();
+            let names = answer.columns.iter().map(|(name, _)| name.clone()).collect();
+            csv_of_documents(&documents, &Columns::Only(names))?
+        }
+        Format::Ndjson => {
+            answer.write_rows(b"\n", &mut rows);
+            if !rows.is_empty() {
+                rows.push(b'\n');
+            }
+            rows
+        }
+        _ => {
+            rows.push(b'[');
+            answer.write_rows(b",\n", &mut rows);
+            rows.extend_from_slice(b"]\n");
+            rows
+        }
+    };
+    Ok((StatusCode::OK, headers, Body::from(body)).into_response())
+}
+
+fn start(question: &Question) -> Result<HeaderMap, Problem> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(question.format)?));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    if let Some(name) = &question.download {
+        let safe: String = name.chars().map(|character| if character.is_alphanumeric() || matches!(character, '.' | '-' | '_') { character } else { '_' }).collect();
+        let encoded: String = form_urlencoded::byte_serialize(safe.as_bytes()).collect();
+        set(&mut headers, "content-disposition", &format!("attachment; filename*=UTF-8''{encoded}.{}", question.format.name()));
+    }
+    Ok(headers)
+}
+
+fn meta(headers: &mut HeaderMap, question: &Question) {
+    let sort: Vec<String> = question.sort.iter().map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column)).collect();
+    set(headers, "x-everlog-filter", &question.filter.to_string());
+    set(headers, "x-everlog-sort", &sort.join(","));
+    set(headers, "x-everlog-limit", &question.limit.to_string());
+    set(headers, "x-everlog-offset", &question.offset.to_string());
+}
+
+/// Sets a header; what cannot stand in one is left out character by character.
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    let visible: String = value.chars().filter(|character| matches!(character, ' '..='~')).collect();
+    if let Ok(value) = HeaderValue::from_str(&visible) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+fn joined(documents: &[Vec<u8>], before: &[u8], between: &[u8], after: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(documents.iter().map(|document| document.len() + 2).sum::<usize>() + 4);
+    out.extend_from_slice(before);
+    for (index, document) in documents.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(between);
+        }
+        out.extend_from_slice(document);
+    }
+    if !(documents.is_empty() && before.is_empty()) {
+        out.extend_from_slice(after);
+    }
+    out
+}
+
+/// CSV with a byte order mark, so that spreadsheets read it as UTF-8, and with texts that look like formulas made
+/// harmless by a quote before them.
+fn csv_of_documents(documents: &[Vec<u8>], columns: &Columns) -> Result<Vec<u8>, Problem> {
+    let rows: Vec<Vec<(String, Value)>> = documents.iter().map(|document| flattened(document)).collect();
+    let mut names: Vec<String> = if let Columns::Only(names) = columns { names.clone() } else { Vec::new() };
+    if names.is_empty() {
+        let mut seen = std::collections::HashSet::new();
+        names.extend(rows.iter().flatten().filter(|(name, _)| seen.insert(name.clone())).map(|(name, _)| name.clone()));
+    }
+    let mut writer = csv::Writer::from_writer(b"\xef\xbb\xbf".to_vec());
+    let broken = |error: csv::Error| Problem::internal(&error);
+    if !names.is_empty() {
+        writer.write_record(names.iter().map(|name| inert(name))).map_err(broken)?;
+    }
+    for row in &rows {
+        let cells = names.iter().map(|name| row.iter().find(|(one, _)| one == name).map_or_else(String::new, |(_, value)| cell(value)));
+        writer.write_record(cells).map_err(broken)?;
+    }
+    writer.into_inner().map_err(|error| Problem::internal(&error))
+}
+
+fn flattened(document: &[u8]) -> Vec<(String, Value)> {
+    let mut flat = Vec::new();
+    if let Ok(Value::Object(object)) = serde_json::from_slice(document) {
+        flatten(object, "", &mut flat);
+    }
+    flat
+}
+
+fn flatten(object: serde_json::Map<String, Value>, prefix: &str, flat: &mut Vec<(String, Value)>) {
+    for (key, value) in object {
+        let name = format!("{prefix}{key}");
+        match value {
+            Value::Object(inner) if !inner.is_empty() => flatten(inner, &format!("{name}."), flat),
+            value => flat.push((name, value)),
+        }
+    }
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => inert(text),
+        other => other.to_string(),
+    }
+}
+
+fn inert(text: &str) -> String {
+    if text.starts_with(FORMULA_STARTS) { format!("'{text}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_is_flat_quoted_and_inert() {
+        let documents = [br#"{"a":"=1+1","b":{"c":-5},"d":"x,\"y\"\nz"}"#.to_vec(), br#"{"a":null,"e":[1,2]}"#.to_vec()];
+        let csv = String::from_utf8(csv_of_documents(&documents, &Columns::All).unwrap()).unwrap();
+        assert_eq!(csv, "\u{feff}a,b.c,d,e\n'=1+1,-5,\"x,\"\"y\"\"\nz\",\n,,,\"[1,2]\"\n");
+    }
+}

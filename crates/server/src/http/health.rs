@@ -1,0 +1,97 @@
+//! Is it well, can it take more, what did it do.
+
+use std::fmt::Write as _;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use engine::{Reason, WriteError};
+use serde_json::json;
+
+use super::Doors;
+
+/// `/healthz`: the process answers.
+pub(crate) async fn healthz() -> Response {
+    std::future::ready(Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })).into_response()).await
+}
+
+/// `/readyz`: 200 while events are taken, else 503 and why.
+pub(crate) async fn readyz(State(doors): State<Doors>) -> Response {
+    let vitals = std::future::ready(doors.engine.vitals()).await;
+    let trouble = match vitals.poisoned {
+        Some(reason) => Some(format!("nothing is taken until a restart, after a failed disk write: {reason}")),
+        None if doors.engine.is_disk_full() => Some("the disk is full: writing resumes by itself when there is room".to_owned()),
+        None if *doors.stopping.borrow() => Some("the server is stopping".to_owned()),
+        None => None,
+    };
+    match trouble {
+        None => Json(json!({ "status": "ready" })).into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "reason": reason }))).into_response(),
+    }
+}
+
+/// `/`: where to go from here.
+pub(crate) async fn home() -> Response {
+    let text = concat!(
+        "Everlog ", env!("CARGO_PKG_VERSION"), "\n\n",
+        "POST /api/v1/logs/{log}/events   send events: a JSON object, an array, or one object a line\n",
+        "GET  /api/v1/logs/{log}/events   ask: ?user=alice&status>=500&_sort=-timestamp&_limit=100\n",
+        "GET  /api/v1/logs/{log}/tail     watch them come in (server-sent events)\n",
+        "POST /api/v1/query               {\"sql\": \"SELECT …\"} or {\"search\": \"level:error timeout\", \"log\": \"default\"}\n",
+        "GET  /api/v1/logs                what there is\n",
+        "GET  /healthz /readyz /metrics\n",
+    );
+    std::future::ready(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()).await
+}
+
+/// `/metrics`: in the text format of Prometheus.
+pub(crate) async fn metrics(State(doors): State<Doors>) -> Response {
+    let engine = doors.engine.clone();
+    let text = tokio::task::spawn_blocking(move || render(&engine)).await.unwrap_or_default();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+fn render(engine: &engine::Engine) -> String {
+    let mut out = String::new();
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        let written = writeln!(out, "{text}");
+        debug_assert!(written.is_ok(), "writing into memory cannot fail");
+    };
+    let names = engine.log_numbers();
+    let counts = engine.counters().all();
+    let name = |log: &engine::LogId| names.get(log).cloned().unwrap_or_default();
+    line(format_args!("# HELP everlog_events_received_total Items that came in: accepted + refused + waiting.\n# TYPE everlog_events_received_total counter"));
+    for (log, counts) in &counts {
+        line(format_args!("everlog_events_received_total{{log=\"{}\"}} {}", name(log), counts.received));
+    }
+    line(format_args!("# HELP everlog_events_accepted_total Items acknowledged.\n# TYPE everlog_events_accepted_total counter"));
+    for (log, counts) in &counts {
+        line(format_args!("everlog_events_accepted_total{{log=\"{}\"}} {}", name(log), counts.accepted));
+    }
+    line(format_args!("# HELP everlog_events_duplicate_total Acknowledged items that were there already.\n# TYPE everlog_events_duplicate_total counter"));
+    for (log, counts) in &counts {
+        line(format_args!("everlog_events_duplicate_total{{log=\"{}\"}} {}", name(log), counts.duplicates));
+    }
+    line(format_args!("# HELP everlog_events_refused_total Items not kept, by reason.\n# TYPE everlog_events_refused_total counter"));
+    for (log, counts) in &counts {
+        for reason in Reason::NAMES.iter().chain(&WriteError::NAMES) {
+            let refused = counts.refused.get(reason).copied().unwrap_or(0);
+            line(format_args!("everlog_events_refused_total{{log=\"{}\",reason=\"{reason}\"}} {refused}", name(log)));
+        }
+    }
+    let vitals = engine.vitals();
+    let gauges: [(&str, &str, u64); 7] = [
+        ("everlog_buffer_bytes", "Bytes of events in memory that are in no segment yet.", vitals.buffer_bytes as u64),
+        ("everlog_last_sequence", "Sequence number of the last event stored.", vitals.last_sequence),
+        ("everlog_segments", "Live segments.", vitals.segments as u64),
+        ("everlog_segment_bytes", "Bytes of live segments and their sidecars.", vitals.segment_bytes),
+        ("everlog_damaged_row_groups", "Row groups and sidecars found damaged.", vitals.damaged as u64),
+        ("everlog_disk_free_bytes", "Bytes left on the disk of the data directory.", vitals.free_bytes),
+        ("everlog_journal_poisoned", "1 when nothing is taken until a restart.", u64::from(vitals.poisoned.is_some())),
+    ];
+    for (name, help, value) in gauges {
+        line(format_args!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"));
+    }
+    out
+}

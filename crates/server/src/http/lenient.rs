@@ -1,0 +1,195 @@
+//! Request lines as people type them: `GET /…/events?status>=500`.
+//!
+//! `<`, `>` and `"` have to be percent-encoded in a request line, and the HTTP library refuses one where they are not;
+//! yet curl and many clients send them as they are. This stands between the socket and the library and encodes them,
+//! in request lines only. To know where a request line begins it follows the framing of HTTP/1.1 by `Content-Length`;
+//! as soon as it meets anything else (HTTP/2, chunked bodies, upgrades) it passes the rest of the connection through.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A head longer than this is passed through; the library refuses it.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// A connection whose request lines are mended on the way in.
+#[derive(Debug)]
+pub(crate) struct Lenient<S> {
+    inner: S,
+    state: State,
+    /// Received, and not looked at yet.
+    pending: Vec<u8>,
+    /// Ready to be read, from `ready_at` on.
+    ready: Vec<u8>,
+    ready_at: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// At the beginning of a request.
+    Head,
+    /// So many bytes of a body to come.
+    Body(u64),
+    /// Not followed any more.
+    Through,
+}
+
+impl<S> Lenient<S> {
+    pub(crate) fn new(inner: S) -> Self {
+        Self { inner, state: State::Head, pending: Vec::new(), ready: Vec::new(), ready_at: 0 }
+    }
+
+    /// Looks at what is pending at the beginning of a request. False when more is needed.
+    fn take_head(&mut self) -> bool {
+        if self.pending.starts_with(b"PRI ") || self.pending.len() > HEAD_BYTES_MAX {
+            return self.pass_through();
+        }
+        let Some(end) = memchr::memmem::find(&self.pending, b"\r\n\r\n").map(|at| at + 4) else { return false };
+        let head = &self.pending[..end];
+        let line_end = memchr::memchr(b'\n', head).unwrap_or(end);
+        let Some(body) = body_bytes(&head[line_end..]) else { return self.pass_through() };
+        for byte in &head[..line_end] {
+            match byte {
+                b'<' => self.ready.extend_from_slice(b"%3C"),
+                b'>' => self.ready.extend_from_slice(b"%3E"),
+                b'"' => self.ready.extend_from_slice(b"%22"),
+                other => self.ready.push(*other),
+            }
+        }
+        self.ready.extend_from_slice(&head[line_end..]);
+        self.pending.drain(..end);
+        let here = self.pending.len().min(usize::try_from(body).unwrap_or(usize::MAX));
+        self.ready.extend(self.pending.drain(..here));
+        self.state = if body > here as u64 { State::Body(body - here as u64) } else { State::Head };
+        true
+    }
+
+    fn pass_through(&mut self) -> bool {
+        self.ready.append(&mut self.pending);
+        self.state = State::Through;
+        true
+    }
+}
+
+/// The length of the body that the headers announce; `None` when they announce it in another way.
+fn body_bytes(headers: &[u8]) -> Option<u64> {
+    let mut length = 0;
+    for line in headers.split(|byte| *byte == b'\n') {
+        let colon = memchr::memchr(b':', line).unwrap_or(0);
+        let name = &line[..colon];
+        if name.eq_ignore_ascii_case(b"content-length") {
+            length = std::str::from_utf8(&line[colon + 1..]).ok()?.trim().parse().ok()?;
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") || name.eq_ignore_ascii_case(b"upgrade") {
+            return None;
+        }
+    }
+    Some(length)
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Lenient<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if this.ready_at < this.ready.len() {
+                let length = (this.ready.len() - this.ready_at).min(buffer.remaining());
+                buffer.put_slice(&this.ready[this.ready_at..this.ready_at + length]);
+                this.ready_at += length;
+                return Poll::Ready(Ok(()));
+            }
+            this.ready.clear();
+            this.ready_at = 0;
+            let before = buffer.filled().len();
+            if this.state == State::Head && !this.pending.is_empty() && this.take_head() {
+                continue;
+            }
+            match this.state {
+                State::Through => return Pin::new(&mut this.inner).poll_read(context, buffer),
+                State::Head => {
+                    ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
+                    let received = &buffer.filled()[before..];
+                    let ended = received.is_empty();
+                    this.pending.extend_from_slice(received);
+                    buffer.set_filled(before);
+                    if ended {
+                        this.pass_through();
+                        if this.ready.is_empty() {
+                            return Poll::Ready(Ok(()));
+                        }
+                    }
+                }
+                State::Body(left) => {
+                    ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
+                    let received = buffer.filled().len() - before;
+                    let own = usize::try_from(left).unwrap_or(usize::MAX).min(received);
+                    this.pending.extend_from_slice(&buffer.filled()[before + own..]);
+                    buffer.set_filled(before + own);
+                    let left = left - own as u64;
+                    this.state = if left == 0 { State::Head } else { State::Body(left) };
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Lenient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffers: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, buffers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// What the library reads when `sent` comes in pieces of `step` bytes.
+    async fn read(sent: &[u8], step: usize) -> String {
+        let (mut writer, reader) = tokio::io::duplex(step);
+        let sent = sent.to_vec();
+        let writing = tokio::spawn(async move {
+            for piece in sent.chunks(step) {
+                writer.write_all(piece).await.unwrap();
+            }
+        });
+        let mut out = Vec::new();
+        Lenient::new(reader).read_to_end(&mut out).await.unwrap();
+        writing.await.unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[tokio::test]
+    async fn request_lines_are_mended_and_nothing_else() {
+        let get = "GET /a?b>=5&c<\"x\" HTTP/1.1\r\nhost: <x>\r\n\r\n";
+        let mended = "GET /a?b%3E=5&c%3C%22x%22 HTTP/1.1\r\nhost: <x>\r\n\r\n";
+        let post = "POST /a?b>1 HTTP/1.1\r\nContent-Length: 7\r\n\r\n<GET />";
+        let post_mended = "POST /a?b%3E1 HTTP/1.1\r\nContent-Length: 7\r\n\r\n<GET />";
+        let chunked = "POST /a?b>1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n<>\r\n0\r\n\r\n";
+        for step in [1, 2, 3, 7, 50, 1000] {
+            assert_eq!(read(format!("{get}{post}{get}").as_bytes(), step).await, format!("{mended}{post_mended}{mended}"), "{step}");
+            assert_eq!(read(chunked.as_bytes(), step).await, chunked, "{step}");
+            assert_eq!(read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n<>", step).await, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n<>", "{step}");
+            assert_eq!(read(b"GET /cut>off", step).await, "GET /cut>off", "{step}");
+            assert_eq!(read(b"", step).await, "");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The native read doors.
+
+use axum::extract::{Path, Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use engine::filter::Filter;
+use engine::url::{Question, Sort};
+use engine::{Events, QueryError, Scope, search, url};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::problem::Problem;
+use super::{Doors, auth, body};
+
+/// `GET /api/v1/logs/{log}/events?…`: the URL grammar.
+pub(crate) async fn events(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    auth::require(&doors, &parts, Scope::Read, Some(&log))?;
+    let query = parts.uri.query().unwrap_or("");
+    let question = question(query)?;
+    if question.by.is_some() {
+        let answer = doors.engine.group(&log, &question).await?;
+        return super::answer::table(&answer, &question);
+    }
+    let (events, question) = ask(&doors, log, question).await?;
+    super::answer::events(events, &question, &next_link(parts.uri.path(), query))
+}
+
+/// The question in a query string.
+///
+/// # Errors
+/// 400 that names the parameter.
+pub(crate) fn question(query: &str) -> Result<Question, Problem> {
+    let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    Ok(url::parse(&pairs, jiff::Timestamp::now()).map_err(QueryError::from)?)
+}
+
+async fn ask(doors: &Doors, log: String, question: Question) -> Result<(Events, Question), Problem> {
+    let engine = doors.engine.clone();
+    let asked = tokio::task::spawn_blocking(move || engine.events(&log, &question).map(|events| (events, question)));
+    Ok(asked.await.map_err(|error| Problem::internal(&error))??)
+}
+
+fn next_link(path: &str, query: &str) -> String {
+    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("_cursor=") && !pair.starts_with("_offset=")).collect();
+    let mut link = format!("{path}?{}", kept.join("&"));
+    if !kept.is_empty() {
+        link.push('&');
+    }
+    link
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    sql: Option<String>,
+    search: Option<String>,
+    log: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+    /// `timestamp` or `-timestamp`, or any other key.
+    sort: Option<String>,
+}
+
+/// `POST /api/v1/query`: SQL, or a search.
+pub(crate) async fn query(State(doors): State<Doors>, request: Request) -> Result<Response, Problem> {
+    let (parts, sent) = request.into_parts();
+    let grant = auth::grant(&doors, &parts)?;
+    let held = body::read(&doors, &parts.headers, sent).await?;
+    let asked: Asked = serde_json::from_slice(&held.bytes)
+        .map_err(|error| Problem::bad_request(format!("expected {{\"sql\": …}} or {{\"search\": …, \"log\": …, \"limit\": …}}: {error}")))?;
+    drop(held);
+    match (&asked.sql, &asked.search) {
+        (Some(sql), None) => {
+            let logs: Vec<String> = doors.engine.log_names().into_iter().filter(|log| grant.may_read(log)).collect();
+            sql_answer(&doors, sql.clone(), logs).await
+        }
+        (None, _) => {
+            let log = asked.log.clone().unwrap_or_else(|| engine::DEFAULT_LOG.to_owned());
+            auth::require(&doors, &parts, Scope::Read, Some(&log))?;
+            search_answer(&doors, log, asked).await
+        }
+        (Some(_), Some(_)) => Err(Problem::bad_request("`sql` and `search` do not go together: send one of them")),
+    }
+}
+
+async fn sql_answer(doors: &Doors, sql: String, logs: Vec<String>) -> Result<Response, Problem> {
+    let engine = doors.engine.clone();
+    // On a task of its own: planning and running are work for a processor, not waiting.
+    let asked = tokio::spawn(async move { engine.sql(&sql, &logs).await });
+    let answer = asked.await.map_err(|error| Problem::internal(&error))??;
+    let columns: Vec<_> = answer.columns.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
+    let mut out = format!("{{\"columns\":{},\"rows\":[", serde_json::Value::from(columns)).into_bytes();
+    answer.write_rows(b",\n", &mut out);
+    out.extend_from_slice(b"]}\n");
+    Ok(([(header::CONTENT_TYPE, "application/json")], out).into_response())
+}
+
+async fn search_answer(doors: &Doors, log: String, asked: Asked) -> Result<Response, Problem> {
+    let filter = filter(asked.search.as_deref().unwrap_or(""))?;
+    let sort = asked.sort.iter().map(|name| Sort { column: name.trim_start_matches('-').to_owned(), descending: name.starts_with('-') }).collect();
+    let limit = asked.limit.unwrap_or(url::LIMIT_DEFAULT).min(url::LIMIT_MAX);
+    let question = Question { filter, sort, limit, cursor: asked.cursor, ..Question::default() };
+    let (events, _) = ask(doors, log, question).await?;
+    let mut out = b"{\"events\":[".to_vec();
+    for (index, document) in events.documents.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b",\n");
+        }
+        out.extend_from_slice(document);
+    }
+    let rest = json!({ "total": events.total, "next": events.next, "unreadable": events.unreadable }).to_string();
+    out.extend_from_slice(b"],");
+    out.extend_from_slice(rest.trim_start_matches('{').as_bytes());
+    Ok(([(header::CONTENT_TYPE, "application/json")], out).into_response())
+}
+
+/// The filter of a search text.
+///
+/// # Errors
+/// 400 that points at the place.
+pub(crate) fn filter(text: &str) -> Result<Filter, Problem> {
+    Ok(search::parse(text, jiff::Timestamp::now()).map_err(|error| QueryError::Search { pointed: error.pointed(text) })?)
+}

@@ -1,0 +1,147 @@
+//! The live tail: server-sent events, each with its sequence number as id.
+//!
+//! A tail asks the store for what came after the last number it sent, each time it is told that something came. So
+//! what was there before and what comes live is one sequence: nothing is missed or doubled between the two, nor after
+//! a connection broke and came back with `Last-Event-ID`, however slow the reader is.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use engine::filter::Filter;
+use engine::{Scope, Tailed};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::problem::Problem;
+use super::{Doors, auth, read};
+
+/// Tails at a time.
+pub(crate) const TAILS_MAX: usize = 256;
+
+/// Events asked for at a time.
+const STEP: usize = 500;
+
+/// How many events of the past a tail may begin with.
+const LAST_MAX: usize = 10_000;
+
+/// After a step, the next one waits this long, so that a busy server answers a tail ten times a second or so.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// `GET /api/v1/logs/{log}/tail?…&_last=N`: the URL grammar's filters, live.
+pub(crate) async fn tail(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    auth::require(&doors, &parts, Scope::Read, Some(&log))?;
+    let (query, last) = split_last(parts.uri.query().unwrap_or(""))?;
+    let filter = read::question(&query)?.filter;
+    doors.engine.log(&log)?;
+    let Ok(place) = doors.tails.clone().try_acquire_owned() else {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_tails", format!("{TAILS_MAX} tails are open already: close one")));
+    };
+    let resumed = parts.headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let (sender, receiver) = mpsc::channel(64);
+    tokio::spawn(async move {
+        let _place = place;
+        follow(Follow { doors, log, filter, sender }, resumed, last).await;
+    });
+    let stream = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
+    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response();
+    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// Takes `_last` out of a query string; the rest is the URL grammar.
+fn split_last(query: &str) -> Result<(String, usize), Problem> {
+    let mut last = 0;
+    let mut kept = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.strip_prefix("_last=") {
+            Some(number) => {
+                let read = number.parse::<usize>().ok().filter(|number| *number <= LAST_MAX);
+                last = read.ok_or_else(|| Problem::bad_request(format!("_last is a number from 0 to {LAST_MAX}, found {number:?}")))?;
+            }
+            None => kept.push(pair),
+        }
+    }
+    Ok((kept.join("&"), last))
+}
+
+struct Follow {
+    doors: Doors,
+    log: String,
+    filter: Filter,
+    sender: mpsc::Sender<Event>,
+}
+
+async fn follow(follow: Follow, resumed: Option<u64>, last: usize) {
+    let mut stored = follow.doors.stored.clone();
+    let mut stopping = follow.doors.stopping.clone();
+    let mut seen = match resumed {
+        Some(sequence) => sequence,
+        None => {
+            let Some(tailed) = follow.ask(Wanted::Latest(last)).await else { return };
+            let seen = tailed.seen;
+            if !follow.send(tailed, seen).await {
+                return;
+            }
+            seen
+        }
+    };
+    loop {
+        stored.mark_unchanged();
+        let before = seen;
+        let Some(tailed) = follow.ask(Wanted::After(seen)).await else { return };
+        seen = tailed.seen.max(seen);
+        if !follow.send(tailed, 0).await {
+            return;
+        }
+        if seen > before && follow.doors.engine.last_sequence() > seen {
+            continue;
+        }
+        tokio::select! {
+            changed = stored.changed() => if changed.is_err() { return },
+            () = follow.sender.closed() => return,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        tokio::time::sleep(BREATH).await;
+    }
+}
+
+enum Wanted {
+    Latest(usize),
+    After(u64),
+}
+
+impl Follow {
+    async fn ask(&self, wanted: Wanted) -> Option<Tailed> {
+        let (engine, log, filter) = (self.doors.engine.clone(), self.log.clone(), self.filter.clone());
+        let asked = tokio::task::spawn_blocking(move || match wanted {
+            Wanted::Latest(last) => engine.latest(&log, &filter, last),
+            Wanted::After(sequence) => engine.tail(&log, &filter, sequence, STEP),
+        });
+        match asked.await {
+            Ok(Ok(tailed)) => Some(tailed),
+            Ok(Err(error)) => {
+                let _ = self.sender.send(Event::default().event("problem").data(error.to_string().replace(['\n', '\r'], " "))).await;
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Sends the events. Those of the past, which do not come in the order of their numbers, all carry `id`.
+    async fn send(&self, tailed: Tailed, id: u64) -> bool {
+        for (sequence, document) in tailed.documents {
+            let number = if id == 0 { sequence } else { id };
+            let event = Event::default().id(number.to_string()).data(String::from_utf8_lossy(&document));
+            if self.sender.send(event).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,78 @@
+//! The native write door.
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use engine::{Limits, Producer, Receipt, Scope};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::problem::Problem;
+use super::{Doors, auth, body};
+
+/// A body of this size is decoded beside the threads that serve requests.
+const LARGE_BYTES: usize = 1 << 20;
+
+/// `POST /api/v1/logs/{log}/events`: an object, an array, or one object a line. 200 once all that is accepted is
+/// durable and visible.
+pub(crate) async fn native(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    auth::require(&doors, &parts, Scope::Write, Some(&log))?;
+    let producer = producer(&parts.headers)?;
+    let receipt = take(&doors, &log, &parts, body, producer).await?;
+    Ok(receipt_json(&receipt))
+}
+
+async fn take(doors: &Doors, log: &str, parts: &Parts, body: Body, producer: Option<Producer>) -> Result<Receipt, Problem> {
+    let held = body::read(doors, &parts.headers, body).await?;
+    let id = doors.engine.log_or_create(log)?;
+    let limits = Limits {
+        event_bytes_max: doors.engine.settings().event_bytes_max,
+        only_uuid_ids: parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "_ids=uuid")),
+    };
+    let received = doors.engine.now();
+    let decode = || intake::native(&held.bytes, limits, received);
+    let decoded = if held.bytes.len() > LARGE_BYTES { tokio::task::block_in_place(decode) } else { decode() };
+    drop(held);
+    if decoded.received == 0 {
+        return Err(Problem::bad_request("the body holds no event: send a JSON object, an array of objects, or one object a line"));
+    }
+    let (sender, receiver) = oneshot::channel();
+    doors.engine.accept(id, decoded, producer, move |result| drop(sender.send(result)));
+    let result = receiver.await.map_err(|error| Problem::internal(&error))?;
+    Ok(result?)
+}
+
+/// `X-Everlog-Producer` and `X-Everlog-Position`: a request that was stored is never stored again.
+fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    match (text("x-everlog-producer"), text("x-everlog-position")) {
+        (None, None) => Ok(None),
+        (Some(name), Some(position)) if !name.is_empty() && name.len() <= engine::PRODUCER_BYTES_MAX => match position.parse() {
+            Ok(position) => Ok(Some(Producer { name: name.to_owned(), position })),
+            Err(_) => Err(Problem::bad_request(format!("X-Everlog-Position is a whole number, found {position:?}"))),
+        },
+        _ => Err(Problem::bad_request("X-Everlog-Producer (a name of up to 256 bytes) and X-Everlog-Position (a number that grows) go together")),
+    }
+}
+
+fn receipt_json(receipt: &Receipt) -> Response {
+    let refused: Vec<_> = receipt
+        .refused
+        .iter()
+        .map(|refused| json!({ "index": refused.index, "reason": refused.reason.name(), "detail": refused.reason.to_string() }))
+        .collect();
+    let mut body = json!({ "accepted": receipt.accepted, "duplicates": receipt.duplicates, "refused": refused, "sequence": receipt.sequence });
+    // When nothing at all could be kept, a client that looks at nothing but the status must notice.
+    let (true, Some(first)) = (receipt.accepted == 0, receipt.refused.first()) else {
+        return (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+    };
+    let status = if first.reason.name() == "too_large" { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+    body["type"] = format!("urn:everlog:problem:{}", first.reason.name()).into();
+    body["title"] = status.canonical_reason().unwrap_or("Problem").into();
+    body["status"] = status.as_u16().into();
+    body["detail"] = first.reason.to_string().into();
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}

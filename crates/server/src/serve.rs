@@ -1,0 +1,225 @@
+//! `everlog serve`: from an empty directory to a server that answers, and to a clean stop.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use anyhow::{Context as _, bail};
+use engine::{Engine, LogSettings, Scope, StartReport};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+
+use crate::cli::{Client, Progress, ServeArguments, import_paths};
+use crate::config::Config;
+use crate::http::{Doors, serve};
+
+/// The file that tells the command line where the server is.
+const SERVER_FILE: &str = "server.json";
+
+/// The file with the token for everything.
+const TOKEN_FILE: &str = "admin.token";
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, or what was taken could not be written at the end (it stays in the journal).
+pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
+    start_tracing();
+    let config = config(&arguments)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the threads of the server")?;
+    let result = runtime.block_on(serve_until_stopped(config, arguments));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+fn start_tracing() {
+    let wanted = std::env::var("EVERLOG_TRACE").unwrap_or_else(|_| "info".to_owned());
+    let filter = tracing_subscriber::EnvFilter::try_new(&wanted).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let built = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).with_ansi(terminal).finish();
+    // A second call, in tests, keeps the first.
+    let _ = tracing::subscriber::set_global_default(built);
+}
+
+fn config(arguments: &ServeArguments) -> anyhow::Result<Config> {
+    let variable = std::env::var_os("EVERLOG_CONFIG").map(std::path::PathBuf::from);
+    let file = arguments.config.clone().or(variable);
+    let mut config = Config::load(file.as_deref(), std::env::vars())?;
+    if let Some(data) = &arguments.data {
+        config.data.clone_from(data);
+    }
+    if !arguments.listen.is_empty() {
+        config.listen.clone_from(&arguments.listen);
+    }
+    for (name, value) in config.show() {
+        tracing::debug!("{name} = {value}");
+    }
+    Ok(config)
+}
+
+/// As many open files as the system lets us have: each connection and each segment is one.
+fn raise_file_limit() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+        tracing::debug!("the limit of open files stays: {error}");
+    }
+}
+
+async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyhow::Result<()> {
+    let mut listeners = Vec::new();
+    for address in &config.listen {
+        listeners.push(bind(*address).await?);
+    }
+    let settings = config.engine.clone();
+    let data = config.data.clone();
+    let opened = tokio::task::spawn_blocking(move || Engine::open(&data, settings, Arc::new(event::SystemClock))).await?;
+    let (engine, report) = opened?;
+    for (log, retention) in &config.logs {
+        let retention = (!retention.is_empty()).then(|| retention.clone());
+        engine.set_log(log, LogSettings { retention }).with_context(|| format!("[logs.{log}]"))?;
+    }
+    let made = ensure_admin_token(&engine, &config.data)?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let url = url_of(&addresses);
+    write_file(&config.data.join(SERVER_FILE), &json!({ "url": url, "pid": std::process::id() }).to_string())?;
+    greet(&config, &addresses, &url, &report, made)?;
+    let (stop, stopping) = watch::channel(false);
+    let doors = doors(&engine, config, &stopping);
+    let data = doors.config.data.clone();
+    let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));
+    let serving = tokio::spawn(serve(listeners, doors, stopping));
+    wait_for_signal().await?;
+    tracing::info!("stopping: finishing what is under way");
+    let _ = stop.send(true);
+    serving.await?;
+    import.abort();
+    let closed = tokio::task::spawn_blocking(move || engine.close()).await?;
+    let _ = std::fs::remove_file(data.join(SERVER_FILE));
+    closed.context("the buffer could not be written; everything acknowledged is in the journal, where the next start finds it")?;
+    tracing::info!("stopped: everything is written");
+    Ok(())
+}
+
+fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>) -> Doors {
+    let (sender, stored) = watch::channel(engine.last_sequence());
+    engine.on_stored(move |sequence| {
+        sender.send_replace(sequence);
+    });
+    Doors {
+        engine: Arc::clone(engine),
+        config: Arc::new(config),
+        stored,
+        body_bytes: Arc::new(AtomicUsize::new(0)),
+        tails: Arc::new(Semaphore::new(crate::http::TAILS_MAX)),
+        stopping: stopping.clone(),
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            bail!("{address} is in use by another program (perhaps an Everlog that is running already): stop it, or choose another address with --listen")
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            bail!("{address} may not be used: ports below 1024 need a privilege; choose another with --listen")
+        }
+        Err(error) => bail!("cannot listen on {address}: {error}"),
+    }
+}
+
+/// Makes the token for everything when there is none. True when it was made now.
+fn ensure_admin_token(engine: &Engine, data: &Path) -> anyhow::Result<bool> {
+    let file = data.join(TOKEN_FILE);
+    if file.try_exists().unwrap_or(false) {
+        return Ok(false);
+    }
+    let made = engine.create_token("made at the first start", &[Scope::Admin], &[])?;
+    write_file(&file, &made.token)?;
+    Ok(true)
+}
+
+/// Writes a file that only its owner can read.
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let aside = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&aside, path)
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// The address under which this machine reaches the server.
+fn url_of(addresses: &[SocketAddr]) -> String {
+    let address = addresses.iter().find(|address| address.ip().is_loopback()).or_else(|| addresses.first());
+    address.map_or_else(String::new, |address| {
+        let host = match address {
+            SocketAddr::V4(v4) if v4.ip().is_unspecified() => "127.0.0.1".to_owned(),
+            SocketAddr::V6(v6) if v6.ip().is_unspecified() => "[::1]".to_owned(),
+            SocketAddr::V4(v4) => v4.ip().to_string(),
+            SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+        };
+        format!("http://{host}:{}", address.port())
+    })
+}
+
+fn greet(config: &Config, addresses: &[SocketAddr], url: &str, report: &StartReport, made: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let token = config.data.join(TOKEN_FILE);
+    writeln!(out, "Everlog {} is running at {url}, with its data in {}", env!("CARGO_PKG_VERSION"), config.data.display())?;
+    if report.recovered > 0 {
+        writeln!(out, "{} events were read back from the journal: the last stop was not a clean one", report.recovered)?;
+    }
+    if made {
+        writeln!(out, "\nThe token for everything was made and is in {} (readable by you alone).", token.display())?;
+        writeln!(out, "Programs on this machine need none to write and read; `everlog token create` makes tokens for others.")?;
+    }
+    if addresses.iter().any(|address| !address.ip().is_loopback()) {
+        writeln!(out, "\nIt can be reached from other machines: they need a token, and it speaks plain HTTP, so put TLS in front of it.")?;
+    }
+    writeln!(out, "\n  everlog log INFO alice@example.com \"It works.\"    send an event")?;
+    writeln!(out, "  everlog query alice                               find it")?;
+    writeln!(out, "  everlog import /var/log                           take in log files")?;
+    writeln!(out, "  everlog tail                                      watch events come in\n")?;
+    Ok(out.flush()?)
+}
+
+/// Imports what `--import` names, through the same door as everybody.
+async fn import(url: String, data: std::path::PathBuf, arguments: ServeArguments, stopping: watch::Receiver<bool>) {
+    if arguments.import.is_empty() {
+        return;
+    }
+    let token = tokio::fs::read_to_string(data.join(TOKEN_FILE)).await.ok();
+    let work = async {
+        let client = Client::new(&url, token.as_deref().map(str::trim))?;
+        import_paths(&client, &arguments.log, &arguments.import, Progress::standard_error()).await
+    };
+    match work.await {
+        Ok(summary) => {
+            for line in summary.lines(crate::cli::plain()) {
+                tracing::info!("{line}");
+            }
+        }
+        Err(error) if *stopping.borrow() => tracing::debug!("the import ended with the server: {error:#}"),
+        Err(error) => tracing::error!("{error:#}"),
+    }
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

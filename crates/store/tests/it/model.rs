@@ -1,0 +1,179 @@
+//! Random operations on a store in a real folder and on a plain list of events: equal after every step.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{TimestampMicrosecondType, UInt64Type};
+use event::Timestamp;
+use serde_json::Value as Json;
+use store::columns::{SEQUENCE_AT, TIMESTAMP_AT};
+use store::segment::Segment;
+use store::{Expiry, LogId, Retention, Store};
+
+use crate::events::{BASE_MICROS, DAY_MICROS, Sent, append, by_id, random_event, rows};
+use crate::folder::Folder;
+use crate::random::Random;
+
+const LOG: LogId = LogId(1);
+
+struct Model {
+    random: Random,
+    folder: Folder,
+    store: Option<Store>,
+    events: Vec<(Sent, Timestamp)>,
+    now: i64,
+}
+
+impl Model {
+    fn new(seed: u64) -> Self {
+        let folder = Folder::new();
+        let (store, _) = folder.open();
+        Self { random: Random::new(seed), folder, store: Some(store), events: Vec::new(), now: BASE_MICROS }
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    fn step(&mut self) -> &'static str {
+        self.now += i64::try_from(self.random.below(3_600)).unwrap() * 1_000_000;
+        match self.random.below(100) {
+            0..50 => self.append(),
+            50..75 => self.flush(),
+            75..85 => self.merge(),
+            85..92 => self.retain(),
+            92..97 => self.restart(),
+            _ => self.hold_a_snapshot(),
+        }
+    }
+
+    fn append(&mut self) -> &'static str {
+        let mut events = Vec::new();
+        for _ in 0..=self.random.below(30) {
+            let micros = self.moment();
+            let id = format!("event {} {}", self.events.len(), events.len());
+            events.push(random_event(&mut self.random, id, micros));
+        }
+        let fresh = events.len();
+        if !self.events.is_empty() && self.random.percent(30) {
+            events.push(self.random.pick(&self.events).0.clone());
+        }
+        assert_eq!(append(self.store(), LOG, self.now, &events), fresh, "what was sent again is not stored again");
+        events.truncate(fresh);
+        let received = Timestamp::from_micros(self.now);
+        self.events.extend(events.into_iter().map(|event| (event, received)));
+        "append"
+    }
+
+    /// In order, late, years ago, in the future, or the moment of the event before.
+    fn moment(&mut self) -> i64 {
+        match self.random.below(10) {
+            0..6 => self.now,
+            6 => self.now - i64::try_from(self.random.below(40)).unwrap() * DAY_MICROS,
+            7 => self.now + DAY_MICROS,
+            8 => self.random.pick(&[0, -DAY_MICROS, 100 * 365 * DAY_MICROS]).to_owned(),
+            _ => self.events.last().map_or(self.now, |(event, _)| event.timestamp.as_micros()),
+        }
+    }
+
+    fn flush(&mut self) -> &'static str {
+        let buffered = self.store().size(LOG).buffered_events;
+        assert_eq!(self.store().flush().unwrap(), buffered);
+        assert_eq!(self.store().size(LOG).buffered_events, 0);
+        "flush"
+    }
+
+    fn merge(&mut self) -> &'static str {
+        while self.store().merge().unwrap() {}
+        "merge"
+    }
+
+    /// Only what is old may go, and no segment is left in which it would pay to look again.
+    fn retain(&mut self) -> &'static str {
+        let days = 5 + self.random.below(30) as u64;
+        let stream = *self.random.pick(&["", "INFO", "AUDIT"]);
+        let retention = Retention::from([(stream.to_owned(), Duration::from_secs(days * 86_400))]);
+        let now = Timestamp::from_micros(self.now);
+        let gone = self.store().retain(LOG, &retention, now).unwrap();
+        let cutoff = self.now - i64::try_from(days).unwrap() * DAY_MICROS;
+        let left = by_id(rows(self.store(), LOG));
+        let before = self.events.len();
+        self.events.retain(|(event, _)| {
+            let covered = stream.is_empty() || event.document["stream"] == stream;
+            let is_old = covered && event.timestamp.as_micros() < cutoff;
+            !is_old || left.contains_key(&event.id)
+        });
+        assert_eq!(gone, (before - self.events.len()) as u64, "only what is old went");
+        for segment in self.store().segments() {
+            assert_eq!(Expiry::of(segment.info(), &retention, now), Expiry::Keep);
+        }
+        "retain"
+    }
+
+    fn restart(&mut self) -> &'static str {
+        self.store = None;
+        let (store, report) = self.folder.open();
+        assert_eq!((report.journal, report.missing), (Vec::new(), Vec::new()));
+        assert_eq!(report.orphans, 0, "nobody was interrupted");
+        self.store = Some(store);
+        "restart"
+    }
+
+    /// A snapshot stays what it was, whatever happens to the log behind it.
+    fn hold_a_snapshot(&mut self) -> &'static str {
+        let held = self.store().snapshot(LOG);
+        let before: Vec<Json> = crate::events::snapshot_documents(&held);
+        self.append();
+        self.flush();
+        self.merge();
+        self.retain();
+        assert_eq!(crate::events::snapshot_documents(&held), before);
+        "hold a snapshot"
+    }
+
+    fn check(&self) {
+        let expected: BTreeMap<String, Json> =
+            self.events.iter().map(|(event, received)| (event.id.clone(), event.answer(*received))).collect();
+        let found: BTreeMap<String, Json> =
+            by_id(rows(self.store(), LOG)).into_iter().map(|(id, row)| (id, row.document)).collect();
+        assert_eq!(found.len(), expected.len());
+        for (id, document) in &expected {
+            assert_eq!(found.get(id), Some(document));
+        }
+        assert_eq!(self.store().size(LOG).events, expected.len() as u64);
+        self.store().segments().iter().for_each(|segment| check_info(segment));
+    }
+}
+
+/// What the catalog knows of a segment is what is in it, and its rows are in order.
+fn check_info(segment: &Segment) {
+    let info = segment.info();
+    let opened = segment.open().unwrap();
+    let mut keys: Vec<(i64, u64)> = Vec::new();
+    for batch in (0..opened.row_groups().len()).flat_map(|group| opened.read_all(group).unwrap()) {
+        let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>();
+        let sequences = batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>();
+        keys.extend(times.values().iter().copied().zip(sequences.values().iter().copied()));
+    }
+    assert!(keys.is_sorted());
+    assert_eq!(keys.len() as u64, info.rows);
+    assert_eq!(info.streams.iter().map(|span| span.rows).sum::<u64>(), info.rows);
+    let ends = (keys.first().map(|key| key.0), keys.last().map(|key| key.0));
+    assert_eq!(ends, (Some(info.first.as_micros()), Some(info.last.as_micros())));
+    let sequences = || keys.iter().map(|key| key.1);
+    assert_eq!((sequences().min(), sequences().max()), (Some(info.first_sequence), Some(info.last_sequence)));
+}
+
+#[test]
+fn random_operations_agree_with_a_list() {
+    for seed in 0..8 {
+        let mut model = Model::new(seed);
+        let mut steps = Vec::new();
+        for _ in 0..60 {
+            steps.push(model.step());
+            let state = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| model.check()));
+            assert!(state.is_ok(), "seed {seed} after {steps:?}");
+        }
+    }
+}
