@@ -18,6 +18,10 @@ const RETENTION_ROUND: Duration = Duration::from_secs(60);
 /// How long it waits after the disk refused.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// With so much room again (a file of the journal, and then some), a disk that was full is tried without waiting for a
+/// writer: one who looks at `/readyz` before he writes would never come.
+const ROOM_BYTES: u64 = 128 << 20;
+
 /// What the housekeeper remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
@@ -25,7 +29,8 @@ pub(crate) struct Work {
     waiting_since: Option<Instant>,
     last_retention: Option<Instant>,
     paused_until: Option<Instant>,
-    failing: bool,
+    /// Which work failed the last time it was done.
+    failing: HashSet<&'static str>,
     reported: HashSet<(String, Option<usize>)>,
 }
 
@@ -62,25 +67,30 @@ impl Engine {
             work.waiting_since = None;
             let flushed = self.store.flush().map(drop);
             self.queue.set_buffered(self.store.buffer_bytes());
-            self.note(work, flushed);
+            self.note(work, "flush", flushed);
         }
         // One merge at a time, so that a full buffer never waits for more than one.
         let merged = self.store.merge().map(drop);
-        self.note(work, merged);
-        if work.last_retention.is_none_or(|last| last.elapsed() >= RETENTION_ROUND) {
+        self.note(work, "merge", merged);
+        let changed = self.retention_due.swap(false, Ordering::AcqRel);
+        if changed || work.last_retention.is_none_or(|last| last.elapsed() >= RETENTION_ROUND) {
             work.last_retention = Some(Instant::now());
             let retained = self.apply_retention();
-            self.note(work, retained);
+            self.note(work, "retention", retained);
         }
         self.report_damage(work);
+        if self.is_disk_full() && self.store.free_bytes().is_ok_and(|free| free > ROOM_BYTES) {
+            self.note_room();
+        }
     }
 
-    fn note(&self, work: &mut Work, result: Result<(), StoreError>) {
+    /// Tells of work that fails: once, until it went well again.
+    fn note(&self, work: &mut Work, what: &'static str, result: Result<(), StoreError>) {
         match result {
-            Ok(()) => work.failing = false,
+            Ok(()) => drop(work.failing.remove(what)),
             Err(error) => {
                 work.paused_until = Some(Instant::now() + PAUSE);
-                if !std::mem::replace(&mut work.failing, true) {
+                if work.failing.insert(what) {
                     self.internal(Level::Error, "housekeeping_failed", &format!("{error}; nothing is lost, and it is tried again"), &[]);
                 }
             }

@@ -92,7 +92,9 @@ impl Engine {
 
     /// Called by the writer when a group could not be stored.
     pub(crate) fn note_trouble(&self, error: &WriteError, requests: usize) {
-        if self.refused_while_full.fetch_add(requests as u64, Ordering::Relaxed) == 0 {
+        if *error != WriteError::DiskFull {
+            tracing::error!("{error}");
+        } else if self.refused_while_full.fetch_add(requests as u64, Ordering::Relaxed) == 0 {
             tracing::error!("{error}");
         }
     }

@@ -116,6 +116,8 @@ pub struct Engine {
     wake: Condvar,
     stopping: AtomicBool,
     refused_while_full: AtomicU64,
+    /// Set when a retention was changed: the housekeeper looks at once.
+    retention_due: AtomicBool,
     refusals: Mutex<internal::Refusals>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     _lock: Option<DirectoryLock>,
@@ -174,6 +176,7 @@ impl Engine {
             wake: Condvar::new(),
             stopping: AtomicBool::new(false),
             refused_while_full: AtomicU64::new(0),
+            retention_due: AtomicBool::new(false),
             refusals: Mutex::default(),
             threads: Mutex::default(),
             _lock: lock,

@@ -1,6 +1,7 @@
 //! Named logs: found, made, and how long they keep their events.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use event::Timestamp;
@@ -130,6 +131,7 @@ impl Engine {
             if let Some(row) = self.logs.write().by_name.get_mut(name) {
                 row.retention = retention;
             }
+            self.retention_due.store(true, Ordering::Release);
             self.wake.notify_all();
         }
         let row = self.logs.read().by_name.get(name).cloned();
@@ -165,7 +167,7 @@ impl Engine {
     /// Whether the last request was refused because the disk is full.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
-        self.refused_while_full.load(std::sync::atomic::Ordering::Relaxed) > 0
+        self.refused_while_full.load(Ordering::Relaxed) > 0
     }
 
     /// How far a numbered sender is.

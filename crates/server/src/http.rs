@@ -12,6 +12,7 @@ mod tail;
 mod write;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
@@ -90,11 +91,20 @@ async fn with_request_id(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.rendered(&id, response.headers());
+    } else if response.status().is_client_error() {
+        response = explained(response).await.rendered(&id, &HeaderMap::new());
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);
     }
     response
+}
+
+/// What the library refused before any of our doors was asked: a path that is no UTF-8, for one.
+async fn explained(response: Response) -> Problem {
+    let status = response.status();
+    let said = axum::body::to_bytes(response.into_body(), 4096).await.unwrap_or_default();
+    Problem::new(status, "bad_request", String::from_utf8_lossy(&said))
 }
 
 /// Takes connections until `stop` is true, then lets requests under way finish.
@@ -111,12 +121,15 @@ pub(crate) async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: watch
         let (app, builder, graceful, places, mut stop) = (app.clone(), Arc::clone(&builder), Arc::clone(&graceful), Arc::clone(&places), stop.clone());
         loops.spawn(async move {
             loop {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let next = async {
+                    let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
+                    listener.accept().await.map(|accepted| (place, accepted))
+                };
                 let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
+                    accepted = next => accepted,
                     _ = stop.wait_for(|stopping| *stopping) => return,
                 };
-                let Ok((stream, peer)) = accepted else {
+                let Ok((place, (stream, peer))) = accepted else {
                     // Out of file handles, most likely: let some connections end before the next try.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -128,7 +141,7 @@ pub(crate) async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: watch
                     let app = app.clone();
                     async move { Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|never| match never {})) }
                 });
-                let connection = builder.serve_connection(TokioIo::new(lenient::Lenient::new(stream)), TowerToHyperService::new(service));
+                let connection = builder.serve_connection(TokioIo::new(lenient::Lenient::new(stream, HEAD_TIME_MAX)), TowerToHyperService::new(service));
                 let connection = graceful.watch(connection.into_owned());
                 tokio::spawn(async move {
                     // How a client hangs up is its own affair.

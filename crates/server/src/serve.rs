@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use engine::{Engine, LogSettings, Scope, StartReport};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use crate::cli::{Client, Progress, ServeArguments, import_paths};
@@ -50,7 +50,9 @@ fn start_tracing() {
 fn config(arguments: &ServeArguments) -> anyhow::Result<Config> {
     let variable = std::env::var_os("EVERLOG_CONFIG").map(std::path::PathBuf::from);
     let file = arguments.config.clone().or(variable);
-    let mut config = Config::load(file.as_deref(), std::env::vars())?;
+    // A variable that is not UTF-8 cannot be one of ours, but must not stop the start either.
+    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+    let mut config = Config::load(file.as_deref(), variables)?;
     if let Some(data) = &arguments.data {
         config.data.clone_from(data);
     }
@@ -73,6 +75,7 @@ fn raise_file_limit() {
 }
 
 async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
     let mut listeners = Vec::new();
     for address in &config.listen {
         listeners.push(bind(*address).await?);
@@ -95,7 +98,7 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyho
     let data = doors.config.data.clone();
     let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));
     let serving = tokio::spawn(serve(listeners, doors, stopping));
-    wait_for_signal().await?;
+    signals.first().await;
     tracing::info!("stopping: finishing what is under way");
     let _ = stop.send(true);
     serving.await?;
@@ -214,12 +217,21 @@ async fn import(url: String, data: std::path::PathBuf, arguments: ServeArguments
     }
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that end the server. Listened for from the first moment: one that comes during the start counts too.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn first(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -95,7 +95,11 @@ fn check_edge(room: &Room, dependency: &Dependency, manifest: &Listed) -> Option
     Some(Finding::new(&manifest.path, what, mend))
 }
 
+/// Tests may use what the product may not: those of the engine need a runtime to drive a question.
 fn check_weight(room: &Room, dependency: &Dependency, manifest: &Listed) -> Option<Finding> {
+    if dependency.only_for_tests {
+        return None;
+    }
     let of_family = |heavy: &str| {
         let rest = dependency.name.strip_prefix(heavy);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))

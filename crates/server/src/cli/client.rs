@@ -19,6 +19,9 @@ use super::DATA_DIRECTORY;
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long an answer may take that is not a stream. The server gives up a question earlier than that.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// Which server, and with whose right.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Server")]
@@ -134,7 +137,7 @@ impl Client {
 
     /// Sends a request and reads the JSON of the answer.
     pub(super) async fn ask<Answer: for<'a> Deserialize<'a>>(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
-        let answer = self.send(request).await?;
+        let answer = self.send(request.timeout(ANSWER_TIMEOUT)).await?;
         let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&body).with_context(|| {
             let start: String = String::from_utf8_lossy(&body).chars().take(120).collect();
@@ -176,10 +179,10 @@ impl Client {
                 "{base} wants a token: give one with --token or EVERLOG_TOKEN. `everlog token create`, run on its machine, makes one"
             ),
             (StatusCode::UNAUTHORIZED, Some(_)) => {
-                format!("{base} does not take this token: {told}. `everlog token create`, run on its machine, makes a new one")
+                format!("{base} does not take this token: {told}")
             }
             (StatusCode::FORBIDDEN, _) => {
-                format!("this token does not allow that: {told}. `everlog token list` shows what each token may do")
+                format!("this token does not allow that: {told}")
             }
             _ => told,
         };

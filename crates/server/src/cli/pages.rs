@@ -2,7 +2,7 @@
 
 use reqwest::header::HeaderMap;
 
-use super::client::{Client, Failure, log_path, percent};
+use super::client::{ANSWER_TIMEOUT, Client, Failure, log_path, percent};
 use super::output::WrongUsage;
 
 /// How often a page is asked for.
@@ -81,7 +81,7 @@ impl<'a> Pages<'a> {
     }
 
     async fn page(&mut self, path: &str) -> anyhow::Result<Vec<u8>> {
-        let answer = self.client.send(self.client.get(path)?).await?;
+        let answer = self.client.send(self.client.get(path)?.timeout(ANSWER_TIMEOUT)).await?;
         let next = next_link(answer.headers()).filter(|next| next != path);
         let total = answer.headers().get("x-total-count").and_then(|value| value.to_str().ok()?.parse().ok());
         let body = answer.bytes().await.map_err(|error| self.client.unreachable(&error))?;

@@ -4,21 +4,31 @@
 //! yet curl and many clients send them as they are. This stands between the socket and the library and encodes them,
 //! in request lines only. To know where a request line begins it follows the framing of HTTP/1.1 by `Content-Length`;
 //! as soon as it meets anything else (HTTP/2, chunked bodies, upgrades) it passes the rest of the connection through.
+//!
+//! The library counts the time for a head from the moment it knows the version of HTTP, so the time for the first head
+//! is counted here: else a connection that never sends one would keep its place for ever.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// A head longer than this is passed through; the library refuses it.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// How a connection of HTTP/2 begins.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection whose request lines are mended on the way in.
 #[derive(Debug)]
 pub(crate) struct Lenient<S> {
     inner: S,
     state: State,
+    /// Until the first head is there: when it has to be.
+    first_head: Option<Pin<Box<Sleep>>>,
     /// Received, and not looked at yet.
     pending: Vec<u8>,
     /// Ready to be read, from `ready_at` on.
@@ -37,16 +47,24 @@ enum State {
 }
 
 impl<S> Lenient<S> {
-    pub(crate) fn new(inner: S) -> Self {
-        Self { inner, state: State::Head, pending: Vec::new(), ready: Vec::new(), ready_at: 0 }
+    /// A connection that has `head_time_max` for its first head.
+    pub(crate) fn new(inner: S, head_time_max: Duration) -> Self {
+        let first_head = Some(Box::pin(sleep(head_time_max)));
+        Self { inner, state: State::Head, first_head, pending: Vec::new(), ready: Vec::new(), ready_at: 0 }
     }
 
     /// Looks at what is pending at the beginning of a request. False when more is needed.
     fn take_head(&mut self) -> bool {
-        if self.pending.starts_with(b"PRI ") || self.pending.len() > HEAD_BYTES_MAX {
+        // Some clients end a body with a line break too many.
+        let breaks = self.pending.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        self.pending.drain(..breaks);
+        if self.pending.starts_with(PREFACE) || self.pending.len() > HEAD_BYTES_MAX {
             return self.pass_through();
         }
-        let Some(end) = memchr::memmem::find(&self.pending, b"\r\n\r\n").map(|at| at + 4) else { return false };
+        if PREFACE.starts_with(&self.pending) {
+            return false;
+        }
+        let Some(end) = head_end(&self.pending) else { return false };
         let head = &self.pending[..end];
         let line_end = memchr::memchr(b'\n', head).unwrap_or(end);
         let Some(body) = body_bytes(&head[line_end..]) else { return self.pass_through() };
@@ -63,14 +81,33 @@ impl<S> Lenient<S> {
         let here = self.pending.len().min(usize::try_from(body).unwrap_or(usize::MAX));
         self.ready.extend(self.pending.drain(..here));
         self.state = if body > here as u64 { State::Body(body - here as u64) } else { State::Head };
+        self.first_head = None;
         true
     }
 
     fn pass_through(&mut self) -> bool {
         self.ready.append(&mut self.pending);
         self.state = State::Through;
+        self.first_head = None;
         true
     }
+
+    /// Fails when the first head is not there in time; else sees to it that the task is woken then.
+    fn check_time(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.first_head.as_mut().map(|time| time.as_mut().poll(context)) {
+            Some(Poll::Ready(())) => Err(io::Error::new(io::ErrorKind::TimedOut, "no request came")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where a head ends: after an empty line, with or without carriage returns.
+fn head_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes).find_map(|at| match bytes.get(at + 1..)? {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
 }
 
 /// The length of the body that the headers announce; `None` when they announce it in another way.
@@ -107,6 +144,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lenient<S> {
             match this.state {
                 State::Through => return Pin::new(&mut this.inner).poll_read(context, buffer),
                 State::Head => {
+                    this.check_time(context)?;
                     ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
                     let received = &buffer.filled()[before..];
                     let ended = received.is_empty();
@@ -172,7 +210,7 @@ mod tests {
             }
         });
         let mut out = Vec::new();
-        Lenient::new(reader).read_to_end(&mut out).await.unwrap();
+        Lenient::new(reader, Duration::from_secs(60)).read_to_end(&mut out).await.unwrap();
         writing.await.unwrap();
         String::from_utf8(out).unwrap()
     }
@@ -190,6 +228,24 @@ mod tests {
             assert_eq!(read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n<>", step).await, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n<>", "{step}");
             assert_eq!(read(b"GET /cut>off", step).await, "GET /cut>off", "{step}");
             assert_eq!(read(b"", step).await, "");
+        }
+    }
+
+    #[tokio::test]
+    async fn empty_lines_before_and_no_carriage_returns() {
+        for step in [1, 5, 1000] {
+            assert_eq!(read(b"\r\nGET /?a>1 HTTP/1.1\r\n\r\n", step).await, "GET /?a%3E1 HTTP/1.1\r\n\r\n", "{step}");
+            assert_eq!(read(b"GET /?a>1 HTTP/1.1\nhost: <\n\n", step).await, "GET /?a%3E1 HTTP/1.1\nhost: <\n\n", "{step}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_first_head_that_does_not_come_ends_the_connection() {
+        for sent in [b"".as_slice(), b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\n", b"PRI * HTTP"] {
+            let (mut writer, reader) = tokio::io::duplex(100);
+            writer.write_all(sent).await.unwrap();
+            let read = Lenient::new(reader, Duration::from_millis(1)).read_to_end(&mut Vec::new()).await;
+            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut, "{sent:?}");
         }
     }
 }

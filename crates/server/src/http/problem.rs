@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::{AskError, LogError, QueryError, StorageError, WriteError};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// A refusal on its way to the client.
 #[derive(Clone, Debug)]
@@ -15,11 +15,13 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// Seconds after which it may be tried again.
     pub(crate) retry_after: Option<u32>,
+    /// What this kind of problem tells beside the members that all have.
+    pub(crate) members: Option<Box<Map<String, Value>>>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), retry_after: None }
+        Self { status, kind, detail: detail.into(), retry_after: None, members: None }
     }
 
     fn retry(mut self, seconds: u32) -> Self {
@@ -38,7 +40,7 @@ impl Problem {
 
     /// The whole answer, with the id of the request.
     pub(crate) fn rendered(&self, request_id: &str, headers: &HeaderMap) -> Response {
-        let body = json!({
+        let mut body = json!({
             "type": format!("urn:everlog:problem:{}", self.kind),
             "title": self.status.canonical_reason().unwrap_or("Problem"),
             "status": self.status.as_u16(),
@@ -47,6 +49,9 @@ impl Problem {
             "instance": format!("urn:request:{request_id}"),
             "request_id": request_id,
         });
+        for (name, value) in self.members.iter().flat_map(|members| members.iter()) {
+            body[name.as_str()] = value.clone();
+        }
         let mut response = (self.status, body.to_string()).into_response();
         let sent = response.headers_mut();
         sent.extend(headers.iter().filter(|(name, _)| **name == header::WWW_AUTHENTICATE || **name == header::ALLOW).map(|(name, value)| (name.clone(), value.clone())));

@@ -44,9 +44,15 @@ pub(crate) async fn tail(State(doors): State<Doors>, Path(log): Path<String>, re
     };
     let resumed = parts.headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let (sender, receiver) = mpsc::channel(64);
+    let follow = Follow { doors, log, filter, sender };
+    // Where the tail begins is settled before the answer begins: who has the answer misses nothing from then on.
+    let begin = match resumed {
+        Some(sequence) => Tailed { documents: Vec::new(), seen: sequence.min(follow.doors.engine.last_sequence()) },
+        None => follow.ask(Wanted::Latest(last)).await?,
+    };
     tokio::spawn(async move {
         let _place = place;
-        follow(Follow { doors, log, filter, sender }, resumed, last).await;
+        follow.run(begin).await;
     });
     let stream = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
     let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response();
@@ -77,60 +83,52 @@ struct Follow {
     sender: mpsc::Sender<Event>,
 }
 
-async fn follow(follow: Follow, resumed: Option<u64>, last: usize) {
-    let mut stored = follow.doors.stored.clone();
-    let mut stopping = follow.doors.stopping.clone();
-    let mut seen = match resumed {
-        Some(sequence) => sequence,
-        None => {
-            let Some(tailed) = follow.ask(Wanted::Latest(last)).await else { return };
-            let seen = tailed.seen;
-            if !follow.send(tailed, seen).await {
-                return;
-            }
-            seen
-        }
-    };
-    loop {
-        stored.mark_unchanged();
-        let before = seen;
-        let Some(tailed) = follow.ask(Wanted::After(seen)).await else { return };
-        seen = tailed.seen.max(seen);
-        if !follow.send(tailed, 0).await {
-            return;
-        }
-        if seen > before && follow.doors.engine.last_sequence() > seen {
-            continue;
-        }
-        tokio::select! {
-            changed = stored.changed() => if changed.is_err() { return },
-            () = follow.sender.closed() => return,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
-        }
-        tokio::time::sleep(BREATH).await;
-    }
-}
-
 enum Wanted {
     Latest(usize),
     After(u64),
 }
 
 impl Follow {
-    async fn ask(&self, wanted: Wanted) -> Option<Tailed> {
+    async fn run(&self, begin: Tailed) {
+        let mut stored = self.doors.stored.clone();
+        let mut stopping = self.doors.stopping.clone();
+        let mut seen = begin.seen;
+        if !self.send(begin, seen).await {
+            return;
+        }
+        loop {
+            stored.mark_unchanged();
+            let before = seen;
+            let tailed = match self.ask(Wanted::After(seen)).await {
+                Ok(tailed) => tailed,
+                Err(problem) => {
+                    let _ = self.sender.send(Event::default().event("problem").data(problem.detail)).await;
+                    return;
+                }
+            };
+            seen = tailed.seen.max(seen);
+            if !self.send(tailed, 0).await {
+                return;
+            }
+            if seen > before && self.doors.engine.last_sequence() > seen {
+                continue;
+            }
+            tokio::select! {
+                changed = stored.changed() => if changed.is_err() { return },
+                () = self.sender.closed() => return,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
+    async fn ask(&self, wanted: Wanted) -> Result<Tailed, Problem> {
         let (engine, log, filter) = (self.doors.engine.clone(), self.log.clone(), self.filter.clone());
         let asked = tokio::task::spawn_blocking(move || match wanted {
             Wanted::Latest(last) => engine.latest(&log, &filter, last),
             Wanted::After(sequence) => engine.tail(&log, &filter, sequence, STEP),
         });
-        match asked.await {
-            Ok(Ok(tailed)) => Some(tailed),
-            Ok(Err(error)) => {
-                let _ = self.sender.send(Event::default().event("problem").data(error.to_string().replace(['\n', '\r'], " "))).await;
-                None
-            }
-            Err(_) => None,
-        }
+        Ok(asked.await.map_err(|error| Problem::internal(&error))??)
     }
 
     /// Sends the events. Those of the past, which do not come in the order of their numbers, all carry `id`.

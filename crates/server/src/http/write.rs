@@ -22,12 +22,11 @@ pub(crate) async fn native(State(doors): State<Doors>, Path(log): Path<String>, 
     auth::require(&doors, &parts, Scope::Write, Some(&log))?;
     let producer = producer(&parts.headers)?;
     let receipt = take(&doors, &log, &parts, body, producer).await?;
-    Ok(receipt_json(&receipt))
+    receipt_json(&receipt)
 }
 
 async fn take(doors: &Doors, log: &str, parts: &Parts, body: Body, producer: Option<Producer>) -> Result<Receipt, Problem> {
     let held = body::read(doors, &parts.headers, body).await?;
-    let id = doors.engine.log_or_create(log)?;
     let limits = Limits {
         event_bytes_max: doors.engine.settings().event_bytes_max,
         only_uuid_ids: parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "_ids=uuid")),
@@ -39,6 +38,7 @@ async fn take(doors: &Doors, log: &str, parts: &Parts, body: Body, producer: Opt
     if decoded.received == 0 {
         return Err(Problem::bad_request("the body holds no event: send a JSON object, an array of objects, or one object a line"));
     }
+    let id = doors.engine.log_or_create(log)?;
     let (sender, receiver) = oneshot::channel();
     doors.engine.accept(id, decoded, producer, move |result| drop(sender.send(result)));
     let result = receiver.await.map_err(|error| Problem::internal(&error))?;
@@ -58,21 +58,19 @@ fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem> {
     }
 }
 
-fn receipt_json(receipt: &Receipt) -> Response {
+fn receipt_json(receipt: &Receipt) -> Result<Response, Problem> {
     let refused: Vec<_> = receipt
         .refused
         .iter()
         .map(|refused| json!({ "index": refused.index, "reason": refused.reason.name(), "detail": refused.reason.to_string() }))
         .collect();
-    let mut body = json!({ "accepted": receipt.accepted, "duplicates": receipt.duplicates, "refused": refused, "sequence": receipt.sequence });
+    let body = json!({ "accepted": receipt.accepted, "duplicates": receipt.duplicates, "refused": refused, "sequence": receipt.sequence });
     // When nothing at all could be kept, a client that looks at nothing but the status must notice.
-    let (true, Some(first)) = (receipt.accepted == 0, receipt.refused.first()) else {
-        return (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response();
-    };
-    let status = if first.reason.name() == "too_large" { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
-    body["type"] = format!("urn:everlog:problem:{}", first.reason.name()).into();
-    body["title"] = status.canonical_reason().unwrap_or("Problem").into();
-    body["status"] = status.as_u16().into();
-    body["detail"] = first.reason.to_string().into();
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+    if let (true, Some(first)) = (receipt.accepted == 0, receipt.refused.first()) {
+        let status = if first.reason.name() == "too_large" { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        let mut problem = Problem::new(status, first.reason.name(), first.reason.to_string());
+        problem.members = body.as_object().cloned().map(Box::new);
+        return Err(problem);
+    }
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response())
 }

@@ -2,7 +2,6 @@
 //!
 //! One seed is one history: `CRASH_FROM=17 CRASH_SEEDS=1 cargo nextest run -p store --run-ignored all crash_many`.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
@@ -11,15 +10,13 @@ use event::Timestamp;
 use serde_json::Value as Json;
 use store::{Appended, Incoming, JournalError, LogId, Retention, Store, StoreError};
 
-use crate::events::{
-    BASE_MICROS, DAY_MICROS, Found, Sent, batch, buffered_rows, by_id, random_event, segment_rows,
-};
+use crate::events::{BASE_MICROS, DAY_MICROS, Found, Reader, Sent, batch, by_id, random_event};
 use crate::random::Random;
 use crate::sim::{Fault, Machine};
 
 const LOGS: [LogId; 2] = [LogId(1), LogId(2)];
 const PRODUCERS: [&str; 2] = ["app-1", "app-2"];
-const STEPS: usize = 50;
+const STEPS: usize = 30;
 
 type Key = (LogId, String);
 
@@ -56,8 +53,7 @@ struct World {
     found_positions: BTreeMap<String, u64>,
     heard: BTreeMap<String, u64>,
     last_sequence: u64,
-    /// The rows of segments that were read before.
-    read: RefCell<BTreeMap<u64, Vec<Found>>>,
+    reader: Reader,
 }
 
 fn received() -> Timestamp {
@@ -78,7 +74,7 @@ impl World {
             found_positions: BTreeMap::new(),
             heard: BTreeMap::new(),
             last_sequence: 0,
-            read: RefCell::default(),
+            reader: Reader::default(),
         };
         world.start();
         world
@@ -105,7 +101,8 @@ impl World {
     /// Starts until it succeeds; the power may be lost before each try.
     fn start(&mut self) {
         self.store = None;
-        self.forget_some();
+        // A start may find any segment changed; to read them all each time would take long.
+        self.reader.forget(&mut self.random, 25);
         loop {
             if self.random.percent(60) {
                 self.machine.disk.reboot();
@@ -133,9 +130,10 @@ impl World {
 
     fn step(&mut self) {
         match self.random.below(100) {
-            0..50 => self.append(),
-            50..72 => self.after(|store| store.flush().map(drop)),
-            72..82 => self.after(|store| store.merge().map(drop)),
+            0..55 => self.append(),
+            55..72 => self.after(|store| store.flush().map(drop)),
+            72..78 => self.grow(),
+            78..82 => self.after(|store| store.merge().map(drop)),
             82..85 => self.retain(),
             85..95 => self.arm(&[Fault::Crash, Fault::Crash, Fault::Device, Fault::Full]),
             95..98 => self.machine.disk.make_room(),
@@ -165,6 +163,18 @@ impl World {
         }
     }
 
+    /// So many small segments that there is something to merge.
+    fn grow(&mut self) {
+        for _ in 0..8 {
+            if self.machine.disk.is_crashed() {
+                return;
+            }
+            self.append();
+            self.after(|store| store.flush().map(drop));
+        }
+        self.after(|store| store.merge().map(drop));
+    }
+
     fn retain(&mut self) {
         // An event that may still vanish with a start cannot be judged by its age as well.
         if !self.seen.is_empty() {
@@ -184,7 +194,7 @@ impl World {
     }
 
     fn append(&mut self) {
-        let requests: Vec<Request> = (0..=self.random.below(3)).map(|_| self.request()).collect();
+        let requests: Vec<Request> = (0..=self.random.below(2)).map(|_| self.request()).collect();
         let group = requests.iter().map(|request| Incoming {
             log: request.log,
             received: received(),
@@ -287,8 +297,13 @@ impl World {
     /// After a start: a refused request is there as a whole, or it is not there at all.
     fn settle_refused(&mut self, found: &BTreeMap<Key, Found>) {
         let waiting: BTreeSet<Key> = self.refused.iter().flatten().chain(self.seen.keys()).cloned().collect();
-        let whole: BTreeSet<Key> =
-            self.refused.iter().filter(|keys| keys.iter().all(|key| found.contains_key(key))).flatten().cloned().collect();
+        let whole: BTreeSet<Key> = self
+            .refused
+            .iter()
+            .filter(|keys| keys.iter().all(|key| found.contains_key(key)))
+            .flatten()
+            .cloned()
+            .collect();
         for key in waiting.iter().filter(|key| found.contains_key(*key) && !self.kept.contains_key(*key)) {
             assert!(whole.contains(key), "only a part is there of the refused request with {key:?}");
         }
@@ -300,26 +315,8 @@ impl World {
     }
 
     fn found(&self) -> BTreeMap<Key, Found> {
-        let of = |log| by_id(self.rows(log)).into_iter().map(move |(id, row)| ((log, id), row));
+        let of = |log| by_id(self.reader.rows(self.store(), log)).into_iter().map(move |(id, row)| ((log, id), row));
         LOGS.into_iter().flat_map(of).collect()
-    }
-
-    /// A start may find every segment changed: chance says which are read anew.
-    fn forget_some(&mut self) {
-        let random = &mut self.random;
-        self.read.get_mut().retain(|_, _| random.percent(75));
-    }
-
-    /// All rows of a log.
-    fn rows(&self, log: LogId) -> Vec<Found> {
-        let snapshot = self.store().snapshot(log);
-        let mut found = buffered_rows(&snapshot);
-        let mut read = self.read.borrow_mut();
-        for segment in &snapshot.segments {
-            let rows = read.entry(segment.info().number).or_insert_with(|| segment_rows(segment));
-            found.extend_from_slice(rows);
-        }
-        found
     }
 
     fn check(&self) {

@@ -75,11 +75,12 @@ fn a_damaged_byte_of_a_segment_costs_one_row_group_at_most() {
     for (turn, at) in places(path, 200).into_iter().enumerate() {
         flip(path, at);
         let opened = reopened(&segment);
-        let named: Vec<usize> = opened.verify().map_or(Vec::new(), |found| found.into_iter().map(|(group, _)| group).collect());
+        let named: Vec<usize> =
+            opened.verify().map_or(Vec::new(), |found| found.into_iter().map(|(group, _)| group).collect());
         assert!(named.len() <= 1, "byte {at} damages {named:?}");
         named.iter().for_each(|group| hit[*group] += 1);
         // Reading a quarter of a million rows takes a while without optimisation.
-        if turn < 20 {
+        if turn < 12 {
             assert_eq!(unreadable_groups(&reopened(&segment)), named, "byte {at}");
         } else if let [group] = named[..] {
             assert!(opened.read_all(group).is_err(), "byte {at} in group {group}");
@@ -175,7 +176,8 @@ fn a_damaged_byte_of_the_journal_costs_its_group_and_is_counted() {
         flip(&path, at);
         let (store, report) = folder.open();
         let found = by_id(rows(&store, LOG));
-        let lost: Vec<usize> = (0..50).filter(|number| !found.contains_key(&small_events(*number..*number + 1)[0].id)).collect();
+        let lost: Vec<usize> =
+            (0..50).filter(|number| !found.contains_key(&small_events(*number..*number + 1)[0].id)).collect();
         assert!(lost.is_empty() || (lost.len() == 5 && lost[0] % 5 == 0), "byte {at} costs {lost:?}");
         assert!(at < 32 || !lost.is_empty() || is_padding(&path, at), "byte {at} is covered by a checksum");
         let counted: u64 = report.journal.iter().map(|damage| damage.events).sum();
@@ -201,8 +203,11 @@ fn is_padding(path: &Path, at: u64) -> bool {
 fn a_folder_of_a_later_version_is_refused_and_left_alone() {
     let folder = Folder::new();
     drop(folder.open());
-    let change = |sql: &str| rusqlite::Connection::open(folder.path("catalog.sqlite")).unwrap().execute_batch(sql).unwrap();
-    change("DROP TABLE segments; CREATE TABLE segments (something TEXT) STRICT; UPDATE meta SET value = 7 WHERE key = 'format'; DROP TABLE tokens;");
+    let change =
+        |sql: &str| rusqlite::Connection::open(folder.path("catalog.sqlite")).unwrap().execute_batch(sql).unwrap();
+    change(
+        "DROP TABLE segments; CREATE TABLE segments (something TEXT) STRICT; UPDATE meta SET value = 7 WHERE key = 'format'; DROP TABLE tokens;",
+    );
     let refused = folder.try_open().map(drop).unwrap_err();
     assert!(matches!(refused, StoreError::Newer { found: 7, known: 1 }), "{refused}");
     // Had anything been written, this would fail.

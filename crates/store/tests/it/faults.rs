@@ -21,9 +21,7 @@ fn try_append(store: &Store, number: usize) -> Result<usize, JournalError> {
 
 /// Appends until a fault strikes; returns how many requests were acknowledged, and the error.
 fn append_until_refused(store: &Store, from: usize) -> (usize, JournalError) {
-    (from..)
-        .find_map(|number| try_append(store, number).err().map(|error| (number - from, error)))
-        .unwrap()
+    (from..).find_map(|number| try_append(store, number).err().map(|error| (number - from, error))).unwrap()
 }
 
 fn check_requests(store: &Store, count: usize) {

@@ -12,16 +12,58 @@ const LOG: LogId = LogId(1);
 
 /// Keys that mean something to somebody, or look as if they did.
 const KEYS: [&str; 22] = [
-    "user", "user.id", "level", "message", "exception", "exception.type", "sequence", "_rest", "_sequence", "",
-    ".", "\\", "a\\.b", "status", "status|text", "status|int", "größe", "漢字", "with space", "\"quoted\"", "\u{1}", "\\0",
+    "user",
+    "user.id",
+    "level",
+    "message",
+    "exception",
+    "exception.type",
+    "sequence",
+    "_rest",
+    "_sequence",
+    "",
+    ".",
+    "\\",
+    "a\\.b",
+    "status",
+    "status|text",
+    "status|int",
+    "größe",
+    "漢字",
+    "with space",
+    "\"quoted\"",
+    "\u{1}",
+    "\\0",
 ];
 
 /// JSON texts of values, each as a reader writes it back.
 const VALUES: [&str; 26] = [
-    "null", "true", "false", "0", "-1", "9223372036854775807", "-9223372036854775808", "18446744073709551615",
-    "123456789012345678901234567890", "-0", "0.1", "-0.0", "1.7976931348623157e308", "5e-324", "0.10000000000000000001",
-    "1e999", r#""""#, r#""text""#, r#""\"\\\n\u0000""#, r#""0197f3c2-0000-7000-8000-000000000001""#,
-    r#""0197F3C2-0000-7000-8000-000000000001""#, "[]", "{}", r#"[1,[2,{"a.b":null}],"x"]"#, r#"[{"":{}}]"#, r#""漢字🦀""#,
+    "null",
+    "true",
+    "false",
+    "0",
+    "-1",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "18446744073709551615",
+    "123456789012345678901234567890",
+    "-0",
+    "0.1",
+    "-0.0",
+    "1.7976931348623157e308",
+    "5e-324",
+    "0.10000000000000000001",
+    "1e999",
+    r#""""#,
+    r#""text""#,
+    r#""\"\\\n\u0000""#,
+    r#""0197f3c2-0000-7000-8000-000000000001""#,
+    r#""0197F3C2-0000-7000-8000-000000000001""#,
+    "[]",
+    "{}",
+    r#"[1,[2,{"a.b":null}],"x"]"#,
+    r#"[{"":{}}]"#,
+    r#""漢字🦀""#,
 ];
 
 fn key(random: &mut Random) -> String {
@@ -63,7 +105,7 @@ fn check(store: &Store, sent: &[Sent], when: &str) {
 
 #[test]
 fn every_document_comes_back_equal() {
-    for seed in 0..6 {
+    for seed in 0..4 {
         let mut random = Random::new(seed);
         let folder = Folder::new();
         let (store, _) = folder.open();

@@ -1,6 +1,7 @@
 //! Random operations on a store in a real folder and on a plain list of events: equal after every step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use arrow::array::AsArray;
@@ -11,7 +12,7 @@ use store::columns::{SEQUENCE_AT, TIMESTAMP_AT};
 use store::segment::Segment;
 use store::{Expiry, LogId, Retention, Store};
 
-use crate::events::{BASE_MICROS, DAY_MICROS, Sent, append, by_id, random_event, rows};
+use crate::events::{BASE_MICROS, DAY_MICROS, Reader, Sent, append, by_id, random_event, snapshot_documents};
 use crate::folder::Folder;
 use crate::random::Random;
 
@@ -23,13 +24,23 @@ struct Model {
     store: Option<Store>,
     events: Vec<(Sent, Timestamp)>,
     now: i64,
+    reader: Reader,
+    checked: BTreeSet<u64>,
 }
 
 impl Model {
     fn new(seed: u64) -> Self {
         let folder = Folder::new();
         let (store, _) = folder.open();
-        Self { random: Random::new(seed), folder, store: Some(store), events: Vec::new(), now: BASE_MICROS }
+        Self {
+            random: Random::new(seed),
+            folder,
+            store: Some(store),
+            events: Vec::new(),
+            now: BASE_MICROS,
+            reader: Reader::default(),
+            checked: BTreeSet::new(),
+        }
     }
 
     fn store(&self) -> &Store {
@@ -97,7 +108,7 @@ impl Model {
         let now = Timestamp::from_micros(self.now);
         let gone = self.store().retain(LOG, &retention, now).unwrap();
         let cutoff = self.now - i64::try_from(days).unwrap() * DAY_MICROS;
-        let left = by_id(rows(self.store(), LOG));
+        let left = by_id(self.reader.rows(self.store(), LOG));
         let before = self.events.len();
         self.events.retain(|(event, _)| {
             let covered = stream.is_empty() || event.document["stream"] == stream;
@@ -117,32 +128,37 @@ impl Model {
         assert_eq!((report.journal, report.missing), (Vec::new(), Vec::new()));
         assert_eq!(report.orphans, 0, "nobody was interrupted");
         self.store = Some(store);
+        self.reader.forget(&mut self.random, 100);
         "restart"
     }
 
     /// A snapshot stays what it was, whatever happens to the log behind it.
     fn hold_a_snapshot(&mut self) -> &'static str {
         let held = self.store().snapshot(LOG);
-        let before: Vec<Json> = crate::events::snapshot_documents(&held);
+        let before = snapshot_documents(&held);
         self.append();
         self.flush();
         self.merge();
         self.retain();
-        assert_eq!(crate::events::snapshot_documents(&held), before);
+        assert_eq!(snapshot_documents(&held), before);
         "hold a snapshot"
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         let expected: BTreeMap<String, Json> =
             self.events.iter().map(|(event, received)| (event.id.clone(), event.answer(*received))).collect();
         let found: BTreeMap<String, Json> =
-            by_id(rows(self.store(), LOG)).into_iter().map(|(id, row)| (id, row.document)).collect();
+            by_id(self.reader.rows(self.store(), LOG)).into_iter().map(|(id, row)| (id, row.document)).collect();
         assert_eq!(found.len(), expected.len());
         for (id, document) in &expected {
             assert_eq!(found.get(id), Some(document));
         }
         assert_eq!(self.store().size(LOG).events, expected.len() as u64);
-        self.store().segments().iter().for_each(|segment| check_info(segment));
+        for segment in self.store().segments() {
+            if self.checked.insert(segment.info().number) {
+                check_info(&segment);
+            }
+        }
     }
 }
 
@@ -167,13 +183,13 @@ fn check_info(segment: &Segment) {
 
 #[test]
 fn random_operations_agree_with_a_list() {
-    for seed in 0..8 {
+    for seed in 0..6 {
         let mut model = Model::new(seed);
         let mut steps = Vec::new();
-        for _ in 0..60 {
+        for _ in 0..50 {
             steps.push(model.step());
-            let state = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| model.check()));
-            assert!(state.is_ok(), "seed {seed} after {steps:?}");
+            let checked = catch_unwind(AssertUnwindSafe(|| model.check()));
+            assert!(checked.is_ok(), "seed {seed} after {steps:?}");
         }
     }
 }

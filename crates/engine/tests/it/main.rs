@@ -1,0 +1,6 @@
+//! The engine, seen from outside.
+
+mod docs;
+mod harness;
+mod pages;
+mod pruned;

@@ -1,0 +1,90 @@
+//! Whatever is asked, the answer with the index is the answer without it.
+
+use engine::filter::{Comparison, Filter, Scalar, Test, Text};
+use engine::url::Question;
+use proptest::prelude::*;
+
+use crate::harness::{Fixture, ids};
+
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "(alpha|beta gamma|Gamma-delta|alice@example\\.com|x_1|404|500|true)".prop_map(|text| format!("{text:?}")),
+        (0..600_i64).prop_map(|number| number.to_string()),
+        (0..100_i64).prop_map(|number| format!("{}.5", number)),
+        Just("true".to_owned()),
+        Just("null".to_owned()),
+        Just("[\"alpha\",7]".to_owned()),
+        Just("123456789012345678901234567890".to_owned()),
+        (0..4_u8).prop_map(|digit| format!("\"1734afac-4628-446d-b344-f39b42f48bd{digit}\"")),
+        Just("{\"inner\":\"beta\"}".to_owned()),
+    ]
+}
+
+fn document() -> impl Strategy<Value = String> {
+    let key = "(user|status|message|request_id|level|odd|a\\.b)";
+    proptest::collection::btree_map(key, value(), 0..5)
+        .prop_map(|members| format!("{{{}}}", members.iter().map(|(key, value)| format!("{key:?}:{value}")).collect::<Vec<_>>().join(",")))
+}
+
+fn scalar() -> impl Strategy<Value = Scalar> {
+    "(alpha|beta gamma|Gamma-delta|alice@example\\.com|404|500|7|30\\.5|true|1734afac-4628-446d-b344-f39b42f48bd1|error|123456789012345678901234567890)"
+        .prop_map(Scalar::new)
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let test = prop_oneof![
+        Just(Test::Present),
+        proptest::collection::vec(scalar(), 1..3).prop_map(Test::Equal),
+        (scalar(), 0..4_u8).prop_map(|(scalar, which)| {
+            let comparison = [Comparison::Less, Comparison::LessOrEqual, Comparison::Greater, Comparison::GreaterOrEqual][usize::from(which)];
+            Test::Compare(comparison, scalar)
+        }),
+        "(lph|AMMA|@exam|40)".prop_map(|text| Test::Contains { text, ignore_case: true }),
+        "(al[*]|[*]a|4[?]4|[*])".prop_map(Test::Wildcard),
+        "(gamma|beta gamma|alice|GAMMA)".prop_map(|text| Test::Words(Text::new(&text))),
+    ];
+    let leaf = prop_oneof![
+        ("(user|status|message|request_id|level|odd|a\\.b|odd\\.inner|id)", test).prop_map(|(field, test)| Filter::field(field, test)),
+        "(alpha|gamma|beta gamma|alice@example\\.com|7|404|system|1734afac-4628-446d-b344-f39b42f48bd1|e17)".prop_map(|text| Filter::Anywhere(Text::new(&text))),
+        "(alp|gam|ali)".prop_map(|text| Filter::Anywhere(Text::starting(&text))),
+    ];
+    leaf.prop_recursive(3, 8, 3, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 1..3).prop_map(Filter::and),
+            proptest::collection::vec(inner.clone(), 1..3).prop_map(Filter::or),
+            inner.prop_map(Filter::not),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
+
+    #[test]
+    fn segments_answer_as_the_buffer_does(
+        documents in proptest::collection::vec(document(), 1..300),
+        filters in proptest::collection::vec(filter(), 20),
+    ) {
+        // Far more rows than a block holds, so that blocks can be ruled out.
+        let plain: String = (0..4000).map(|number| format!("{{\"id\":\"p{number}\",\"message\":\"nothing here {}\"}}\n", number / 1000)).collect();
+        let body: String = documents.iter().enumerate().map(|(number, document)| {
+            let inner = document.trim_start_matches('{');
+            let comma = if inner == "}" { "" } else { "," };
+            format!("{{\"id\":\"e{number}\"{comma}{inner}\n")
+        }).collect();
+        let (buffered, flushed) = (Fixture::new(), Fixture::new());
+        for fixture in [&buffered, &flushed] {
+            fixture.send("log", &plain);
+            prop_assert_eq!(fixture.send("log", &body).refused.len(), 0);
+            fixture.send("log", &plain.replace("\"p", "\"q"));
+        }
+        flushed.engine.flush().unwrap();
+        for filter in filters {
+            let question = Question { filter, limit: 100_000, strict: false, ..Question::default() };
+            let sorted = |fixture: &Fixture| { let events = fixture.ask("log", &question); let mut found = ids(&events); found.sort(); (events.total, found) };
+            let (scanned, pruned) = (sorted(&buffered), sorted(&flushed));
+            prop_assert_eq!(scanned.0, Some(scanned.1.len() as u64));
+            prop_assert_eq!(scanned, pruned, "{}", question.filter);
+        }
+    }
+}
