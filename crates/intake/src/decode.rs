@@ -297,11 +297,31 @@ impl Decoder {
             Some(b'f') => Kept::Value(Value::Bool(false)),
             Some(b'n') => Kept::Value(Value::Null),
             Some(b'-' | b'0'..=b'9') => Kept::Value(Value::number(raw)),
-            Some(b'{' | b'[') => Kept::Value(Value::Raw(raw)),
+            Some(b'{' | b'[') => match on_one_line(raw) {
+                Cow::Borrowed(raw) => Kept::Value(Value::Raw(raw)),
+                Cow::Owned(raw) => Kept::Raw(raw),
+            },
             _ => return Err(Reason::NotJson { message: format!("unreadable value under {path:?}") }),
         };
         Ok(noticed.take(&mut self.builder, key, role, kept))
     }
+}
+
+/// A list or an empty object without the line breaks it was sent with: an answer has one event a line.
+fn on_one_line(raw: &str) -> Cow<'_, str> {
+    if memchr::memchr2(b'\n', b'\r', raw.as_bytes()).is_none() {
+        return Cow::Borrowed(raw);
+    }
+    let mut line = String::with_capacity(raw.len());
+    let (mut in_text, mut escaped) = (false, false);
+    for character in raw.chars() {
+        if in_text || !character.is_ascii_whitespace() {
+            line.push(character);
+        }
+        in_text ^= character == '"' && !escaped;
+        escaped = character == '\\' && !escaped;
+    }
+    Cow::Owned(line)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

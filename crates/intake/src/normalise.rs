@@ -100,6 +100,8 @@ pub(crate) enum Kept<'a> {
     Value(Value<'a>),
     /// A text that had escapes.
     Text(String),
+    /// A list that stood on several lines.
+    Raw(String),
 }
 
 impl Kept<'_> {
@@ -107,6 +109,7 @@ impl Kept<'_> {
         match self {
             Self::Value(value) => *value,
             Self::Text(text) => Value::text(text),
+            Self::Raw(raw) => Value::Raw(raw),
         }
     }
 }
@@ -159,7 +162,7 @@ impl<'a> Noticed<'a> {
                 self.exception = match kept {
                     Kept::Value(Value::Str(text)) => Some(Cow::Borrowed(text)),
                     Kept::Text(text) => Some(Cow::Owned(text)),
-                    Kept::Value(_) => None,
+                    Kept::Value(_) | Kept::Raw(_) => None,
                 };
                 return pushed;
             }

@@ -50,7 +50,6 @@ impl Token {
         Self::of(xxh3_64_with_seed(value.as_bytes(), xxh3_64(key.as_bytes())))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is what is kept")]
     fn of(hash: u64) -> Self {
         Self((hash >> 32) as u32)
     }
@@ -170,7 +169,7 @@ impl IndexBuilder {
             let id_like = is_id_like(path);
             match kind {
                 Kind::Str => {
-                    column.as_string::<i32>().iter().flatten().for_each(|text| self.add_text(path, text, id_like))
+                    column.as_string::<i32>().iter().flatten().for_each(|text| self.add_text(path, text, id_like));
                 }
                 Kind::Uuid if path == "id" => {}
                 Kind::Uuid => column.as_fixed_size_binary().iter().flatten().for_each(|bytes| self.add_uuid(bytes)),

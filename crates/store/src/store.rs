@@ -154,6 +154,15 @@ struct LogLive {
     builder: ColumnsBuilder,
 }
 
+/// What a flush writes: the buffer as it was at one moment.
+#[derive(Debug)]
+struct Taken {
+    rows: Vec<(LogId, Vec<Arc<Rows>>)>,
+    /// The last sequence number in it.
+    flushed: u64,
+    producers: Vec<(String, u64)>,
+}
+
 /// What a group has changed in the writer's memory before the journal took it.
 #[derive(Debug, Default)]
 struct Noted {
@@ -459,7 +468,7 @@ impl Store {
     /// When the disk refuses; the events stay in the buffer and in the journal, and the call may be tried again.
     pub fn flush(&self) -> Result<u64, StoreError> {
         let _one_at_a_time = self.housekeeping.lock();
-        let (taken, flushed, producers) = self.take_for_flush();
+        let Taken { rows: taken, flushed, producers } = self.take_for_flush();
         let mut added = Vec::with_capacity(taken.len());
         for (log, rows) in &taken {
             match self.write_rows(*log, rows) {
@@ -491,7 +500,7 @@ impl Store {
         Ok(events)
     }
 
-    fn take_for_flush(&self) -> (Vec<(LogId, Vec<Arc<Rows>>)>, u64, Vec<(String, u64)>) {
+    fn take_for_flush(&self) -> Taken {
         let mut writer = self.writer.lock();
         let mut live = self.live.lock();
         let mut taken = Vec::new();
@@ -507,7 +516,7 @@ impl Store {
         }
         taken.sort_by_key(|(log, _)| *log);
         let producers = writer.producers.iter().map(|(name, position)| (name.clone(), *position)).collect();
-        (taken, writer.journal.next_sequence() - 1, producers)
+        Taken { rows: taken, flushed: writer.journal.next_sequence() - 1, producers }
     }
 
     fn write_rows(&self, log: LogId, rows: &[Arc<Rows>]) -> Result<SegmentInfo, StoreError> {

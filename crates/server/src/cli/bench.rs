@@ -61,6 +61,9 @@ pub(super) async fn run(arguments: BenchArguments) -> anyhow::Result<()> {
     output.lines(&report.lines(output.paint()))?;
     output.flush()?;
     note(&format!("\n{} on {}, in {}", machine(), parent.display(), duration(started.elapsed())));
+    if cfg!(debug_assertions) {
+        note("this is a debug build: what is handed out is several times faster");
+    }
     if arguments.keep {
         note(&format!("what was stored is in {}: everlog serve --data {0}", path.display()));
     }

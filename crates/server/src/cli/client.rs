@@ -6,7 +6,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -18,6 +18,9 @@ use super::DATA_DIRECTORY;
 
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a busy server is asked again.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long an answer may take that is not a stream. The server gives up a question earlier than that.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -143,6 +146,26 @@ impl Client {
             let start: String = String::from_utf8_lossy(&body).chars().take(120).collect();
             format!("the answer of {} is not what Everlog answers: is it another server, or another version? It says: {start}", self.base)
         })
+    }
+
+    /// The same for a request that may arrive twice: a server that is busy is asked again for a while.
+    pub(super) async fn ask_patiently<Answer: for<'a> Deserialize<'a>>(
+        &self,
+        request: RequestBuilder,
+    ) -> anyhow::Result<Answer> {
+        let started = Instant::now();
+        while let Some(again) = request.try_clone() {
+            let error = match self.ask(again).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let failure = error.downcast_ref::<Failure>().filter(|failure| failure.status.is_some());
+            match failure.and_then(Failure::wait) {
+                Some(wait) if started.elapsed() + wait < PATIENCE => tokio::time::sleep(wait).await,
+                _ => return Err(error),
+            }
+        }
+        self.ask(request).await
     }
 
     /// What a failed transfer means.

@@ -17,6 +17,9 @@ use super::output::{Paint, Style, harmless};
 /// Widest column before the message, in places of the terminal.
 const COLUMN_PLACES_MAX: usize = 28;
 
+/// Places of the longest level.
+const LEVEL_PLACES: usize = 8;
+
 /// Longest value shown after the message, in places of the terminal.
 const VALUE_PLACES_MAX: usize = 160;
 
@@ -84,7 +87,7 @@ impl Liner {
     /// The line of an event, and below it those of its exception.
     pub(super) fn lines(&mut self, event: &Row) -> Vec<String> {
         self.measure(event);
-        let level = event.text("level");
+        let level = level(event);
         let style = style_of(Level::parse(level));
         let mut line = String::new();
         let mut column = |style: Style, text: &str, places: usize| {
@@ -93,7 +96,7 @@ impl Liner {
             line.push_str("  ");
         };
         column(Style::Dim, &moment(event.text("timestamp"), &self.zone), 23);
-        column(style, level, 8);
+        column(style, level, LEVEL_PLACES);
         if self.stream_places > 0 {
             column(Style::Cyan, stream(event), self.stream_places);
         }
@@ -229,10 +232,19 @@ fn places(text: &str) -> usize {
     width(&cut(&harmless(text), COLUMN_PLACES_MAX))
 }
 
-/// The stream, unless the level says it already.
+/// The level, or in its place the stream of an event that has none.
+fn level(event: &Row) -> &str {
+    match (event.text("level"), event.text("stream")) {
+        ("", stream) if stream.len() <= LEVEL_PLACES => stream,
+        (level, _) => level,
+    }
+}
+
+/// The stream, unless the column of the level says it already.
 fn stream(event: &Row) -> &str {
     let stream = event.text("stream");
-    if stream == stream_of(Level::parse(event.text("level"))) { "" } else { stream }
+    let level = level(event);
+    if stream == level || stream == stream_of(Level::parse(level)) { "" } else { stream }
 }
 
 /// The user as one word; what was sent as an object is shown by its id or name.
@@ -278,10 +290,12 @@ mod tests {
         insta::assert_snapshot!(check(&[
             r#"{"id":"1","timestamp":"2026-01-02T09:30:00.000000Z","stream":"INFO","level":"info","event":"object_created","message":"","user":"7","request_id":"2f9e","status":201,"trace_id":null,"token":{"identifier":"a b","n":1}}"#,
             r#"{"timestamp":"2026-01-02T09:31:05.250999Z","stream":"LOGIN","level":"info","user":"alice@example.com","message":"in"}"#,
+            r#"{"timestamp":"2026-01-02T09:31:05Z","stream":"ERROR","user":"bob","message":"no level"}"#,
             r#"{"timestamp":"2026-01-02T09:31:06Z","stream":"WARN","level":"warning","user":{"id":"u4"},"message":"two\nlines","otel":{"a":1},"list":[1,2]}"#,
         ]), @r#"
         2026-01-02 09:30:00.000  info      7       object_created  request_id=2f9e status=201 token.identifier="a b" token.n=1
         2026-01-02 09:31:05.250  info      LOGIN  alice@example.com  in
+        2026-01-02 09:31:05.000  ERROR            bob                no level
         2026-01-02 09:31:06.000  warning          u4                 two\nlines  otel={…} list=[1,2]
         "#);
     }

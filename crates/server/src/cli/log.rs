@@ -56,7 +56,7 @@ pub(super) struct LogArguments {
     /// The message is a JSON object; it is kept under `data`
     #[arg(long)]
     dict: bool,
-    /// trace, debug, info, notice, warning, error or critical [default: that of the stream]
+    /// trace, debug, info, notice, warning, error or critical [default: none]
     #[arg(long, value_parser = level)]
     level: Option<String>,
     /// Further key of the event; repeat for several
@@ -92,7 +92,7 @@ pub(super) async fn run(arguments: LogArguments) -> anyhow::Result<()> {
     let event = event_of(&arguments, message)?;
     let client = Client::connect(&arguments.connection)?;
     let request = client.post(&log_path(&arguments.log, "/events"))?.json(&event);
-    let receipt: Receipt = client.ask(request).await?;
+    let receipt: Receipt = client.ask_patiently(request).await?;
     if let Some(Refused { reason, detail }) = receipt.refused.first() {
         bail!("the server did not take the event: {}", detail.as_deref().unwrap_or(reason));
     }

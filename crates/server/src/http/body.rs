@@ -18,6 +18,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(20);
 /// How long a body may take, however steadily it trickles.
 const TIME_MAX: Duration = Duration::from_secs(120);
 
+/// Of a body that is refused, so much is still read, and for so long: a client that sends all before it reads would
+/// find a broken connection in place of the reason.
+const REFUSED_BYTES_MAX: usize = 64 << 20;
+const REFUSED_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Bytes of all bodies in memory together; more are asked to come back.
 const ALL_BYTES_MAX: usize = 256 << 20;
 
@@ -53,9 +58,14 @@ impl Held {
 /// 413 when it is too large, 408 when it is too slow, 415 for an unknown encoding, 400 when it does not unpack.
 pub(crate) async fn read(doors: &Doors, headers: &HeaderMap, body: Body) -> Result<Held, Problem> {
     let bytes_max = doors.config.body_bytes_max;
+    let mut body = body;
     let mut held = Held { bytes: Vec::new(), counted: 0, all: Arc::clone(&doors.body_bytes) };
-    match tokio::time::timeout(TIME_MAX, receive(&mut held, body, bytes_max)).await {
-        Ok(received) => received?,
+    match tokio::time::timeout(TIME_MAX, receive(&mut held, &mut body, bytes_max)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(problem)) => {
+            refuse(body).await;
+            return Err(problem);
+        }
         Err(_) => return Err(too_slow()),
     }
     let encodings = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -76,7 +86,7 @@ pub(crate) async fn read(doors: &Doors, headers: &HeaderMap, body: Body) -> Resu
     Ok(held)
 }
 
-async fn receive(held: &mut Held, mut body: Body, bytes_max: usize) -> Result<(), Problem> {
+async fn receive(held: &mut Held, body: &mut Body, bytes_max: usize) -> Result<(), Problem> {
     loop {
         let frame = tokio::time::timeout(PAUSE_MAX, body.frame()).await.map_err(|_| too_slow())?;
         let Some(frame) = frame else { return Ok(()) };
@@ -89,6 +99,22 @@ async fn receive(held: &mut Held, mut body: Body, bytes_max: usize) -> Result<()
         held.grow(data.len())?;
         held.bytes.extend_from_slice(&data);
     }
+}
+
+/// Reads what a client still sends, and forgets it.
+pub(crate) async fn refuse(body: Body) {
+    let mut body = body;
+    let mut left = REFUSED_BYTES_MAX;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len()));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // However it ends: nobody waits for it.
+    let _ = tokio::time::timeout(REFUSED_TIME_MAX, rest).await;
 }
 
 fn too_slow() -> Problem {

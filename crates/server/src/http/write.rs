@@ -19,8 +19,14 @@ const LARGE_BYTES: usize = 1 << 20;
 /// durable and visible.
 pub(crate) async fn native(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    auth::require(&doors, &parts, Scope::Write, Some(&log))?;
-    let producer = producer(&parts.headers)?;
+    let allowed = auth::require(&doors, &parts, Scope::Write, Some(&log)).and_then(|_| producer(&parts.headers));
+    let producer = match allowed {
+        Ok(producer) => producer,
+        Err(problem) => {
+            body::refuse(body).await;
+            return Err(problem);
+        }
+    };
     let receipt = take(&doors, &log, &parts, body, producer).await?;
     receipt_json(&receipt)
 }

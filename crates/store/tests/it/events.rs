@@ -170,15 +170,17 @@ pub(crate) fn append(store: &Store, log: LogId, received: i64, events: &[Sent]) 
     store.append(vec![incoming]).unwrap()[0].stored
 }
 
-/// A random event: shared keys and others, values of every kind, keys with values of several types.
-pub(crate) fn random_event(random: &mut Random, id: String, micros: i64) -> Sent {
+/// Keys of random events; some have values of several types.
+pub(crate) const KEYS: [&str; 10] =
+    ["message", "user", "request_id", "tags", "status", "duration_ms", "token", "user.id", "größe", "ok"];
+
+/// A random event with some of these keys.
+pub(crate) fn random_event(random: &mut Random, id: String, micros: i64, keys: &[&str]) -> Sent {
     let mut document = Map::new();
-    let streams = ["INFO", "ERROR", "AUDIT"];
-    document.insert("stream".to_owned(), json!(random.pick(&streams)));
-    let keys = ["user", "message", "status", "duration_ms", "request_id", "token", "user.id", "größe", "tags", "ok"];
+    document.insert("stream".to_owned(), json!(random.pick(&["INFO", "ERROR", "AUDIT"])));
     for key in keys {
         if random.percent(40) {
-            document.insert(key.to_owned(), random_value(random, key));
+            document.insert((*key).to_owned(), random_value(random, key));
         }
     }
     Sent { id, timestamp: Timestamp::from_micros(micros), document }
@@ -187,7 +189,8 @@ pub(crate) fn random_event(random: &mut Random, id: String, micros: i64) -> Sent
 fn random_value(random: &mut Random, key: &str) -> Json {
     let number = random.below(100);
     match (key, random.below(8)) {
-        ("token", _) => json!({"identifier": format!("token-{number}"), "rights": {"write": number % 2 == 0}}),
+        ("token", _) => json!({"identifier": format!("token-{number}"), "rights": {"write": number.is_multiple_of(2)}}),
+        ("message", 0..6) => json!("many words ".repeat(number)),
         ("request_id", 0..6) => json!(uuid(number)),
         ("tags", 0..6) => json!([number, "a b", null, {"deep": [1.5]}]),
         ("duration_ms", 0..6) => json!(f64::from(u32::try_from(number).unwrap()) / 8.0),
@@ -197,7 +200,7 @@ fn random_value(random: &mut Random, key: &str) -> Json {
         (_, 3) => Json::Null,
         (_, 4) => json!({}),
         (_, 5) => json!(uuid(number)),
-        (_, 6) => json!(number % 2 == 0),
+        (_, 6) => json!(number.is_multiple_of(2)),
         _ => json!(u64::MAX),
     }
 }

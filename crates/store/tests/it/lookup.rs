@@ -9,7 +9,7 @@ use store::index::{BLOCK_ROWS, Token, is_id_like};
 use store::segment::Segment;
 use store::{LogId, Store};
 
-use crate::events::{BASE_MICROS, Sent, append, random_event, segment_rows};
+use crate::events::{BASE_MICROS, KEYS, Sent, append, random_event, segment_rows};
 use crate::folder::Folder;
 use crate::random::Random;
 
@@ -82,7 +82,7 @@ fn check_segment(segment: &Segment) {
 
 fn event(random: &mut Random, number: usize) -> Sent {
     let micros = BASE_MICROS + i64::try_from(number).unwrap() * 1_000;
-    let mut event = random_event(random, format!("event {number}"), micros);
+    let mut event = random_event(random, format!("event {number}"), micros, &KEYS);
     let uuid = format!("0197f3c2-0000-7000-8000-{:012x}", random.below(300));
     let members = &mut event.document;
     members.insert("message".to_owned(), json!(format!("Größe w{} of WORD_{}", random.below(2_000), number / 10)));

@@ -137,7 +137,7 @@ fn more_keys_than_columns_and_keys_of_several_types() {
         let wide = |at: usize| {
             let members: Map<String, Json> = (0..150)
                 .map(|number| {
-                    let value = if at % 2 == 0 { json!(number) } else { json!(format!("{number} of {part}")) };
+                    let value = if at.is_multiple_of(2) { json!(number) } else { json!(format!("{number} of {part}")) };
                     (format!("part{part}.key{number}"), value)
                 })
                 .collect();

@@ -12,7 +12,7 @@ use store::columns::{SEQUENCE_AT, TIMESTAMP_AT};
 use store::segment::Segment;
 use store::{Expiry, LogId, Retention, Store};
 
-use crate::events::{BASE_MICROS, DAY_MICROS, Reader, Sent, append, by_id, random_event, snapshot_documents};
+use crate::events::{BASE_MICROS, DAY_MICROS, KEYS, Reader, Sent, append, by_id, random_event, snapshot_documents};
 use crate::folder::Folder;
 use crate::random::Random;
 
@@ -64,7 +64,7 @@ impl Model {
         for _ in 0..=self.random.below(30) {
             let micros = self.moment();
             let id = format!("event {} {}", self.events.len(), events.len());
-            events.push(random_event(&mut self.random, id, micros));
+            events.push(random_event(&mut self.random, id, micros, &KEYS));
         }
         let fresh = events.len();
         if !self.events.is_empty() && self.random.percent(30) {

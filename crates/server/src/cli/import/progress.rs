@@ -68,12 +68,16 @@ impl Progress {
     pub(super) fn begin(&mut self, inputs: &[Input]) {
         self.all_bytes = inputs.iter().map(|input| input.size).sum();
         let Some(bars) = &self.bars else { return };
-        self.file = bars.add(ProgressBar::new(0).with_style(style("  {bar:30} {bytes} of {total_bytes}  {msg}")));
+        self.file = bars
+            .add(ProgressBar::new(0).with_style(style("  {bar:30} {decimal_bytes} of {decimal_total_bytes}  {msg}")));
         if inputs.len() > 1 {
-            let template = "  {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}, {eta} left  {msg}";
+            let template =
+                "  {bar:30} {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}, {eta} left  {msg}";
             self.total = bars.add(ProgressBar::new(self.all_bytes).with_style(style(template)));
         } else {
-            self.file.set_style(style("  {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}, {eta} left  {msg}"));
+            self.file.set_style(style(
+                "  {bar:30} {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}, {eta} left  {msg}",
+            ));
         }
     }
 

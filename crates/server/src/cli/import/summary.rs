@@ -102,7 +102,11 @@ impl ImportSummary {
 
     fn last_line(&self) -> String {
         let events = self.accepted();
-        let mut parts = vec![format!("{} from {}", if events > 0 { count_of(events, "event") } else { "nothing new".to_owned() }, count_of(self.files, "file"))];
+        let mut parts = vec![format!(
+            "{} from {}",
+            if events > 0 { count_of(events, "event") } else { "nothing new".to_owned() },
+            count_of(self.files, "file")
+        )];
         if self.known_files > 0 {
             parts.push(format!("{} imported already", count_of(self.known_files, "file")));
         }
