@@ -36,8 +36,10 @@ pub struct Receipt {
     pub accepted: usize,
     /// How many of them were there already under the same id, and are there once.
     pub duplicates: usize,
-    /// Items that are not kept, and why.
+    /// Items that are not kept, and why; of very many the first.
     pub refused: Vec<Refused>,
+    /// How many more are not kept.
+    pub unlisted: usize,
     /// The sequence number of the last event stored.
     pub sequence: u64,
 }
@@ -49,7 +51,9 @@ pub enum WriteError {
     #[error("more is coming in than can be written: send it again in a second")]
     Busy,
     /// No room on the disk.
-    #[error("the disk of the server is full: nothing of this request is kept; send it again later (writing resumes by itself when there is room)")]
+    #[error(
+        "the disk of the server is full: nothing of this request is kept; send it again later (writing resumes by itself when there is room)"
+    )]
     DiskFull,
     /// The journal is closed after a failed write.
     #[error("the server takes nothing until it is restarted: {reason}")]
@@ -82,7 +86,8 @@ type Done = Box<dyn FnOnce(Result<Receipt, WriteError>) + Send>;
 
 pub(crate) struct Job {
     incoming: Incoming,
-    refused: Vec<Refused>,
+    /// What is answered when all of it is stored.
+    receipt: Receipt,
     bytes: usize,
     done: Done,
 }
@@ -98,7 +103,11 @@ pub(crate) struct Queue {
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Queue").field("bytes", &self.bytes).field("buffered", &self.buffered).finish_non_exhaustive()
+        formatter
+            .debug_struct("Queue")
+            .field("bytes", &self.bytes)
+            .field("buffered", &self.buffered)
+            .finish_non_exhaustive()
     }
 }
 
@@ -125,18 +134,30 @@ impl Queue {
 impl Engine {
     /// Takes what a door decoded. `done` is called, on another thread, once the events are durable and visible, or
     /// right here when the request is refused; it must not block.
-    pub fn accept(&self, log: LogId, decoded: Decoded, producer: Option<Producer>, done: impl FnOnce(Result<Receipt, WriteError>) + Send + 'static) {
-        assert!(decoded.received == decoded.batch.len() + decoded.refused.len(), "every item is either kept or refused with a reason");
+    pub fn accept(
+        &self,
+        log: LogId,
+        decoded: Decoded,
+        producer: Option<Producer>,
+        done: impl FnOnce(Result<Receipt, WriteError>) + Send + 'static,
+    ) {
+        assert!(
+            decoded.received == decoded.batch.len() + decoded.refused_count(),
+            "every item is either kept or refused with a reason"
+        );
         self.counters.received(log, &decoded);
-        self.report_refused(log, &decoded.refused);
+        self.report_refused(log, &decoded);
         let events = decoded.batch.len();
+        let unlisted = decoded.unlisted.values().sum();
+        let receipt = Receipt { accepted: events, duplicates: 0, refused: decoded.refused, unlisted, sequence: 0 };
         if events == 0 {
             let sequence = self.store.last_sequence();
-            done(Ok(Receipt { accepted: 0, duplicates: 0, refused: decoded.refused, sequence }));
+            done(Ok(Receipt { sequence, ..receipt }));
             return;
         }
         let bytes = decoded.batch.bytes();
-        let over = self.queue.bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX || self.queue.buffered() > self.settings.buffer_bytes_max;
+        let over = self.queue.bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX
+            || self.queue.buffered() > self.settings.buffer_bytes_max;
         if over {
             self.wake.notify_all();
             self.refuse(log, events, done, WriteError::Busy);
@@ -149,7 +170,7 @@ impl Engine {
             producer: producer.map(|producer| (producer.name, producer.position)),
             batch: decoded.batch,
         };
-        let job = Job { incoming, refused: decoded.refused, bytes, done: Box::new(done) };
+        let job = Job { incoming, receipt, bytes, done: Box::new(done) };
         let unsent = match &*self.queue.sender.lock() {
             Some(sender) => sender.send(job).err().map(|error| error.0),
             None => Some(job),
@@ -190,7 +211,7 @@ impl Engine {
         let mut waiting = Vec::with_capacity(group.len());
         let mut incoming = Vec::with_capacity(group.len());
         for job in group {
-            waiting.push((job.incoming.log, job.incoming.batch.len(), job.refused, job.done));
+            waiting.push((job.incoming.log, job.receipt, job.done));
             incoming.push(job.incoming);
         }
         let stored = self.store.append(incoming);
@@ -202,8 +223,8 @@ impl Engine {
                     self.wake.notify_all();
                 }
                 let last = appended.last().map_or(0, |appended| appended.last);
-                for ((log, events, refused, done), appended) in waiting.into_iter().zip(appended) {
-                    self.acknowledge(log, events, refused, appended, done);
+                for ((log, receipt, done), appended) in waiting.into_iter().zip(appended) {
+                    self.acknowledge(log, receipt, appended, done);
                 }
                 if let Some(listener) = &*self.listener.read() {
                     (listener.0)(last);
@@ -216,17 +237,18 @@ impl Engine {
                     JournalError::Poisoned { reason } => WriteError::Poisoned { reason },
                 };
                 let requests = waiting.len();
-                for (log, events, _, done) in waiting {
-                    self.refuse(log, events, done, error.clone());
+                for (log, receipt, done) in waiting {
+                    self.refuse(log, receipt.accepted, done, error.clone());
                 }
                 self.note_trouble(&error, requests);
             }
         }
     }
 
-    fn acknowledge(&self, log: LogId, events: usize, refused: Vec<Refused>, appended: Appended, done: Done) {
+    fn acknowledge(&self, log: LogId, receipt: Receipt, appended: Appended, done: Done) {
+        let events = receipt.accepted;
         assert!(events == appended.stored + appended.duplicates, "every event taken is stored or was there already");
         self.counters.accepted(log, events, appended.duplicates);
-        done(Ok(Receipt { accepted: events, duplicates: appended.duplicates, refused, sequence: appended.last }));
+        done(Ok(Receipt { duplicates: appended.duplicates, sequence: appended.last, ..receipt }));
     }
 }

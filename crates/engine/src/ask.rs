@@ -75,7 +75,13 @@ impl Engine {
     }
 
     /// Reads a long page in parts, so that it takes little memory; ends early, with a cursor, when it grows too large.
-    fn pages(&self, snapshot: &Snapshot, request: Request, columns: &Columns, ignored: Vec<String>) -> Result<Events, AskError> {
+    fn pages(
+        &self,
+        snapshot: &Snapshot,
+        request: Request,
+        columns: &Columns,
+        ignored: Vec<String>,
+    ) -> Result<Events, AskError> {
         let bounds = self.bounds();
         let mut events = Events { ignored, ..Events::default() };
         let mut request = request;
@@ -85,7 +91,8 @@ impl Engine {
         loop {
             request.limit = if in_parts { wanted.min(PART_ROWS) } else { wanted };
             let page = query::scan(snapshot, &request, &bounds)?;
-            let part: Vec<Vec<u8>> = documents(&page).into_iter().map(|(_, document)| shaped(document, columns)).collect();
+            let part: Vec<Vec<u8>> =
+                documents(&page).into_iter().map(|(_, document)| shaped(document, columns)).collect();
             wanted -= part.len();
             bytes += part.iter().map(Vec::len).sum::<usize>();
             events.documents.extend(part);
@@ -116,7 +123,10 @@ impl Engine {
     /// # Errors
     /// When the text cannot be planned or needs more than allowed.
     pub async fn sql(&self, text: &str, logs: &[String]) -> Result<Answer, AskError> {
-        let tables = logs.iter().map(|name| Ok((name.clone(), self.store.snapshot(self.log(name)?)))).collect::<Result<Vec<_>, LogError>>()?;
+        let tables = logs
+            .iter()
+            .map(|name| Ok((name.clone(), self.store.snapshot(self.log(name)?))))
+            .collect::<Result<Vec<_>, LogError>>()?;
         Ok(self.sql.ask(text, tables, self.bounds()).await?)
     }
 
@@ -126,8 +136,15 @@ impl Engine {
     /// When the log is not known or the question takes too long.
     pub fn tail(&self, log: &str, filter: &Filter, after: u64, limit: usize) -> Result<Tailed, AskError> {
         let snapshot = self.store.snapshot(self.log(log)?);
-        let request =
-            Request { filter: filter.clone(), order: Order::Sequence, offset: 0, limit, cursor: None, after_sequence: after, total: false };
+        let request = Request {
+            filter: filter.clone(),
+            order: Order::Sequence,
+            offset: 0,
+            limit,
+            cursor: None,
+            after_sequence: after,
+            total: false,
+        };
         let page = query::scan(&snapshot, &request, &self.bounds())?;
         let documents = documents(&page);
         // When the page is full, there may be more right after its last event.
@@ -145,7 +162,8 @@ impl Engine {
     pub fn latest(&self, log: &str, filter: &Filter, limit: usize) -> Result<Tailed, AskError> {
         let snapshot = self.store.snapshot(self.log(log)?);
         let order = Order::Time { descending: true };
-        let request = Request { filter: filter.clone(), order, offset: 0, limit, cursor: None, after_sequence: 0, total: false };
+        let request =
+            Request { filter: filter.clone(), order, offset: 0, limit, cursor: None, after_sequence: 0, total: false };
         let page = query::scan(&snapshot, &request, &self.bounds())?;
         let mut documents = documents(&page);
         documents.reverse();
@@ -174,7 +192,11 @@ fn check_columns(snapshot: &Snapshot, question: &Question) -> Result<(Question, 
         return Ok((question.clone(), Vec::new()));
     }
     let known = Known::of(snapshot);
-    let unknown: Vec<String> = query::unknown_columns(&known, snapshot, names.into_iter().filter(|name| *name != "_sequence")).into_iter().map(str::to_owned).collect();
+    let unknown: Vec<String> =
+        query::unknown_columns(&known, snapshot, names.into_iter().filter(|name| *name != "_sequence"))
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
     match unknown.first() {
         Some(first) if question.strict => Err(known.unknown(first)),
         None => Ok((question.clone(), unknown)),
@@ -194,7 +216,8 @@ fn without(filter: &Filter, unknown: &[String]) -> Filter {
     match filter {
         Filter::And(parts) => Filter::and(parts.iter().map(|part| without(part, unknown))),
         Filter::Or(parts) => {
-            let kept: Vec<Filter> = parts.iter().map(|part| without(part, unknown)).filter(|part| *part != Filter::All).collect();
+            let kept: Vec<Filter> =
+                parts.iter().map(|part| without(part, unknown)).filter(|part| *part != Filter::All).collect();
             if kept.is_empty() { Filter::All } else { Filter::or(kept) }
         }
         Filter::Not(part) => match without(part, unknown) {
@@ -221,7 +244,9 @@ fn documents(page: &Page) -> Vec<(u64, Vec<u8>)> {
 fn shaped(document: Vec<u8>, columns: &Columns) -> Vec<u8> {
     match columns {
         Columns::All => document,
-        Columns::Only(names) => serde_json::from_slice(&document).map_or(document, |parsed| select::only(&parsed, names)),
+        Columns::Only(names) => {
+            serde_json::from_slice(&document).map_or(document, |parsed| select::only(&parsed, names))
+        }
         Columns::Except(names) => match serde_json::from_slice(&document) {
             Ok(mut parsed) => {
                 select::except(&mut parsed, names);

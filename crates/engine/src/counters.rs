@@ -55,6 +55,9 @@ impl Counters {
         for refused in &decoded.refused {
             *counts.refused.entry(refused.reason.name()).or_default() += 1;
         }
+        for (reason, more) in &decoded.unlisted {
+            *counts.refused.entry(*reason).or_default() += *more as u64;
+        }
         counts.check();
     }
 

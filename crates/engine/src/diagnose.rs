@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use store::Inspection;
 use store::catalog::{Catalog, FORMAT};
 use store::disk::{Disk, RealDisk};
 use store::segment::Segment;
@@ -41,7 +42,11 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
 }
 
-const RESTORE: &str = "restore the file from a backup while the server is stopped; until then everything else is answered as ever";
+/// How often a directory that changes is looked at anew.
+const LOOKS_MAX: usize = 20;
+
+const RESTORE: &str =
+    "restore the file from a backup while the server is stopped; until then everything else is answered as ever";
 
 /// Reads everything in a data directory. `progress` is told the bytes done and the bytes in all.
 ///
@@ -50,13 +55,18 @@ const RESTORE: &str = "restore the file from a backup while the server is stoppe
 pub fn diagnose(directory: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Diagnosis, OpenError> {
     let catalog_file = directory.join("catalog.sqlite");
     if !catalog_file.try_exists().unwrap_or(false) {
-        let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no catalog.sqlite in it; name the right one with --data");
+        let source = std::io::Error::new(
+            std::io::ErrorKind::NotFound,
+            "there is no catalog.sqlite in it; name the right one with --data",
+        );
         return Err(OpenError::Directory { directory: directory.display().to_string(), source });
     }
-    let disk: Arc<dyn Disk> =
-        Arc::new(RealDisk::new(directory).map_err(|source| OpenError::Directory { directory: directory.display().to_string(), source })?);
+    let disk: Arc<dyn Disk> = Arc::new(
+        RealDisk::new(directory)
+            .map_err(|source| OpenError::Directory { directory: directory.display().to_string(), source })?,
+    );
     let catalog = Catalog::open(&catalog_file, Arc::clone(&disk))?;
-    let found = store::inspect(&disk, &catalog)?;
+    let found = inspect(&disk, &catalog)?;
     let size = |segment: &Arc<Segment>| segment.info().bytes + segment.info().index_bytes;
     let mut diagnosis = Diagnosis {
         format: FORMAT,
@@ -69,22 +79,56 @@ pub fn diagnose(directory: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<
         findings: Vec::new(),
     };
     if let Some(message) = catalog.check()? {
-        diagnosis.add(format!("catalog.sqlite: {message}"), "the list of what is live may be wrong".to_owned(), "restore catalog.sqlite from a backup");
+        diagnosis.add(
+            format!("catalog.sqlite: {message}"),
+            "the list of what is live may be wrong".to_owned(),
+            "restore catalog.sqlite from a backup",
+        );
     }
     for damage in &found.journal {
         let what = format!("{} is damaged", damage.file);
-        diagnosis.add(what, format!("{} acknowledged events from sequence {} on", damage.events, damage.first), "check the disk; nothing else is affected");
+        diagnosis.add(
+            what,
+            format!("{} acknowledged events from sequence {} on", damage.events, damage.first),
+            "check the disk; nothing else is affected",
+        );
     }
     if diagnosis.free_bytes < 1 << 30 {
-        diagnosis.add("less than 1 GiB is left on the disk".to_owned(), "soon nothing more is taken (503)".to_owned(), "free some space, or shorten a retention with `everlog logs retention`");
+        diagnosis.add(
+            "less than 1 GiB is left on the disk".to_owned(),
+            "soon nothing more is taken (503)".to_owned(),
+            "free some space, or shorten a retention with `everlog logs retention`",
+        );
     }
     let mut done = 0;
     for segment in &found.segments {
+        let known = diagnosis.findings.len();
         diagnosis.look_at(segment);
+        if diagnosis.findings.len() > known && !is_live(&catalog, segment)? {
+            // Merged or grown too old while we looked.
+            diagnosis.findings.truncate(known);
+        }
         done += size(segment);
         progress(done, diagnosis.bytes);
     }
     Ok(diagnosis)
+}
+
+/// Looks at what there is. A server that writes segments meanwhile lets go of the journal up to there, which is no
+/// damage: then it is looked at anew.
+fn inspect(disk: &Arc<dyn Disk>, catalog: &Catalog) -> Result<Inspection, OpenError> {
+    for _ in 1..LOOKS_MAX {
+        let before = catalog.position()?;
+        let found = store::inspect(disk, catalog);
+        if catalog.position()? == before {
+            return Ok(found?);
+        }
+    }
+    Ok(store::inspect(disk, catalog)?)
+}
+
+fn is_live(catalog: &Catalog, segment: &Segment) -> Result<bool, OpenError> {
+    Ok(catalog.segments()?.iter().any(|live| live.number == segment.info().number))
 }
 
 impl Diagnosis {
@@ -100,14 +144,22 @@ impl Diagnosis {
         match verified {
             Ok(groups) => groups.iter().for_each(|(group, reason)| segment.note_damage(*group, reason)),
             Err(reason) if segment.damage().is_empty() => {
-                let what = format!("segment {}: {reason}", segment.info().number);
-                self.add(what, "nothing that its sidecar does not have a copy of, or all its events if it is missing".to_owned(), RESTORE);
+                let what = format!("segments/{:010}.parquet: {reason}", segment.info().number);
+                self.add(
+                    what,
+                    "nothing that its sidecar does not have a copy of, or all its events if it is missing".to_owned(),
+                    RESTORE,
+                );
             }
             Err(_) => {}
         }
         for damage in segment.damage() {
             let place = damage.row_group.map_or_else(String::new, |group| format!(", row group {group}"));
-            let cost = if damage.rows == 0 { "no event; questions take longer".to_owned() } else { format!("{} events of {}", damage.rows, segment.info().rows) };
+            let cost = if damage.rows == 0 {
+                "no event; questions take longer".to_owned()
+            } else {
+                format!("{} events of {}", damage.rows, segment.info().rows)
+            };
             self.add(format!("{}{place}: {}", damage.file, damage.reason), cost, RESTORE);
         }
         segment.close();

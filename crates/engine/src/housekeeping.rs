@@ -91,7 +91,12 @@ impl Engine {
             Err(error) => {
                 work.paused_until = Some(Instant::now() + PAUSE);
                 if work.failing.insert(what) {
-                    self.internal(Level::Error, "housekeeping_failed", &format!("{error}; nothing is lost, and it is tried again"), &[]);
+                    self.internal(
+                        Level::Error,
+                        "housekeeping_failed",
+                        &format!("{error}; nothing is lost, and it is tried again"),
+                        &[],
+                    );
                 }
             }
         }
@@ -105,7 +110,12 @@ impl Engine {
             let gone = self.store.retain(log.id, &log.retention, now)?;
             if gone > 0 {
                 let message = format!("{gone} events of {} were older than their retention and are gone", log.name);
-                self.internal(Level::Info, "retention_applied", &message, &[("log", Value::Str(&log.name)), ("events", Value::Int(gone.cast_signed()))]);
+                self.internal(
+                    Level::Info,
+                    "retention_applied",
+                    &message,
+                    &[("log", Value::Str(&log.name)), ("events", Value::Int(gone.cast_signed()))],
+                );
             }
         }
         Ok(())
@@ -117,8 +127,14 @@ impl Engine {
                 continue;
             }
             let message = match damage.row_group {
-                Some(group) => format!("{} events in row group {group} of {} cannot be read: {}; all others can", damage.rows, damage.file, damage.reason),
-                None => format!("{} cannot be used: {}; no event is lost, questions take longer", damage.file, damage.reason),
+                Some(group) => format!(
+                    "{} events in row group {group} of {} cannot be read: {}; all others can",
+                    damage.rows, damage.file, damage.reason
+                ),
+                None => format!(
+                    "{} cannot be used: {}; no event is lost, questions take longer",
+                    damage.file, damage.reason
+                ),
             };
             let fields = [("file", Value::Str(&damage.file)), ("events", Value::Int(damage.rows.cast_signed()))];
             self.internal(Level::Critical, "segment_damaged", &message, &fields);

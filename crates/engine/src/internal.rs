@@ -3,16 +3,16 @@
 //! They go through the same door as all others. What cannot be written there is only traced, so that a message about
 //! trouble never makes more trouble.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use event::{BatchBuilder, Id, Level, Value};
-use intake::{Decoded, Refused};
+use intake::Decoded;
 use store::{LogId, StartReport};
 
-use crate::accept::WriteError;
 use crate::Engine;
+use crate::accept::WriteError;
 
 /// How long the next message about refusals of one kind waits.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
@@ -24,25 +24,28 @@ pub(crate) struct Refusals {
 }
 
 impl Engine {
-    /// Tells of items that a door refused: the first of a kind at once, then at most every ten seconds.
-    pub(crate) fn report_refused(&self, log: LogId, refused: &[Refused]) {
-        let Some(first) = refused.first() else { return };
+    /// Tells of items that a door refused: the first of a kind at once, then at most every ten seconds, with how many
+    /// there were since.
+    pub(crate) fn report_refused(&self, log: LogId, decoded: &Decoded) {
+        let Some(first) = decoded.refused.first() else { return };
         let reason = first.reason.name();
-        let count = refused.len() as u64;
+        let mut count = decoded.refused_count() as u64;
         {
             let mut refusals = self.refusals.lock();
             let now = Instant::now();
-            if let Some((last, untold)) = refusals.told.get_mut(&(log, reason))
-                && now - *last < REFUSAL_PAUSE
-            {
-                *untold += count;
-                return;
+            if let Some((last, untold)) = refusals.told.get_mut(&(log, reason)) {
+                if now - *last < REFUSAL_PAUSE {
+                    *untold += count;
+                    return;
+                }
+                count += *untold;
             }
             refusals.told.insert((log, reason), (now, 0));
         }
         let name = self.logs.read().all().find(|row| row.id == log).map(|row| row.name.clone()).unwrap_or_default();
         let message = format!("{count} events for the log {name} were refused: {}", first.reason);
-        let fields = [("reason", Value::Str(reason)), ("log", Value::Str(&name)), ("events", Value::Int(count.cast_signed()))];
+        let fields =
+            [("reason", Value::Str(reason)), ("log", Value::Str(&name)), ("events", Value::Int(count.cast_signed()))];
         self.internal(Level::Warning, "events_refused", &message, &fields);
     }
 
@@ -67,7 +70,7 @@ impl Engine {
         fields.iter().for_each(|(path, value)| push(path, *value));
         let now = self.clock.now();
         builder.commit(Id::fresh(now), now);
-        let decoded = Decoded { batch: builder.finish(), refused: Vec::new(), received: 1 };
+        let decoded = Decoded { batch: builder.finish(), refused: Vec::new(), unlisted: BTreeMap::new(), received: 1 };
         self.accept(self.internal_log(), decoded, None, |_| {});
     }
 
@@ -77,15 +80,31 @@ impl Engine {
 
     pub(crate) fn report_start(&self, report: &StartReport) {
         if report.recovered > 0 {
-            let message = format!("{} events were read back from the journal after a stop without a flush", report.recovered);
-            self.internal(Level::Info, "journal_recovered", &message, &[("events", Value::Int(report.recovered.cast_signed()))]);
+            let message =
+                format!("{} events were read back from the journal after a stop without a flush", report.recovered);
+            self.internal(
+                Level::Info,
+                "journal_recovered",
+                &message,
+                &[("events", Value::Int(report.recovered.cast_signed()))],
+            );
         }
         for damage in &report.journal {
-            let message = format!("{} acknowledged events from sequence {} on are lost: {} is damaged", damage.events, damage.first, damage.file);
-            self.internal(Level::Critical, "journal_damaged", &message, &[("file", Value::Str(&damage.file)), ("events", Value::Int(damage.events.cast_signed()))]);
+            let message = format!(
+                "{} acknowledged events from sequence {} on are lost: {} is damaged",
+                damage.events, damage.first, damage.file
+            );
+            self.internal(
+                Level::Critical,
+                "journal_damaged",
+                &message,
+                &[("file", Value::Str(&damage.file)), ("events", Value::Int(damage.events.cast_signed()))],
+            );
         }
         for file in &report.missing {
-            let message = format!("{file} is missing on the disk: its events cannot be answered; restore it from a backup, or see `everlog doctor`");
+            let message = format!(
+                "{file} is missing on the disk: its events cannot be answered; restore it from a backup, or see `everlog doctor`"
+            );
             self.internal(Level::Critical, "segment_missing", &message, &[("file", Value::Str(file))]);
         }
     }
@@ -103,7 +122,9 @@ impl Engine {
     pub(crate) fn note_room(&self) {
         let refused = self.refused_while_full.swap(0, Ordering::Relaxed);
         if refused > 0 {
-            let message = format!("the disk was full, and {refused} requests were refused with 503; there is room again, and everything acknowledged is there");
+            let message = format!(
+                "the disk was full, and {refused} requests were refused with 503; there is room again, and everything acknowledged is there"
+            );
             self.internal(Level::Error, "disk_full", &message, &[("requests", Value::Int(refused.cast_signed()))]);
         }
     }

@@ -13,14 +13,14 @@ mod select;
 mod tokens;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use event::Clock;
 use parking_lot::{Condvar, Mutex, RwLock};
 use store::catalog::Catalog;
-use store::disk::{Disk, DirectoryLock, RealDisk};
+use store::disk::{DirectoryLock, Disk, RealDisk};
 use store::{Store, StoreError};
 use thiserror::Error;
 
@@ -78,7 +78,9 @@ impl Default for Settings {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another server has it.
-    #[error("the data directory {directory} is in use by another everlog: stop that one, or give this one a directory of its own with --data")]
+    #[error(
+        "the data directory {directory} is in use by another everlog: stop that one, or give this one a directory of its own with --data"
+    )]
     InUse {
         /// Which.
         directory: String,
@@ -138,11 +140,16 @@ impl Engine {
     ///
     /// # Errors
     /// When the directory is in use, cannot be used, or was written by a later version.
-    pub fn open(directory: &Path, settings: Settings, clock: Arc<dyn Clock>) -> Result<(Arc<Self>, StartReport), OpenError> {
+    pub fn open(
+        directory: &Path,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Arc<Self>, StartReport), OpenError> {
         let shown = || directory.display().to_string();
         let refused = |source| OpenError::Directory { directory: shown(), source };
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(directory).map_err(refused)?);
-        let lock = DirectoryLock::take(directory).map_err(refused)?.ok_or_else(|| OpenError::InUse { directory: shown() })?;
+        let lock =
+            DirectoryLock::take(directory).map_err(refused)?.ok_or_else(|| OpenError::InUse { directory: shown() })?;
         let catalog = Catalog::open(&directory.join("catalog.sqlite"), Arc::clone(&disk))?;
         Self::with_disk(disk, catalog, settings, clock, Some(lock))
     }
@@ -190,8 +197,14 @@ impl Engine {
         let refused = |source| OpenError::Directory { directory: "(threads)".to_owned(), source };
         let writer = Arc::clone(self);
         let keeper = Arc::clone(self);
-        let writer = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.write_all(&jobs)).map_err(refused)?;
-        let keeper = std::thread::Builder::new().name("housekeeping".to_owned()).spawn(move || keeper.keep_house()).map_err(refused)?;
+        let writer = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || writer.write_all(&jobs))
+            .map_err(refused)?;
+        let keeper = std::thread::Builder::new()
+            .name("housekeeping".to_owned())
+            .spawn(move || keeper.keep_house())
+            .map_err(refused)?;
         *self.threads.lock() = vec![writer, keeper];
         Ok(())
     }

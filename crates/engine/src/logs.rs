@@ -45,7 +45,9 @@ pub enum LogError {
         hint: String,
     },
     /// Not a name.
-    #[error("{name:?} cannot be the name of a log: use up to {LOG_NAME_BYTES_MAX} letters, digits, `_`, `-` and `.`, beginning with a letter or a digit")]
+    #[error(
+        "{name:?} cannot be the name of a log: use up to {LOG_NAME_BYTES_MAX} letters, digits, `_`, `-` and `.`, beginning with a letter or a digit"
+    )]
     Name {
         /// As asked.
         name: String,
@@ -92,7 +94,10 @@ impl Engine {
         let logs = self.logs.read();
         logs.id(name).ok_or_else(|| {
             let near = query::suggest::suggest(name, logs.by_name.keys().map(String::as_str));
-            let hint = near.map_or_else(|| ": `everlog logs` lists them; the first event makes it".to_owned(), |near| format!(": did you mean {near:?}?"));
+            let hint = near.map_or_else(
+                || ": `everlog logs` lists them; the first event makes it".to_owned(),
+                |near| format!(": did you mean {near:?}?"),
+            );
             LogError::Unknown { name: name.to_owned(), hint }
         })
     }
@@ -147,7 +152,13 @@ impl Engine {
     }
 
     fn info(&self, row: &LogRow) -> LogInfo {
-        LogInfo { name: row.name.clone(), number: row.id.0, created: row.created, retention: row.retention.clone(), size: self.store.size(row.id) }
+        LogInfo {
+            name: row.name.clone(),
+            number: row.id.0,
+            created: row.created,
+            retention: row.retention.clone(),
+            size: self.store.size(row.id),
+        }
     }
 
     /// The names of all logs.
@@ -219,7 +230,10 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 #[must_use]
 pub fn print_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    let (unit, size) = [("d", 86_400), ("h", 3600), ("m", 60)].into_iter().find(|(_, size)| seconds.is_multiple_of(*size)).unwrap_or(("s", 1));
+    let (unit, size) = [("d", 86_400), ("h", 3600), ("m", 60)]
+        .into_iter()
+        .find(|(_, size)| seconds.is_multiple_of(*size))
+        .unwrap_or(("s", 1));
     format!("{}{unit}", seconds / size)
 }
 

@@ -159,7 +159,11 @@ impl Engine {
         let rows = self.tokens.read();
         let mut found = None;
         for row in rows.iter() {
-            let differing = row.hash.iter().zip(&sent).fold(row.hash.len() ^ sent.len(), |sum, (one, other)| sum | usize::from(one ^ other));
+            let differing = row
+                .hash
+                .iter()
+                .zip(&sent)
+                .fold(row.hash.len() ^ sent.len(), |sum, (one, other)| sum | usize::from(one ^ other));
             if differing == 0 {
                 found = Some(info(row));
             }

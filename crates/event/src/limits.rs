@@ -24,3 +24,10 @@ pub const LOG_NAME_BYTES_MAX: usize = 64;
 
 /// Longest id of an event, in bytes. A longer one is refused: cut short it would be another id.
 pub const ID_BYTES_MAX: usize = 512;
+
+/// Most events of one request. An event of two bytes takes a hundred times as much while it is written, so that a small
+/// compressed body could fill the memory.
+pub const REQUEST_EVENTS_MAX: usize = 500_000;
+
+/// Most refused items of one request that are listed with their reasons; the others are counted.
+pub const REFUSED_LISTED_MAX: usize = 10_000;

@@ -22,7 +22,9 @@ impl<'a> Value<'a> {
     /// The number that a text holds, if it is written as JSON writes numbers.
     #[must_use]
     pub fn number_in(text: &'a str) -> Option<Self> {
-        let plain = text.len() <= 40 && text.bytes().any(|byte| byte.is_ascii_digit()) && serde_json::from_str::<serde_json::Number>(text).is_ok();
+        let plain = text.len() <= 40
+            && text.bytes().any(|byte| byte.is_ascii_digit())
+            && serde_json::from_str::<serde_json::Number>(text).is_ok();
         match Self::number(text) {
             number @ (Value::Int(_) | Value::Float(_)) if plain => Some(number),
             _ => None,

@@ -122,7 +122,7 @@ mod tests {
     fn scalars_of_json() {
         let mut found = Vec::new();
         json_scalars(r#"{"a":["x\ny",{"k":-1.5e3}],"b" : "\ud800","c":"z\"q"}"#, &mut |text| {
-            found.push(text.to_owned())
+            found.push(text.to_owned());
         });
         assert_eq!(found, ["x\ny", "-1.5e3", "z\"q"]);
     }

@@ -9,7 +9,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum BodyError {
     /// More bytes than allowed.
-    #[error("the body has more than {bytes_max} bytes after decompression: send it in smaller parts, or raise the setting body_bytes_max")]
+    #[error(
+        "the body has more than {bytes_max} bytes after decompression: send it in smaller parts, or raise the setting body_bytes_max"
+    )]
     TooLarge {
         /// The bound.
         bytes_max: usize,
@@ -42,9 +44,13 @@ pub fn unpack<'a>(encodings: &str, body: &'a [u8], bytes_max: usize) -> Result<C
             "identity" => continue,
             "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(&*unpacked)),
             // Some send raw deflate, some the zlib form that the name stands for.
-            "deflate" if unpacked.first().is_some_and(|byte| byte & 0x0f == 8) => Box::new(flate2::read::ZlibDecoder::new(&*unpacked)),
+            "deflate" if unpacked.first().is_some_and(|byte| byte & 0x0f == 8) => {
+                Box::new(flate2::read::ZlibDecoder::new(&*unpacked))
+            }
             "deflate" => Box::new(flate2::read::DeflateDecoder::new(&*unpacked)),
-            "zstd" => Box::new(zstd::stream::read::Decoder::new(&*unpacked).map_err(|source| broken(encoding, source))?),
+            "zstd" => {
+                Box::new(zstd::stream::read::Decoder::new(&*unpacked).map_err(|source| broken(encoding, source))?)
+            }
             "br" => Box::new(brotli::Decompressor::new(&*unpacked, 8 << 10)),
             _ => return Err(BodyError::UnknownEncoding { encoding: encoding.to_owned() }),
         };

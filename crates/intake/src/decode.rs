@@ -1,8 +1,9 @@
 //! The native door: a JSON object, an array of them, or one object a line.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use event::limits::{DEPTH_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX};
+use event::limits::{DEPTH_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX, REFUSED_LISTED_MAX, REQUEST_EVENTS_MAX};
 use event::text::unescape;
 use event::{Batch, BatchBuilder, Timestamp, Value};
 use thiserror::Error;
@@ -30,10 +31,20 @@ impl Default for Limits {
 pub struct Decoded {
     /// The events.
     pub batch: Batch,
-    /// What is not among them, and why.
+    /// What is not among them, and why; of very many the first.
     pub refused: Vec<Refused>,
-    /// How many items there were: `batch.len() + refused.len()`.
+    /// How many more are not among them, by the names of the reasons.
+    pub unlisted: BTreeMap<&'static str, usize>,
+    /// How many items there were: `batch.len()` and all that was refused.
     pub received: usize,
+}
+
+impl Decoded {
+    /// How many items were refused.
+    #[must_use]
+    pub fn refused_count(&self) -> usize {
+        self.refused.len() + self.unlisted.values().sum::<usize>()
+    }
 }
 
 /// An item that is no event.
@@ -49,7 +60,9 @@ pub struct Refused {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Reason {
     /// Larger than one event may be.
-    #[error("the event has {bytes} bytes; at most {bytes_max} are accepted: leave out what nobody reads, or raise the setting event_bytes_max")]
+    #[error(
+        "the event has {bytes} bytes; at most {bytes_max} are accepted: leave out what nobody reads, or raise the setting event_bytes_max"
+    )]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -78,7 +91,7 @@ pub enum Reason {
         bytes: usize,
     },
     /// More than fits into one request.
-    #[error("the request holds too much: send it in smaller parts")]
+    #[error("a request may hold up to {REQUEST_EVENTS_MAX} events: send it in smaller parts")]
     BatchFull,
 }
 
@@ -97,7 +110,8 @@ impl Reason {
     }
 
     /// The names of all reasons, for metrics that exist before anything was refused.
-    pub const NAMES: [&'static str; 6] = ["too_large", "too_deep", "not_json", "not_an_object", "id_too_long", "batch_full"];
+    pub const NAMES: [&'static str; 6] =
+        ["too_large", "too_deep", "not_json", "not_an_object", "id_too_long", "batch_full"];
 }
 
 /// Reads a body of the native door. Items that cannot be read are refused one by one; the others are kept.
@@ -107,7 +121,16 @@ impl Reason {
 /// `not_utf8`.
 #[must_use]
 pub fn native(body: &[u8], limits: Limits, received: Timestamp) -> Decoded {
-    let mut decoder = Decoder { builder: BatchBuilder::new(), roles: Vec::new(), refused: Vec::new(), index: 0, limits, now: Now { received, only_uuid_ids: limits.only_uuid_ids } };
+    let mut decoder = Decoder {
+        builder: BatchBuilder::new(),
+        roles: Vec::new(),
+        refused: Vec::new(),
+        unlisted: BTreeMap::new(),
+        kept: 0,
+        index: 0,
+        limits,
+        now: Now { received, only_uuid_ids: limits.only_uuid_ids },
+    };
     let start = body.trim_ascii_start();
     let is_array = start.first() == Some(&b'[');
     match std::str::from_utf8(body) {
@@ -119,7 +142,12 @@ pub fn native(body: &[u8], limits: Limits, received: Timestamp) -> Decoded {
             Err(_) => decoder.line(&mark(&escape_bytes(line))),
         }),
     }
-    Decoded { received: decoder.index, batch: decoder.builder.finish(), refused: decoder.refused }
+    Decoded {
+        received: decoder.index,
+        batch: decoder.builder.finish(),
+        refused: decoder.refused,
+        unlisted: decoder.unlisted,
+    }
 }
 
 /// The text with every byte that is not UTF-8 as `\xNN`, within JSON: the backslash itself escaped.
@@ -149,6 +177,8 @@ struct Decoder {
     /// The role of each key of the batch, by its number.
     roles: Vec<Role>,
     refused: Vec<Refused>,
+    unlisted: BTreeMap<&'static str, usize>,
+    kept: usize,
     index: usize,
     limits: Limits,
     now: Now,
@@ -158,7 +188,10 @@ impl Decoder {
     fn objects(&mut self, text: &str) {
         let first = text.trim_start().lines().next().unwrap_or("");
         // One object printed over several lines, as people type it.
-        if !first.trim_end().ends_with('}') && text.len() <= self.limits.event_bytes_max && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        if !first.trim_end().ends_with('}')
+            && text.len() <= self.limits.event_bytes_max
+            && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+        {
             self.item(text.trim());
             return;
         }
@@ -192,7 +225,12 @@ impl Decoder {
                     self.item(raw);
                 }
                 Err(error) => {
-                    self.refuse(Reason::NotJson { message: format!("the array breaks off here, and what follows was not read: {}", first_line(&error)) });
+                    self.refuse(Reason::NotJson {
+                        message: format!(
+                            "the array breaks off here, and what follows was not read: {}",
+                            first_line(&error)
+                        ),
+                    });
                     return;
                 }
             }
@@ -203,13 +241,20 @@ impl Decoder {
     }
 
     fn refuse(&mut self, reason: Reason) {
-        self.refused.push(Refused { index: self.index, reason });
+        if self.refused.len() < REFUSED_LISTED_MAX {
+            self.refused.push(Refused { index: self.index, reason });
+        } else {
+            *self.unlisted.entry(reason.name()).or_default() += 1;
+        }
         self.index += 1;
     }
 
     fn item(&mut self, text: &str) {
         match self.event(text) {
-            Ok(()) => self.index += 1,
+            Ok(()) => {
+                self.kept += 1;
+                self.index += 1;
+            }
             Err(reason) => {
                 self.builder.rollback();
                 self.refuse(reason);
@@ -219,6 +264,9 @@ impl Decoder {
 
     fn event(&mut self, text: &str) -> Result<(), Reason> {
         let bytes_max = self.limits.event_bytes_max;
+        if self.kept >= REQUEST_EVENTS_MAX {
+            return Err(Reason::BatchFull);
+        }
         if text.len() > bytes_max {
             return Err(Reason::TooLarge { bytes: text.len(), bytes_max });
         }
@@ -240,7 +288,8 @@ impl Decoder {
 
     /// A key that occurs twice: the last one counts, as in every common reader.
     fn event_with_repeats(&mut self, text: &str) -> Result<(), Reason> {
-        let value: serde_json::Value = serde_json::from_str(text).map_err(|error| Reason::NotJson { message: error.to_string() })?;
+        let value: serde_json::Value =
+            serde_json::from_str(text).map_err(|error| Reason::NotJson { message: error.to_string() })?;
         let text = value.to_string();
         let mut noticed = Noticed::new();
         self.walk(&text, &mut String::new(), 0, &mut noticed)?;
@@ -248,7 +297,13 @@ impl Decoder {
     }
 
     /// Takes an object apart. Texts without escapes are borrowed from `text`.
-    fn walk<'a>(&mut self, text: &'a str, path: &mut String, depth: usize, noticed: &mut Noticed<'a>) -> Result<Walked, Reason> {
+    fn walk<'a>(
+        &mut self,
+        text: &'a str,
+        path: &mut String,
+        depth: usize,
+        noticed: &mut Noticed<'a>,
+    ) -> Result<Walked, Reason> {
         let mut end = 1;
         let mut walked = Walked::Whole;
         for member in sonic_rs::to_object_iter(text) {
@@ -256,7 +311,9 @@ impl Decoder {
             // The raw text borrows from `text`, not from the value: found again by its place.
             let raw_length = value.as_raw_str().len();
             let start = offset_in(text, value.as_raw_str());
-            let raw = text.get(start..start + raw_length).ok_or_else(|| Reason::NotJson { message: "unreadable".to_owned() })?;
+            let raw = text
+                .get(start..start + raw_length)
+                .ok_or_else(|| Reason::NotJson { message: "unreadable".to_owned() })?;
             end = start + raw_length;
             let length = path.len();
             if depth == 0 {

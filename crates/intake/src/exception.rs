@@ -10,10 +10,13 @@ pub(crate) fn type_and_message(text: &str) -> Option<(&str, &str)> {
     let python = text.contains("Traceback (most recent call last):");
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let line = if python { lines.rfind(|line| !line.starts_with([' ', '\t'])) } else { lines.next() }?;
-    let line = line.strip_prefix("Exception in thread ").and_then(|rest| rest.split_once(' ')).map_or(line, |(_, rest)| rest);
+    let line =
+        line.strip_prefix("Exception in thread ").and_then(|rest| rest.split_once(' ')).map_or(line, |(_, rest)| rest);
     let (kind, message) = line.split_once(':').unwrap_or((line, ""));
     let kind = kind.trim();
-    let is_name = !kind.is_empty() && kind.len() <= 200 && kind.chars().all(|character| character.is_alphanumeric() || matches!(character, '.' | '_' | '$'));
+    let is_name = !kind.is_empty()
+        && kind.len() <= 200
+        && kind.chars().all(|character| character.is_alphanumeric() || matches!(character, '.' | '_' | '$'));
     (is_name && (python || kind.ends_with("Error") || kind.contains("Exception"))).then(|| (kind, message.trim()))
 }
 
@@ -29,7 +32,10 @@ mod tests {
         assert_eq!(type_and_message(java), Some(("java.lang.IllegalStateException", "no")));
         let rust = "thread 'main' panicked at src/main.rs:1:2:\nattempt to divide by zero\nnote: run";
         assert_eq!(type_and_message(rust), Some(("panic", "attempt to divide by zero")));
-        assert_eq!(type_and_message("TypeError: x is undefined\n    at f (a.js:1:2)"), Some(("TypeError", "x is undefined")));
+        assert_eq!(
+            type_and_message("TypeError: x is undefined\n    at f (a.js:1:2)"),
+            Some(("TypeError", "x is undefined"))
+        );
         assert_eq!(type_and_message("it broke"), None);
         assert_eq!(type_and_message(""), None);
     }

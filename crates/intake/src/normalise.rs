@@ -55,12 +55,31 @@ const SHARED_COUNT: usize = Shared::Request as usize + 1;
 const ALIASES: [(Shared, &str, &[&str]); 14] = [
     (Shared::Timestamp, "", &["@timestamp", "time", "ts", "datetime"]),
     (Shared::Level, "", &["severity", "levelname", "log.level", "loglevel", "severity_text"]),
-    (Shared::User, "", &["user.id", r"user\.id", "user_id", "user.username", "user.name", "user.email", "username", "enduser.id"]),
+    (
+        Shared::User,
+        "",
+        &["user.id", r"user\.id", "user_id", "user.username", "user.name", "user.email", "username", "enduser.id"],
+    ),
     (Shared::Message, "message", &["msg"]),
-    (Shared::RequestId, "request_id", &["request.id", "http.request.id", "requestId", "req_id", "reqId", "correlation_id"]),
+    (
+        Shared::RequestId,
+        "request_id",
+        &["request.id", "http.request.id", "requestId", "req_id", "reqId", "correlation_id"],
+    ),
     (Shared::TraceId, "trace_id", &["trace.id", r"trace\.id", "traceId"]),
     (Shared::SpanId, "span_id", &["span.id", r"span\.id", "spanId"]),
-    (Shared::Status, "", &["status_code", "code", "http.response.status_code", r"http\.response\.status_code", "http.status_code", "statusCode"]),
+    (
+        Shared::Status,
+        "",
+        &[
+            "status_code",
+            "code",
+            "http.response.status_code",
+            r"http\.response\.status_code",
+            "http.status_code",
+            "statusCode",
+        ],
+    ),
     (Shared::DurationMs, "", &["duration_in_ms", "elapsed_ms", "responseTime", "latency_ms"]),
     (Shared::Ip, "ip", &["remote_ip", "client_ip", "remote_addr", "client.ip"]),
     (Shared::UserAgent, "user_agent", &["user_agent.original", "userAgent", r"headers\.User-Agent"]),
@@ -247,7 +266,8 @@ impl<'a> Noticed<'a> {
         match self.timestamp.as_ref().map(Kept::value) {
             None | Some(Value::Null) => {
                 // A number under another name may be a duration: only a moment between 2001 and 2286 is taken.
-                let plausible = |moment: Timestamp| (1_000_000_000_000_000..10_000_000_000_000_000).contains(&moment.as_micros());
+                let plausible =
+                    |moment: Timestamp| (1_000_000_000_000_000..10_000_000_000_000_000).contains(&moment.as_micros());
                 let found = self.alias(Shared::Timestamp).and_then(|value| Some((read(value)?.0, value)));
                 match found {
                     Some((moment, Value::Str(_))) => moment,

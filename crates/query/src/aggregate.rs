@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable as _, SortExpr, cast, col, id
 use datafusion::prelude::DataFrame;
 use store::Snapshot;
 
+use crate::QueryError;
 use crate::cell::Answer;
 use crate::filter::{Comparison, Test};
 use crate::known::Known;
@@ -15,7 +16,6 @@ use crate::scan::Bounds;
 use crate::sql::Sql;
 use crate::table::LogTable;
 use crate::url::{Aggregate, Columns, Function, Having, Question};
-use crate::QueryError;
 
 /// Answers a question that has `by`.
 ///
@@ -34,7 +34,8 @@ pub async fn group(sql: &Sql, snapshot: Snapshot, question: &Question, bounds: B
     let frame = sql.session().read_table(Arc::new(table)).map_err(|error| plan_error(&error))?;
     let schema = frame.schema().clone();
     let typed = |aggregate: &Aggregate| ident(&aggregate.column).get_type(&schema).unwrap_or(DataType::Utf8);
-    let expressions: Vec<Expr> = aggregates.iter().map(|aggregate| expression(aggregate, &typed(aggregate)).alias(&aggregate.name)).collect();
+    let expressions: Vec<Expr> =
+        aggregates.iter().map(|aggregate| expression(aggregate, &typed(aggregate)).alias(&aggregate.name)).collect();
     let groups: Vec<Expr> = by.iter().map(|name| ident(name.as_str())).collect();
     let planned = frame.aggregate(groups, expressions).and_then(|frame| finish(frame, question, &by));
     sql.collect(planned.map_err(|error| plan_error(&error))?, bounds).await
@@ -48,7 +49,8 @@ fn plan_error(error: &datafusion::error::DataFusionError) -> QueryError {
 fn aggregates<'a>(question: &'a Question, known: &Known) -> Result<Vec<&'a Aggregate>, QueryError> {
     let mut wanted: Vec<&Aggregate> = Vec::new();
     for aggregate in question.aggregates.iter().chain(question.having.iter().map(|having| &having.aggregate)) {
-        let known_column = aggregate.column == "*" || known.columns.contains_key(&aggregate.column) || known.has(&aggregate.column);
+        let known_column =
+            aggregate.column == "*" || known.columns.contains_key(&aggregate.column) || known.has(&aggregate.column);
         if !known_column && question.strict {
             return Err(known.unknown(&aggregate.column));
         }
@@ -62,7 +64,9 @@ fn aggregates<'a>(question: &'a Question, known: &Known) -> Result<Vec<&'a Aggre
 fn expression(aggregate: &Aggregate, data_type: &DataType) -> Expr {
     let column = || ident(&aggregate.column);
     // A number in a text counts as a number; any other text as missing.
-    let number = || if data_type.is_numeric() { column() } else { datafusion::logical_expr::try_cast(column(), DataType::Float64) };
+    let number = || {
+        if data_type.is_numeric() { column() } else { datafusion::logical_expr::try_cast(column(), DataType::Float64) }
+    };
     let first_or_last = |ascending: bool| {
         let order = vec![col("timestamp").sort(ascending, false), col("_sequence").sort(ascending, false)];
         datafusion::functions_aggregate::expr_fn::first_value(column(), order)
@@ -90,15 +94,21 @@ fn finish(frame: DataFrame, question: &Question, by: &[&String]) -> datafusion::
         frame = frame.filter(condition(having))?;
     }
     if !question.sort.is_empty() {
-        let sort: Vec<SortExpr> = question.sort.iter().map(|by| ident(&by.column).sort(!by.descending, false)).collect();
+        let sort: Vec<SortExpr> =
+            question.sort.iter().map(|by| ident(&by.column).sort(!by.descending, false)).collect();
         frame = frame.sort(sort)?;
     } else if !by.is_empty() {
         // Without a wish: by the groups, so that the answer is the same each time.
         frame = frame.sort(by.iter().map(|name| ident(name.as_str()).sort(true, false)).collect())?;
     }
     let dropped: &[String] = if let Columns::Except(names) = &question.columns { names } else { &[] };
-    let names = by.iter().map(|name| name.as_str()).chain(question.aggregates.iter().map(|aggregate| aggregate.name.as_str()));
-    let shown: Vec<Expr> = names.filter(|name| !dropped.iter().any(|one| one == name)).filter(|name| frame.schema().has_column_with_unqualified_name(name)).map(ident).collect();
+    let names =
+        by.iter().map(|name| name.as_str()).chain(question.aggregates.iter().map(|aggregate| aggregate.name.as_str()));
+    let shown: Vec<Expr> = names
+        .filter(|name| !dropped.iter().any(|one| one == name))
+        .filter(|name| frame.schema().has_column_with_unqualified_name(name))
+        .map(ident)
+        .collect();
     frame.limit(question.offset, Some(question.limit))?.select(shown)
 }
 

@@ -1,7 +1,9 @@
 //! Tables as answers: columns with types, rows of JSON values.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type};
+use arrow::datatypes::{
+    DataType, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type,
+};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use event::{Timestamp, Value, format_uuid};
 
@@ -22,7 +24,8 @@ impl Answer {
     }
 
     pub(crate) fn new(schema: &arrow::datatypes::Schema, batches: Vec<RecordBatch>) -> Self {
-        let columns = schema.fields().iter().map(|field| (field.name().clone(), type_name(field.data_type()))).collect();
+        let columns =
+            schema.fields().iter().map(|field| (field.name().clone(), type_name(field.data_type()))).collect();
         Self { columns, batches }
     }
 
@@ -61,7 +64,14 @@ impl Answer {
 fn type_name(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::Boolean => "boolean",
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => "integer",
+        DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32
+        | DataType::UInt64 => "integer",
         DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) => "float",
         DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => "timestamp",
         DataType::Null => "null",
@@ -97,13 +107,18 @@ pub fn write_json(column: &ArrayRef, row: usize, out: &mut Vec<u8>) {
             Value::Str(&micros)
         }
         DataType::FixedSizeBinary(16) => {
-            text = column.as_fixed_size_binary().value(row).try_into().map_or_else(|_| String::new(), |bytes| format_uuid(&bytes));
+            text = column
+                .as_fixed_size_binary()
+                .value(row)
+                .try_into()
+                .map_or_else(|_| String::new(), |bytes| format_uuid(&bytes));
             Value::Str(&text)
         }
         DataType::Null => Value::Null,
         _ => {
             let options = FormatOptions::default();
-            text = ArrayFormatter::try_new(column, &options).map_or_else(|_| String::new(), |formatter| formatter.value(row).to_string());
+            text = ArrayFormatter::try_new(column, &options)
+                .map_or_else(|_| String::new(), |formatter| formatter.value(row).to_string());
             Value::Str(&text)
         }
     };

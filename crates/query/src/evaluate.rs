@@ -5,9 +5,12 @@
 
 use std::cmp::Ordering;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, PrimitiveArray, RecordBatch, UInt32Array,
+};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int64Type, Schema, TimestampMicrosecondType};
 use event::text::{fold, json_scalars, unescape, words};
 use event::{Level, Timestamp, Value, format_uuid, logical_name, parse_uuid, rest_leaves};
 use store::columns::{Kind, RECEIVED, REST, TIMESTAMP, key_columns};
@@ -21,21 +24,81 @@ pub fn matches(filter: &Filter, batch: &RecordBatch) -> BooleanBuffer {
     let rows = batch.num_rows();
     match filter {
         Filter::All => BooleanBuffer::new_set(rows),
-        Filter::And(parts) => {
-            let mut found = BooleanBuffer::new_set(rows);
-            for part in parts {
-                if found.count_set_bits() == 0 {
-                    break;
-                }
-                found = &found & &matches(part, batch);
-            }
-            found
+        Filter::And(parts) => all_of(parts, batch),
+        Filter::Or(parts) => {
+            parts.iter().fold(BooleanBuffer::new_unset(rows), |found, part| &found | &matches(part, batch))
         }
-        Filter::Or(parts) => parts.iter().fold(BooleanBuffer::new_unset(rows), |found, part| &found | &matches(part, batch)),
         Filter::Not(part) => !&matches(part, batch),
         Filter::Anywhere(text) => anywhere(text, batch),
         Filter::Field { field, test } => field_test(field, test, batch),
     }
+}
+
+/// The cheap parts first; once few rows are left, the others look at those only.
+fn all_of(parts: &[Filter], batch: &RecordBatch) -> BooleanBuffer {
+    let rows = batch.num_rows();
+    let mut order: Vec<&Filter> = parts.iter().collect();
+    order.sort_by_key(|part| cost(part));
+    let mut found = BooleanBuffer::new_set(rows);
+    for part in order {
+        let left = found.count_set_bits();
+        if left == 0 {
+            break;
+        }
+        if left > rows / 4 {
+            found = &found & &matches(part, batch);
+            continue;
+        }
+        let indices: Vec<u32> = found.set_indices().filter_map(|row| u32::try_from(row).ok()).collect();
+        let columns: Vec<usize> = (0..batch.num_columns()).filter(|at| is_needed(part, &batch.schema(), *at)).collect();
+        let kept =
+            batch.project(&columns).and_then(|needed| take_record_batch(&needed, &UInt32Array::from(indices.clone())));
+        found = match kept {
+            Ok(kept) => {
+                let passed = matches(part, &kept);
+                let mut all = BooleanBufferBuilder::new(rows);
+                all.append_n(rows, false);
+                passed.set_indices().for_each(|at| all.set_bit(indices[at] as usize, true));
+                all.finish()
+            }
+            Err(_) => &found & &matches(part, batch),
+        };
+    }
+    found
+}
+
+/// How much work a filter is for a row, roughly.
+fn cost(filter: &Filter) -> u32 {
+    match filter {
+        Filter::All => 0,
+        Filter::Field { test, .. } => match test {
+            Test::Present => 1,
+            Test::Compare(..) => 2,
+            Test::Equal(_) => 3,
+            Test::Wildcard(_) => 6,
+            Test::Contains { ignore_case: false, .. } => 8,
+            Test::Contains { .. } | Test::Words(_) => 10,
+        },
+        Filter::Not(part) => cost(part),
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().map(cost).sum(),
+        Filter::Anywhere(_) => 100,
+    }
+}
+
+/// Whether a filter looks at a column.
+fn is_needed(filter: &Filter, schema: &Schema, at: usize) -> bool {
+    let field = schema.field(at);
+    let Some(path) = field.metadata().get("everlog.path") else { return true };
+    let name = logical_name(path);
+    let mut needed = false;
+    filter.visit(&mut |part| {
+        needed |= match part {
+            Filter::Anywhere(_) => true,
+            Filter::Field { field, .. } => name == *field || is_below(&name, field),
+            _ => false,
+        }
+    });
+    needed
 }
 
 fn anywhere(text: &Text, batch: &RecordBatch) -> BooleanBuffer {
@@ -51,7 +114,8 @@ fn anywhere(text: &Text, batch: &RecordBatch) -> BooleanBuffer {
         let scan = |row: usize| {
             rest.is_valid(row) && {
                 let mut hit = false;
-                rest_leaves(rest.value(row)).for_each(|(_, json)| json_scalars(&json, &mut |scalar| hit |= test.text(scalar)));
+                rest_leaves(rest.value(row))
+                    .for_each(|(_, json)| json_scalars(&json, &mut |scalar| hit |= test.text(scalar)));
                 hit
             }
         };
@@ -84,7 +148,9 @@ fn field_test(field: &str, test: &Test, batch: &RecordBatch) -> BooleanBuffer {
     if !matches!(field, "level" | "stream")
         && let Some(rest) = overflow(batch)
     {
-        let scan = |row: usize| rest.is_valid(row) && rest_leaves(rest.value(row)).any(|(path, json)| rest_test(field, &test, &path, &json));
+        let scan = |row: usize| {
+            rest.is_valid(row) && rest_leaves(rest.value(row)).any(|(path, json)| rest_test(field, &test, &path, &json))
+        };
         found = &found | &BooleanBuffer::collect_bool(batch.num_rows(), scan);
     }
     found
@@ -198,7 +264,9 @@ impl Operand {
     }
 
     fn equals_number(&self, value: f64) -> bool {
-        self.number.is_some_and(|number| number.to_bits() == value.to_bits() || number.partial_cmp(&value) == Some(Ordering::Equal))
+        self.number.is_some_and(|number| {
+            number.to_bits() == value.to_bits() || number.partial_cmp(&value) == Some(Ordering::Equal)
+        })
     }
 
     fn order(&self, value: &Value<'_>) -> Option<Ordering> {
@@ -206,7 +274,10 @@ impl Operand {
         match value {
             Value::Int(stored) => match self.integer {
                 Some(integer) => Some(stored.cmp(&integer)),
-                #[expect(clippy::cast_precision_loss, reason = "compared with a fraction, which a double holds as well")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "compared with a fraction, which a double holds as well"
+                )]
                 None => (*stored as f64).partial_cmp(&self.number?),
             },
             Value::Float(stored) => stored.partial_cmp(&self.number?),
@@ -221,7 +292,10 @@ impl Operand {
 
     fn equals(&self, value: &Value<'_>) -> bool {
         match value {
-            Value::Str(text) => *text == self.text || (self.number.is_some() && Scalar::new(*text).as_number() == self.number && self.number.is_some()),
+            Value::Str(text) => {
+                *text == self.text
+                    || (self.number.is_some() && Scalar::new(*text).as_number() == self.number && self.number.is_some())
+            }
             Value::Uuid(bytes) => self.uuid.as_ref() == Some(bytes),
             Value::Int(stored) => self.order(&Value::Int(*stored)) == Some(Ordering::Equal),
             Value::Float(stored) => self.equals_number(*stored),
@@ -249,16 +323,22 @@ impl<'a> Prepared<'a> {
 
     fn column(&self, column: &ArrayRef, kind: Kind) -> BooleanBuffer {
         match (self, kind) {
-            (Self::Present, _) => column.nulls().map_or_else(|| BooleanBuffer::new_set(column.len()), |nulls| nulls.inner().clone()),
+            (Self::Present, _) => {
+                column.nulls().map_or_else(|| BooleanBuffer::new_set(column.len()), |nulls| nulls.inner().clone())
+            }
             (Self::Words(test), _) => test.column(column, kind),
             (Self::Equal(operands), Kind::Str) => match &operands[..] {
                 [one] if one.number.is_none() => texts(column, |text| text == one.text),
                 _ => texts(column, |text| self.value(&Value::Str(text))),
             },
             (_, Kind::Str) => texts(column, |text| self.value(&Value::Str(text))),
-            (_, Kind::Uuid) => uuids(column, |bytes| bytes.try_into().is_ok_and(|bytes| self.value(&Value::Uuid(bytes)))),
+            (_, Kind::Uuid) => {
+                uuids(column, |bytes| bytes.try_into().is_ok_and(|bytes| self.value(&Value::Uuid(bytes))))
+            }
             (_, Kind::Int) => primitive(column.as_primitive::<Int64Type>(), |number| self.value(&Value::Int(number))),
-            (_, Kind::Float) => primitive(column.as_primitive::<Float64Type>(), |number| self.value(&Value::Float(number))),
+            (_, Kind::Float) => {
+                primitive(column.as_primitive::<Float64Type>(), |number| self.value(&Value::Float(number)))
+            }
             (_, Kind::Bool) => booleans(column.as_boolean(), |truth| self.value(&Value::Bool(truth))),
         }
     }
@@ -325,32 +405,51 @@ impl<'a> Words<'a> {
 
     fn text(&self, text: &str) -> bool {
         let wanted = &self.text.words;
-        let Some(longest) = wanted.iter().max_by_key(|word| word.len()) else {
+        let Some(first) = wanted.first() else {
             // Only punctuation was typed: then the characters themselves are meant.
             return text.contains(self.text.typed.trim());
         };
-        if text.len() < longest.len() {
-            return false;
+        if first.is_ascii() {
+            return self.phrase_from_places(first.as_bytes(), text);
         }
         let mut candidates = words(text);
         loop {
-            let mut ahead = candidates.clone();
-            let mut all = true;
-            for (at, word) in wanted.iter().enumerate() {
-                let last_prefix = self.text.prefix && at + 1 == wanted.len();
-                let Some(found) = ahead.next() else { return false };
-                if !same_word(found, word, last_prefix) {
-                    all = false;
-                    break;
-                }
-            }
-            if all {
+            if self.follows(candidates.clone()) {
                 return true;
             }
             if candidates.next().is_none() {
                 return false;
             }
         }
+    }
+
+    /// Looks for the first word by its first byte, which is quicker than taking the text apart.
+    fn phrase_from_places(&self, first: &[u8], text: &str) -> bool {
+        let bytes = text.as_bytes();
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii();
+        let mut places = memchr::memchr2_iter(first[0], first[0].to_ascii_uppercase(), bytes);
+        places.any(|at| {
+            let begins =
+                at == 0 || !is_word(bytes[at - 1]) || (!bytes[at - 1].is_ascii() && self.begins_word(text, at));
+            begins
+                && bytes.len() - at >= first.len()
+                && bytes[at..at + first.len()].eq_ignore_ascii_case(first)
+                && self.follows(words(&text[at..]))
+        })
+    }
+
+    /// Whether the character before `at`, which is not ASCII, is part of no word.
+    fn begins_word(&self, text: &str, at: usize) -> bool {
+        text[..at].chars().next_back().is_none_or(|character| !character.is_alphanumeric())
+    }
+
+    /// Whether the words are the wanted ones, one after the other.
+    fn follows<'t>(&self, mut found: impl Iterator<Item = &'t str>) -> bool {
+        let wanted = &self.text.words;
+        wanted.iter().enumerate().all(|(at, word)| {
+            let last_prefix = self.text.prefix && at + 1 == wanted.len();
+            found.next().is_some_and(|found| same_word(found, word, last_prefix))
+        })
     }
 }
 

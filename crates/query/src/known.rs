@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::datatypes::Schema;
 use event::logical_name;
 use store::Snapshot;
-use store::columns::{Kind, RECEIVED, RECEIVED_AT, REST, REST_AT, SEQUENCE, SEQUENCE_AT, TIMESTAMP, TIMESTAMP_AT, key_columns};
+use store::columns::{
+    Kind, RECEIVED, RECEIVED_AT, REST, REST_AT, SEQUENCE, SEQUENCE_AT, TIMESTAMP, TIMESTAMP_AT, key_columns,
+};
 
 use crate::QueryError;
 use crate::filter::Filter;
@@ -51,7 +53,10 @@ impl Known {
             let prefix = format!("{name}.");
             self.columns.range(prefix.clone()..).next().is_some_and(|(key, _)| key.starts_with(&prefix))
         };
-        matches!(name, TIMESTAMP | RECEIVED) || event::shared::ORDER.contains(&name) || self.columns.contains_key(name) || below()
+        matches!(name, TIMESTAMP | RECEIVED)
+            || event::shared::ORDER.contains(&name)
+            || self.columns.contains_key(name)
+            || below()
     }
 
     /// All names.
@@ -79,7 +84,9 @@ pub fn unknown_columns<'a>(known: &Known, snapshot: &Snapshot, names: impl Itera
         for object in rest.iter().flatten() {
             for (path, _) in event::rest_leaves(object) {
                 let found = logical_name(&path).into_owned();
-                unknown.retain(|name| found != *name && !found.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
+                unknown.retain(|name| {
+                    found != *name && !found.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+                });
             }
         }
         unknown.is_empty()
@@ -117,11 +124,18 @@ pub(crate) fn columns_of(filter: &Filter, schema: &Schema, overflow: bool) -> Ve
     if overflow && *filter != Filter::All {
         columns.push(REST_AT);
     }
-    columns.extend(key_columns(schema).filter(|(_, path, kind)| {
-        let name = logical_name(path);
-        let searched = anywhere && !matches!(kind, Kind::Float | Kind::Bool);
-        searched || fields.iter().any(|field| name == *field || name.strip_prefix(field).is_some_and(|rest| rest.starts_with('.')))
-    }).map(|(index, ..)| index));
+    columns.extend(
+        key_columns(schema)
+            .filter(|(_, path, kind)| {
+                let name = logical_name(path);
+                let searched = anywhere && !matches!(kind, Kind::Float | Kind::Bool);
+                searched
+                    || fields.iter().any(|field| {
+                        name == *field || name.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'))
+                    })
+            })
+            .map(|(index, ..)| index),
+    );
     columns
 }
 

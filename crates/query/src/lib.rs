@@ -58,7 +58,9 @@ pub enum QueryError {
         message: String,
     },
     /// The question took longer than allowed.
-    #[error("the question took longer than {seconds} s and was given up: ask for less time or fewer events, or raise the setting query_seconds_max")]
+    #[error(
+        "the question took longer than {seconds} s and was given up: ask for less time or fewer events, or raise the setting query_seconds_max"
+    )]
     TooSlow {
         /// The bound.
         seconds: u64,

@@ -97,7 +97,8 @@ impl Pruner<'_> {
             _ => &scalar.text,
         };
         // A number may be written in other ways than it was typed.
-        if scalar.as_number().is_some() && scalar.as_integer().is_none_or(|integer| integer.to_string() != scalar.text) {
+        if scalar.as_number().is_some() && scalar.as_integer().is_none_or(|integer| integer.to_string() != scalar.text)
+        {
             return self.all();
         }
         let exact = is_id_like(field) && kinds().all(|(_, path, _)| path == field);

@@ -20,12 +20,12 @@ use store::index::{BLOCK_ROWS, BlockSet};
 use store::segment::{Opened, Segment};
 use store::{Rows, Snapshot, StoreError, value_at};
 
+use crate::QueryError;
 use crate::evaluate::matches;
 use crate::filter::Filter;
 use crate::known::columns_of;
 use crate::prune::blocks;
 use crate::url::Sort;
-use crate::QueryError;
 
 /// What one question may take.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,11 @@ impl Bounds {
     /// # Errors
     /// [`QueryError::TooSlow`].
     pub fn check(&self) -> Result<(), QueryError> {
-        if Instant::now() < self.deadline { Ok(()) } else { Err(QueryError::TooSlow { seconds: self.allowed.as_secs() }) }
+        if Instant::now() < self.deadline {
+            Ok(())
+        } else {
+            Err(QueryError::TooSlow { seconds: self.allowed.as_secs() })
+        }
     }
 }
 
@@ -342,7 +346,9 @@ impl Scan<'_> {
         if sequences.0 > self.bound || sequences.1 <= self.request.after_sequence {
             return Ok(());
         }
-        let whole = self.request.filter == Filter::All && sequences.1 <= self.bound && sequences.0 > self.request.after_sequence;
+        let whole = self.request.filter == Filter::All
+            && sequences.1 <= self.bound
+            && sequences.0 > self.request.after_sequence;
         let needed = self.may_hold(source.times(), sequences);
         if self.request.total && whole {
             // Counted without looking; what is looked at below is for the page only.
@@ -368,7 +374,9 @@ impl Scan<'_> {
         let groups: Vec<usize> = opened.row_groups().collect();
         let blocks_in = |rows: usize| rows.div_ceil(BLOCK_ROWS);
         let all_blocks = groups.iter().map(|rows| blocks_in(*rows)).sum();
-        let candidates = opened.index().map_or_else(|| BlockSet::all(all_blocks), |index| blocks(&self.request.filter, index, opened.schema()));
+        let candidates = opened
+            .index()
+            .map_or_else(|| BlockSet::all(all_blocks), |index| blocks(&self.request.filter, index, opened.schema()));
         if candidates.is_empty() {
             return Ok(());
         }
@@ -384,10 +392,15 @@ impl Scan<'_> {
             first_block.push(block);
             block + blocks_in(*rows)
         });
-        let order: Vec<usize> = if newest_first { (0..groups.len()).rev().collect() } else { (0..groups.len()).collect() };
+        let order: Vec<usize> =
+            if newest_first { (0..groups.len()).rev().collect() } else { (0..groups.len()).collect() };
         for group in order {
             let first = first_block[group];
-            let wanted: Vec<usize> = candidates.iter().filter(|block| (first..first + blocks_in(groups[group])).contains(block)).map(|block| block - first).collect();
+            let wanted: Vec<usize> = candidates
+                .iter()
+                .filter(|block| (first..first + blocks_in(groups[group])).contains(block))
+                .map(|block| block - first)
+                .collect();
             let part = GroupScan { at, group, rows: groups[group], first_block: first, columns: &columns, counting };
             if let Err(error) = self.group(&part, &opened, wanted) {
                 match error {
@@ -475,7 +488,14 @@ impl Scan<'_> {
                 continue;
             }
             let keys = sort_by.keys(batch, row);
-            self.best.push(Candidate { keys, micros, sequence, source: place.source, group: place.group, row: position(row) });
+            self.best.push(Candidate {
+                keys,
+                micros,
+                sequence,
+                source: place.source,
+                group: place.group,
+                row: position(row),
+            });
             if self.best.len() >= self.wanted.saturating_mul(2).max(4096) {
                 self.shrink();
             }
@@ -491,7 +511,9 @@ impl Scan<'_> {
     }
 
     fn after_cursor(&self, micros: i64, sequence: u64) -> bool {
-        let Some(Cursor { after: After::Row { micros: last_micros, sequence: last }, .. }) = self.request.cursor else { return true };
+        let Some(Cursor { after: After::Row { micros: last_micros, sequence: last }, .. }) = self.request.cursor else {
+            return true;
+        };
         match self.request.order {
             Order::Time { descending: true } => (micros, sequence) < (last_micros, last),
             Order::Time { descending: false } => (micros, sequence) > (last_micros, last),
@@ -507,7 +529,8 @@ impl Scan<'_> {
         let mut chosen = std::mem::take(&mut self.best);
         chosen.truncate(skip + self.request.limit);
         chosen.drain(..skip.min(chosen.len()));
-        let mut page = Page { total: self.request.total.then_some(self.matched), unreadable: self.unreadable, ..Page::default() };
+        let mut page =
+            Page { total: self.request.total.then_some(self.matched), unreadable: self.unreadable, ..Page::default() };
         if more && let Some(last) = chosen.last() {
             let after = match self.request.order {
                 Order::Keys(_) => After::Offset(skip + chosen.len()),
@@ -579,8 +602,14 @@ impl Positions<'_> {
 }
 
 fn sort_columns<'a>(sort: &'a [Sort], schema: &'a Schema) -> impl Iterator<Item = usize> + 'a {
-    let keys = key_columns(schema).filter(|(_, path, _)| sort.iter().any(|by| logical_name(path) == by.column)).map(|(index, ..)| index);
-    let own = crate::known::OWN.iter().enumerate().filter(|(_, name)| sort.iter().any(|by| by.column == **name)).map(|(index, _)| index);
+    let keys = key_columns(schema)
+        .filter(|(_, path, _)| sort.iter().any(|by| logical_name(path) == by.column))
+        .map(|(index, ..)| index);
+    let own = crate::known::OWN
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| sort.iter().any(|by| by.column == **name))
+        .map(|(index, _)| index);
     keys.chain(own)
 }
 
@@ -596,8 +625,12 @@ impl SortValues {
         let columns = sort
             .iter()
             .map(|by| {
-                let found = key_columns(&schema).filter(|(_, path, _)| logical_name(path) == by.column).map(|(index, _, kind)| (index, kind)).collect();
-                let own = crate::known::OWN.contains(&by.column.as_str()).then(|| schema.index_of(&by.column).ok()).flatten();
+                let found = key_columns(&schema)
+                    .filter(|(_, path, _)| logical_name(path) == by.column)
+                    .map(|(index, _, kind)| (index, kind))
+                    .collect();
+                let own =
+                    crate::known::OWN.contains(&by.column.as_str()).then(|| schema.index_of(&by.column).ok()).flatten();
                 (by.column == "level", found, own)
             })
             .collect();
@@ -614,7 +647,10 @@ impl SortValues {
                 let value = columns.iter().find_map(|(index, kind)| value_at(batch.column(*index), *kind, row));
                 match value {
                     Some(Value::Bool(truth)) => Key::Bool(truth),
-                    #[expect(clippy::cast_precision_loss, reason = "an order among numbers beyond 2^53 that differ by less is not promised")]
+                    #[expect(
+                        clippy::cast_precision_loss,
+                        reason = "an order among numbers beyond 2^53 that differ by less is not promised"
+                    )]
                     Some(Value::Int(number)) => Key::Number(number as f64),
                     Some(Value::Float(number)) => Key::Number(number),
                     Some(Value::Str(text)) => match Level::parse(text) {
@@ -634,7 +670,9 @@ fn own_key(batch: &RecordBatch, column: usize, row: usize) -> Key {
     #[expect(clippy::cast_precision_loss, reason = "microseconds of the present era are below 2^53")]
     let number = match column.data_type() {
         arrow::datatypes::DataType::UInt64 => column.as_primitive::<UInt64Type>().value(row) as f64,
-        arrow::datatypes::DataType::Timestamp(..) => column.as_primitive::<TimestampMicrosecondType>().value(row) as f64,
+        arrow::datatypes::DataType::Timestamp(..) => {
+            column.as_primitive::<TimestampMicrosecondType>().value(row) as f64
+        }
         arrow::datatypes::DataType::Int64 => column.as_primitive::<Int64Type>().value(row) as f64,
         _ => return Key::Missing,
     };
@@ -646,7 +684,9 @@ fn fetch(chosen: &[Candidate], sources: &[Source], page: &mut Page) -> Result<()
     let mut places: Vec<usize> = (0..chosen.len()).collect();
     places.sort_by_key(|at| (chosen[*at].source, chosen[*at].group, chosen[*at].row));
     page.rows = vec![(usize::MAX, 0, 0); chosen.len()];
-    for run in places.chunk_by(|one, two| (chosen[*one].source, chosen[*one].group) == (chosen[*two].source, chosen[*two].group)) {
+    for run in places
+        .chunk_by(|one, two| (chosen[*one].source, chosen[*one].group) == (chosen[*two].source, chosen[*two].group))
+    {
         let head = &chosen[run[0]];
         let batch = page.batches.len();
         match &sources[head.source] {

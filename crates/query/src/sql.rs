@@ -10,13 +10,13 @@ use datafusion::prelude::DataFrame;
 use futures::StreamExt as _;
 use store::Snapshot;
 
+use crate::QueryError;
 use crate::cell::Answer;
 use crate::filter::Filter;
 use crate::known::Known;
 use crate::scan::Bounds;
 use crate::suggest::suggest;
 use crate::table::LogTable;
-use crate::QueryError;
 
 /// What one SQL question may take, beside its time.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,8 @@ impl Sql {
     /// # Errors
     /// When the engine cannot be set up.
     pub fn new(limits: SqlLimits) -> Result<Self, QueryError> {
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes))).build_arc();
+        let runtime =
+            RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes))).build_arc();
         Ok(Self { runtime: runtime.map_err(|error| sql_error(&error))?, limits })
     }
 
@@ -67,10 +68,11 @@ impl Sql {
             session.register_table(reference, Arc::new(table)).map_err(|error| sql_error(&error))?;
         }
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let frame = session.sql_with_options(text, options).await.map_err(|error| match unknown_table(&error, &names) {
-            Some(message) => QueryError::Sql { message },
-            None => sql_error(&error),
-        })?;
+        let frame =
+            session.sql_with_options(text, options).await.map_err(|error| match unknown_table(&error, &names) {
+                Some(message) => QueryError::Sql { message },
+                None => sql_error(&error),
+            })?;
         self.collect(frame, bounds).await
     }
 
@@ -84,7 +86,10 @@ impl Sql {
             let batch = batch.map_err(|error| self.run_error(error, bounds))?;
             rows += batch.num_rows();
             if rows > self.limits.rows_max {
-                return Err(QueryError::TooLarge { what: "rows in the answer", limit: format!("{} rows", self.limits.rows_max) });
+                return Err(QueryError::TooLarge {
+                    what: "rows in the answer",
+                    limit: format!("{} rows", self.limits.rows_max),
+                });
             }
             batches.push(batch);
         }
@@ -96,9 +101,10 @@ impl Sql {
             return QueryError::TooSlow { seconds: bounds.allowed.as_secs() };
         }
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => {
-                QueryError::TooLarge { what: "memory", limit: format!("{} MiB for all questions", self.limits.memory_bytes >> 20) }
-            }
+            DataFusionError::ResourcesExhausted(_) => QueryError::TooLarge {
+                what: "memory",
+                limit: format!("{} MiB for all questions", self.limits.memory_bytes >> 20),
+            },
             _ => sql_error(&error),
         }
     }
@@ -108,9 +114,15 @@ impl Sql {
 fn sql_error(error: &DataFusionError) -> QueryError {
     let root = error.find_root();
     let text = root.strip_backtrace();
-    let message = ["Error during planning: ", "Schema error: ", "SQL error: ", "This feature is not implemented: ", "External error: "]
-        .iter()
-        .fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let message = [
+        "Error during planning: ",
+        "Schema error: ",
+        "SQL error: ",
+        "This feature is not implemented: ",
+        "External error: ",
+    ]
+    .iter()
+    .fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
     QueryError::Sql { message: message.to_owned() }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::BooleanArray;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringBuilder, new_null_array};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::array::BooleanArray;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::DataFusionError;
@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::scalar::ScalarValue;
-use event::{logical_name, format_uuid};
+use event::{format_uuid, logical_name};
 use parquet::arrow::arrow_reader::RowSelection;
 use store::columns::{Kind, RECEIVED, REST, REST_AT, SEQUENCE, TIMESTAMP, key_columns, time_type};
 use store::index::{BLOCK_ROWS, BlockSet};
@@ -44,7 +44,11 @@ pub(crate) struct LogTable {
 
 impl fmt::Debug for LogTable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("LogTable").field("log", &self.snapshot.log).field("filter", &self.filter).finish_non_exhaustive()
+        formatter
+            .debug_struct("LogTable")
+            .field("log", &self.snapshot.log)
+            .field("filter", &self.filter)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,11 +99,20 @@ impl TableProvider for LogTable {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
         // What we take is only used to skip blocks; DataFusion looks at the rows itself.
         Ok(filters
             .iter()
-            .map(|filter| if pruning(filter).is_some() { TableProviderFilterPushDown::Inexact } else { TableProviderFilterPushDown::Unsupported })
+            .map(|filter| {
+                if pruning(filter).is_some() {
+                    TableProviderFilterPushDown::Inexact
+                } else {
+                    TableProviderFilterPushDown::Unsupported
+                }
+            })
             .collect())
     }
 
@@ -124,7 +137,8 @@ impl TableProvider for LogTable {
         let partitions = units
             .into_iter()
             .map(|units| {
-                let partition = Partition { table: self.clone(), units, schema: Arc::clone(&schema), prune: prune.clone() };
+                let partition =
+                    Partition { table: self.clone(), units, schema: Arc::clone(&schema), prune: prune.clone() };
                 Arc::new(partition) as Arc<dyn PartitionStream>
             })
             .collect();
@@ -151,7 +165,9 @@ enum Unit {
 impl Unit {
     fn rows(&self) -> usize {
         match self {
-            Self::Group(segment, group) => segment.open().ok().and_then(|opened| opened.row_groups().nth(*group)).unwrap_or(0),
+            Self::Group(segment, group) => {
+                segment.open().ok().and_then(|opened| opened.row_groups().nth(*group)).unwrap_or(0)
+            }
             Self::Rows(rows) => rows.batch.num_rows(),
         }
     }
@@ -244,13 +260,19 @@ impl Reader {
             Some(index) => blocks(&self.prune, index, opened.schema()),
             None => BlockSet::all(first + count),
         };
-        let chosen: Vec<usize> = candidates.iter().filter(|block| (first..first + count).contains(block)).map(|block| block - first).collect();
+        let chosen: Vec<usize> = candidates
+            .iter()
+            .filter(|block| (first..first + count).contains(block))
+            .map(|block| block - first)
+            .collect();
         if chosen.is_empty() {
             return Ok(Box::new(std::iter::empty()));
         }
         let ranges = ranges_of(&chosen, rows);
         let selection = (chosen.len() < count).then(|| RowSelection::from_consecutive_ranges(ranges.into_iter(), rows));
-        let reader = opened.read(group, &self.columns(opened.schema(), opened.values(REST_AT) > 0), selection, 8192).map_err(StoreError::from)?;
+        let reader = opened
+            .read(group, &self.columns(opened.schema(), opened.values(REST_AT) > 0), selection, 8192)
+            .map_err(StoreError::from)?;
         let segment = Arc::clone(segment);
         Ok(Box::new(reader.map_while(move |batch| match batch {
             Ok(batch) => Some(Ok(batch)),
@@ -263,7 +285,11 @@ impl Reader {
 
     fn columns(&self, schema: &Schema, overflow: bool) -> Vec<usize> {
         let wanted = |name: &str| self.schema.index_of(name).is_ok();
-        let mut columns = if *self.table.filter == Filter::All { Vec::new() } else { columns_of(&self.table.filter, schema, overflow) };
+        let mut columns = if *self.table.filter == Filter::All {
+            Vec::new()
+        } else {
+            columns_of(&self.table.filter, schema, overflow)
+        };
         columns.extend(crate::known::OWN.iter().enumerate().filter(|(_, name)| wanted(name)).map(|(index, _)| index));
         columns.extend(key_columns(schema).filter(|(_, path, _)| wanted(&logical_name(path))).map(|(index, ..)| index));
         columns.sort_unstable();
@@ -280,7 +306,8 @@ impl Reader {
             kept = filter_record_batch(batch, &BooleanArray::new(matches(&self.table.filter, batch), None))?;
             &kept
         };
-        let columns: Vec<ArrayRef> = self.schema.fields().iter().map(|field| column(batch, field)).collect::<Result<_, _>>()?;
+        let columns: Vec<ArrayRef> =
+            self.schema.fields().iter().map(|field| column(batch, field)).collect::<Result<_, _>>()?;
         let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
@@ -289,20 +316,28 @@ impl Reader {
 /// All values of a key in one column of one type.
 fn column(batch: &RecordBatch, field: &Field) -> Result<ArrayRef, QueryError> {
     let schema = batch.schema();
-    let own = schema.index_of(field.name()).ok().filter(|at| !schema.field(*at).metadata().contains_key("everlog.path"));
+    let own =
+        schema.index_of(field.name()).ok().filter(|at| !schema.field(*at).metadata().contains_key("everlog.path"));
     if let Some(own) = own {
         return Ok(Arc::clone(batch.column(own)));
     }
-    let found: Vec<(usize, Kind)> = key_columns(&schema).filter(|(_, path, _)| logical_name(path) == *field.name()).map(|(index, _, kind)| (index, kind)).collect();
+    let found: Vec<(usize, Kind)> = key_columns(&schema)
+        .filter(|(_, path, _)| logical_name(path) == *field.name())
+        .map(|(index, _, kind)| (index, kind))
+        .collect();
     match &found[..] {
         [] => Ok(new_null_array(field.data_type(), batch.num_rows())),
         [(index, kind)] if *kind != Kind::Uuid => Ok(cast(batch.column(*index), field.data_type())?),
         _ if *field.data_type() == DataType::Utf8 => Ok(texts(batch, &found)),
         _ => {
-            let casted: Vec<ArrayRef> = found.iter().map(|(index, _)| cast(batch.column(*index), field.data_type())).collect::<Result<_, _>>()?;
+            let casted: Vec<ArrayRef> = found
+                .iter()
+                .map(|(index, _)| cast(batch.column(*index), field.data_type()))
+                .collect::<Result<_, _>>()?;
             let arrays: Vec<&dyn Array> = casted.iter().map(AsRef::as_ref).collect();
-            let chosen: Vec<(usize, usize)> =
-                (0..batch.num_rows()).map(|row| (arrays.iter().position(|array| array.is_valid(row)).unwrap_or(0), row)).collect();
+            let chosen: Vec<(usize, usize)> = (0..batch.num_rows())
+                .map(|row| (arrays.iter().position(|array| array.is_valid(row)).unwrap_or(0), row))
+                .collect();
             Ok(arrow::compute::interleave(&arrays, &chosen)?)
         }
     }
@@ -346,7 +381,8 @@ fn pruning(expression: &Expr) -> Option<Filter> {
         },
         Expr::InList(list) if !list.negated => {
             let Expr::Column(column) = &*list.expr else { return None };
-            let scalars = list.list.iter().map(|item| if let Expr::Literal(literal, _) = item { scalar(literal) } else { None });
+            let scalars =
+                list.list.iter().map(|item| if let Expr::Literal(literal, _) = item { scalar(literal) } else { None });
             Some(Filter::field(column.name.clone(), Test::Equal(scalars.collect::<Option<_>>()?)))
         }
         _ => None,
@@ -370,7 +406,9 @@ fn comparison(name: &str, operator: Operator, literal: &ScalarValue) -> Option<F
 
 fn scalar(literal: &ScalarValue) -> Option<Scalar> {
     Some(Scalar::new(match literal {
-        ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => text.clone(),
+        ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => {
+            text.clone()
+        }
         ScalarValue::Int64(Some(number)) => number.to_string(),
         ScalarValue::Int32(Some(number)) => number.to_string(),
         ScalarValue::TimestampMicrosecond(Some(micros), _) => event::Timestamp::from_micros(*micros).to_string(),

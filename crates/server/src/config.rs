@@ -57,19 +57,120 @@ pub(crate) struct Setting {
 
 /// Every setting there is, beside the logs.
 pub(crate) const SETTINGS: [Setting; 13] = [
-    Setting { name: "data", meaning: "the data directory", set: |config, text| { config.data = text.into(); Ok(()) }, show: |config| config.data.display().to_string() },
-    Setting { name: "listen", meaning: "addresses to listen on, separated by commas", set: set_listen, show: show_listen },
-    Setting { name: "require_token", meaning: "whether requests from this machine need a token too", set: |config, text| { config.require_token = truth(text)?; Ok(()) }, show: |config| config.require_token.to_string() },
-    Setting { name: "connections_max", meaning: "connections at a time", set: |config, text| { config.connections_max = number(text)?; Ok(()) }, show: |config| config.connections_max.to_string() },
-    Setting { name: "body_bytes_max", meaning: "largest request body, after decompression", set: |config, text| { config.body_bytes_max = size(text)?; Ok(()) }, show: |config| print_size(config.body_bytes_max) },
-    Setting { name: "event_bytes_max", meaning: "largest event, as JSON", set: |config, text| { config.engine.event_bytes_max = size(text)?; Ok(()) }, show: |config| print_size(config.engine.event_bytes_max) },
-    Setting { name: "flush_bytes", meaning: "size of the buffer at which it is written to segments", set: |config, text| { config.engine.flush_bytes = size(text)?; Ok(()) }, show: |config| print_size(config.engine.flush_bytes) },
-    Setting { name: "flush_after", meaning: "how long events stay in the buffer at most", set: |config, text| { config.engine.flush_after = duration(text)?; Ok(()) }, show: |config| print_duration(config.engine.flush_after) },
-    Setting { name: "buffer_bytes_max", meaning: "size of the buffer at which writers are asked to wait (429)", set: |config, text| { config.engine.buffer_bytes_max = size(text)?; Ok(()) }, show: |config| print_size(config.engine.buffer_bytes_max) },
-    Setting { name: "query_memory_bytes", meaning: "memory for sorting, joining and grouping, of all questions together", set: |config, text| { config.engine.query_memory_bytes = size(text)?; Ok(()) }, show: |config| print_size(config.engine.query_memory_bytes) },
-    Setting { name: "query_time_max", meaning: "how long one question may take", set: |config, text| { config.engine.query_time_max = duration(text)?; Ok(()) }, show: |config| print_duration(config.engine.query_time_max) },
-    Setting { name: "query_rows_max", meaning: "rows of one SQL answer", set: |config, text| { config.engine.query_rows_max = number(text)?; Ok(()) }, show: |config| config.engine.query_rows_max.to_string() },
-    Setting { name: "logs_max", meaning: "how many logs there may be", set: |config, text| { config.engine.logs_max = number(text)?; Ok(()) }, show: |config| config.engine.logs_max.to_string() },
+    Setting {
+        name: "data",
+        meaning: "the data directory",
+        set: |config, text| {
+            config.data = text.into();
+            Ok(())
+        },
+        show: |config| config.data.display().to_string(),
+    },
+    Setting {
+        name: "listen",
+        meaning: "addresses to listen on, separated by commas",
+        set: set_listen,
+        show: show_listen,
+    },
+    Setting {
+        name: "require_token",
+        meaning: "whether requests from this machine need a token too",
+        set: |config, text| {
+            config.require_token = truth(text)?;
+            Ok(())
+        },
+        show: |config| config.require_token.to_string(),
+    },
+    Setting {
+        name: "connections_max",
+        meaning: "connections at a time",
+        set: |config, text| {
+            config.connections_max = number(text)?;
+            Ok(())
+        },
+        show: |config| config.connections_max.to_string(),
+    },
+    Setting {
+        name: "body_bytes_max",
+        meaning: "largest request body, after decompression",
+        set: |config, text| {
+            config.body_bytes_max = size(text)?;
+            Ok(())
+        },
+        show: |config| print_size(config.body_bytes_max),
+    },
+    Setting {
+        name: "event_bytes_max",
+        meaning: "largest event, as JSON",
+        set: |config, text| {
+            config.engine.event_bytes_max = size(text)?;
+            Ok(())
+        },
+        show: |config| print_size(config.engine.event_bytes_max),
+    },
+    Setting {
+        name: "flush_bytes",
+        meaning: "size of the buffer at which it is written to segments",
+        set: |config, text| {
+            config.engine.flush_bytes = size(text)?;
+            Ok(())
+        },
+        show: |config| print_size(config.engine.flush_bytes),
+    },
+    Setting {
+        name: "flush_after",
+        meaning: "how long events stay in the buffer at most",
+        set: |config, text| {
+            config.engine.flush_after = duration(text)?;
+            Ok(())
+        },
+        show: |config| print_duration(config.engine.flush_after),
+    },
+    Setting {
+        name: "buffer_bytes_max",
+        meaning: "size of the buffer at which writers are asked to wait (429)",
+        set: |config, text| {
+            config.engine.buffer_bytes_max = size(text)?;
+            Ok(())
+        },
+        show: |config| print_size(config.engine.buffer_bytes_max),
+    },
+    Setting {
+        name: "query_memory_bytes",
+        meaning: "memory for sorting, joining and grouping, of all questions together",
+        set: |config, text| {
+            config.engine.query_memory_bytes = size(text)?;
+            Ok(())
+        },
+        show: |config| print_size(config.engine.query_memory_bytes),
+    },
+    Setting {
+        name: "query_time_max",
+        meaning: "how long one question may take",
+        set: |config, text| {
+            config.engine.query_time_max = duration(text)?;
+            Ok(())
+        },
+        show: |config| print_duration(config.engine.query_time_max),
+    },
+    Setting {
+        name: "query_rows_max",
+        meaning: "rows of one SQL answer",
+        set: |config, text| {
+            config.engine.query_rows_max = number(text)?;
+            Ok(())
+        },
+        show: |config| config.engine.query_rows_max.to_string(),
+    },
+    Setting {
+        name: "logs_max",
+        meaning: "how many logs there may be",
+        set: |config, text| {
+            config.engine.logs_max = number(text)?;
+            Ok(())
+        },
+        show: |config| config.engine.logs_max.to_string(),
+    },
 ];
 
 /// Variables of the environment that are no settings of the server.
@@ -77,7 +178,10 @@ const OTHER_VARIABLES: [&str; 4] = ["EVERLOG_URL", "EVERLOG_TOKEN", "EVERLOG_CON
 
 impl Config {
     /// Reads the file (`everlog.toml` here, if none is named and it is there), then the environment.
-    pub(crate) fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
+    pub(crate) fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
         let mut config = Self::default();
         let default_file = Path::new("everlog.toml");
         let file = match file {
@@ -85,7 +189,8 @@ impl Config {
             None => default_file.try_exists().unwrap_or(false).then_some(default_file),
         };
         if let Some(file) = file {
-            let text = std::fs::read_to_string(file).with_context(|| format!("the configuration {} cannot be read", file.display()))?;
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("the configuration {} cannot be read", file.display()))?;
             config.read_file(&text).with_context(|| format!("in {}", file.display()))?;
         }
         config.read_environment(environment)?;
@@ -97,7 +202,9 @@ impl Config {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| anyhow!("{error}"))?;
         for (name, value) in &table {
             if name == "logs" {
-                let logs = value.as_table().ok_or_else(|| anyhow!("`logs` is a table: write [logs.NAME] and its settings below"))?;
+                let logs = value
+                    .as_table()
+                    .ok_or_else(|| anyhow!("`logs` is a table: write [logs.NAME] and its settings below"))?;
                 for (log, settings) in logs {
                     self.read_log(log, settings).with_context(|| format!("[logs.{log}]"))?;
                 }
@@ -143,16 +250,29 @@ impl Config {
     /// Sets one setting by its name.
     pub(crate) fn set(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
         let known = SETTINGS.iter().find(|setting| setting.name == name);
-        let setting = known.ok_or_else(|| anyhow!("unknown key {name:?}{}", suggestion(name, SETTINGS.iter().map(|setting| setting.name).chain(["logs"]))))?;
+        let setting = known.ok_or_else(|| {
+            anyhow!(
+                "unknown key {name:?}{}",
+                suggestion(name, SETTINGS.iter().map(|setting| setting.name).chain(["logs"]))
+            )
+        })?;
         (setting.set)(self, text).with_context(|| format!("{name} ({})", setting.meaning))
     }
 
     fn check(&self) -> anyhow::Result<()> {
         if self.engine.event_bytes_max > self.body_bytes_max {
-            bail!("event_bytes_max ({}) is larger than body_bytes_max ({}): no such event could be sent", print_size(self.engine.event_bytes_max), print_size(self.body_bytes_max));
+            bail!(
+                "event_bytes_max ({}) is larger than body_bytes_max ({}): no such event could be sent",
+                print_size(self.engine.event_bytes_max),
+                print_size(self.body_bytes_max)
+            );
         }
         if self.engine.flush_bytes > self.engine.buffer_bytes_max {
-            bail!("flush_bytes ({}) is larger than buffer_bytes_max ({}): writers would wait before anything is flushed", print_size(self.engine.flush_bytes), print_size(self.engine.buffer_bytes_max));
+            bail!(
+                "flush_bytes ({}) is larger than buffer_bytes_max ({}): writers would wait before anything is flushed",
+                print_size(self.engine.flush_bytes),
+                print_size(self.engine.buffer_bytes_max)
+            );
         }
         Ok(())
     }
@@ -190,7 +310,11 @@ fn truth(text: &str) -> anyhow::Result<bool> {
 }
 
 fn number(text: &str) -> anyhow::Result<usize> {
-    text.replace('_', "").parse().ok().filter(|number| *number > 0).ok_or_else(|| anyhow!("expected a whole number above 0, found {text:?}"))
+    text.replace('_', "")
+        .parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| anyhow!("expected a whole number above 0, found {text:?}"))
 }
 
 fn duration(text: &str) -> anyhow::Result<Duration> {
@@ -211,16 +335,22 @@ fn size(text: &str) -> anyhow::Result<usize> {
 }
 
 fn print_size(bytes: usize) -> String {
-    let (unit, shift) = [("GiB", 30), ("MiB", 20), ("KiB", 10)].into_iter().find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift)).unwrap_or(("B", 0));
+    let (unit, shift) = [("GiB", 30), ("MiB", 20), ("KiB", 10)]
+        .into_iter()
+        .find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift))
+        .unwrap_or(("B", 0));
     format!("{}{unit}", bytes >> shift)
 }
 
 fn set_listen(config: &mut Config, text: &str) -> anyhow::Result<()> {
     let read = |part: &str| {
         let full = if part.contains(':') { part.to_owned() } else { format!("127.0.0.1:{part}") };
-        full.replace("localhost:", "127.0.0.1:").parse().map_err(|_| anyhow!("expected an address such as 127.0.0.1:7171, found {part:?}"))
+        full.replace("localhost:", "127.0.0.1:")
+            .parse()
+            .map_err(|_| anyhow!("expected an address such as 127.0.0.1:7171, found {part:?}"))
     };
-    config.listen = text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(read).collect::<anyhow::Result<_>>()?;
+    config.listen =
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(read).collect::<anyhow::Result<_>>()?;
     if config.listen.is_empty() { bail!("expected an address such as 127.0.0.1:7171") } else { Ok(()) }
 }
 
@@ -234,7 +364,9 @@ mod tests {
 
     fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
         let mut config = Config::default();
-        let read = config.read_file(file).and_then(|()| config.read_environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))));
+        let read = config.read_file(file).and_then(|()| {
+            config.read_environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+        });
         read.and_then(|()| config.check()).map(|()| config).map_err(|error| format!("{error:#}"))
     }
 
@@ -260,7 +392,8 @@ mod tests {
 
     #[test]
     fn shows_what_it_reads() {
-        let shown: String = Config::default().show().iter().map(|(name, value)| format!("{name} = \"{value}\"\n")).collect();
+        let shown: String =
+            Config::default().show().iter().map(|(name, value)| format!("{name} = \"{value}\"\n")).collect();
         assert!(load(&shown, &[]).is_ok(), "{shown}");
     }
 }

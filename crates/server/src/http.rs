@@ -114,11 +114,17 @@ pub(crate) async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: watch
     let graceful = Arc::new(GracefulShutdown::new());
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(64 << 10);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIME_MAX).keep_alive_timeout(Duration::from_secs(10)).max_concurrent_streams(256);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEAD_TIME_MAX)
+        .keep_alive_timeout(Duration::from_secs(10))
+        .max_concurrent_streams(256);
     let builder = Arc::new(builder);
     let mut loops = tokio::task::JoinSet::new();
     for listener in listeners {
-        let (app, builder, graceful, places, mut stop) = (app.clone(), Arc::clone(&builder), Arc::clone(&graceful), Arc::clone(&places), stop.clone());
+        let (app, builder, graceful, places, mut stop) =
+            (app.clone(), Arc::clone(&builder), Arc::clone(&graceful), Arc::clone(&places), stop.clone());
         loops.spawn(async move {
             loop {
                 let next = async {

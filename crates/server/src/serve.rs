@@ -37,7 +37,11 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let config = config(&arguments)?;
     raise_file_limit();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.enable_all().thread_stack_size(STACK_BYTES).build().context("cannot start the threads of the server")?;
+    let runtime = builder
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .context("cannot start the threads of the server")?;
     let result = runtime.block_on(serve_until_stopped(config, arguments));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
@@ -45,9 +49,15 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
 
 fn start_tracing() {
     let wanted = std::env::var("EVERLOG_TRACE").unwrap_or_else(|_| "info".to_owned());
-    let filter = tracing_subscriber::EnvFilter::try_new(&wanted).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(&wanted).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let built = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).with_ansi(terminal).finish();
+    let built = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(terminal)
+        .finish();
     // A second call, in tests, keeps the first.
     let _ = tracing::subscriber::set_global_default(built);
 }
@@ -56,7 +66,8 @@ fn config(arguments: &ServeArguments) -> anyhow::Result<Config> {
     let variable = std::env::var_os("EVERLOG_CONFIG").map(std::path::PathBuf::from);
     let file = arguments.config.clone().or(variable);
     // A variable that is not UTF-8 cannot be one of ours, but must not stop the start either.
-    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
     let mut config = Config::load(file.as_deref(), variables)?;
     if let Some(data) = &arguments.data {
         config.data.clone_from(data);
@@ -87,7 +98,8 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyho
     }
     let settings = config.engine.clone();
     let data = config.data.clone();
-    let opened = tokio::task::spawn_blocking(move || Engine::open(&data, settings, Arc::new(event::SystemClock))).await?;
+    let opened =
+        tokio::task::spawn_blocking(move || Engine::open(&data, settings, Arc::new(event::SystemClock))).await?;
     let (engine, report) = opened?;
     for (log, retention) in &config.logs {
         let retention = (!retention.is_empty()).then(|| retention.clone());
@@ -110,7 +122,9 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyho
     import.abort();
     let closed = tokio::task::spawn_blocking(move || engine.close()).await?;
     let _ = std::fs::remove_file(data.join(SERVER_FILE));
-    closed.context("the buffer could not be written; everything acknowledged is in the journal, where the next start finds it")?;
+    closed.context(
+        "the buffer could not be written; everything acknowledged is in the journal, where the next start finds it",
+    )?;
     tracing::info!("stopped: everything is written");
     Ok(())
 }
@@ -134,7 +148,9 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("{address} is in use by another program (perhaps an Everlog that is running already): stop it, or choose another address with --listen")
+            bail!(
+                "{address} is in use by another program (perhaps an Everlog that is running already): stop it, or choose another address with --listen"
+            )
         }
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             bail!("{address} may not be used: ports below 1024 need a privilege; choose another with --listen")
@@ -183,16 +199,31 @@ fn url_of(addresses: &[SocketAddr]) -> String {
 fn greet(config: &Config, addresses: &[SocketAddr], url: &str, report: &StartReport, made: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let token = config.data.join(TOKEN_FILE);
-    writeln!(out, "Everlog {} is running at {url}, with its data in {}", env!("CARGO_PKG_VERSION"), config.data.display())?;
+    writeln!(
+        out,
+        "Everlog {} is running at {url}, with its data in {}",
+        env!("CARGO_PKG_VERSION"),
+        config.data.display()
+    )?;
     if report.recovered > 0 {
-        writeln!(out, "{} events were read back from the journal: the last stop was not a clean one", report.recovered)?;
+        writeln!(
+            out,
+            "{} events were read back from the journal: the last stop was not a clean one",
+            report.recovered
+        )?;
     }
     if made {
         writeln!(out, "\nThe token for everything was made and is in {} (readable by you alone).", token.display())?;
-        writeln!(out, "Programs on this machine need none to write and read; `everlog token create` makes tokens for others.")?;
+        writeln!(
+            out,
+            "Programs on this machine need none to write and read; `everlog token create` makes tokens for others."
+        )?;
     }
     if addresses.iter().any(|address| !address.ip().is_loopback()) {
-        writeln!(out, "\nIt can be reached from other machines: they need a token, and it speaks plain HTTP, so put TLS in front of it.")?;
+        writeln!(
+            out,
+            "\nIt can be reached from other machines: they need a token, and it speaks plain HTTP, so put TLS in front of it."
+        )?;
     }
     writeln!(out, "\n  everlog log INFO alice@example.com \"It works.\"    send an event")?;
     writeln!(out, "  everlog query alice                               find it")?;

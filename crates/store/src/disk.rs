@@ -93,7 +93,7 @@ pub trait DiskFile: Send + Sync + Debug {
     ///
     /// # Errors
     /// What the system says.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 }
 
 /// Whether an error says that the disk (or the quota) is full.
@@ -194,7 +194,7 @@ impl DiskFile for RealFile {
         }
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 }

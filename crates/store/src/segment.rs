@@ -226,7 +226,7 @@ impl Segment {
 
     fn read_index(&self) -> io::Result<Index> {
         let file = self.disk.open(&index_name(self.info.number))?;
-        let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
+        let mut bytes = vec![0; usize::try_from(file.size()?).map_err(io::Error::other)?];
         file.read_exact_at(&mut bytes, 0)?;
         Index::read(&bytes.into())
     }

@@ -534,12 +534,11 @@ impl Store {
         sources: Vec<Source<'_>>,
     ) -> Result<SegmentInfo, StoreError> {
         let number = self.next_segment.fetch_add(1, Ordering::Relaxed);
-        let written = SegmentWriter::create(Arc::clone(&self.disk), number, log, Arc::clone(schema)).and_then(
-            |mut writer| {
+        let written =
+            SegmentWriter::create(Arc::clone(&self.disk), number, log, Arc::clone(schema)).and_then(|mut writer| {
                 merge(sources, schema, &mut |batch| writer.append(&batch))?;
                 writer.finish()
-            },
-        );
+            });
         if written.is_err() {
             // Half a segment takes room, and room may be what is missing.
             remove_files(&*self.disk, number);
@@ -671,7 +670,8 @@ pub struct Inspection {
 pub fn inspect(disk: &Arc<dyn Disk>, catalog: &Catalog) -> Result<Inspection, StoreError> {
     let (flushed, _) = catalog.position()?;
     let mut journal_events = 0;
-    let (_, journal) = Journal::open(Arc::clone(disk), flushed, &mut |found| journal_events += found.batch.len() as u64)?;
+    let (_, journal) =
+        Journal::open(Arc::clone(disk), flushed, &mut |found| journal_events += found.batch.len() as u64)?;
     let segments = catalog.segments()?.into_iter().map(|info| Arc::new(Segment::new(info, Arc::clone(disk)))).collect();
     Ok(Inspection { segments, journal_events, journal })
 }

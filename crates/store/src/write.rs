@@ -15,9 +15,7 @@ use parquet::schema::types::ColumnPath;
 use crate::columns::{Kind, RECEIVED, SEQUENCE, SEQUENCE_AT, TIMESTAMP, TIMESTAMP_AT, key_columns};
 use crate::disk::{Disk, DiskFile};
 use crate::index::{BLOCK_ROWS, IndexBuilder};
-use crate::segment::{
-    CHECKSUM_BYTES, Checksum, ROW_GROUP_ROWS, SegmentInfo, StreamSpan, index_name, segment_name,
-};
+use crate::segment::{CHECKSUM_BYTES, Checksum, ROW_GROUP_ROWS, SegmentInfo, StreamSpan, index_name, segment_name};
 use crate::{LogId, StoreError};
 
 /// Dictionaries stay small, so that reading one row does not mean reading a large dictionary.
@@ -124,7 +122,8 @@ impl SegmentWriter {
         self.writer.finish()?;
         let output = self.writer.inner_mut();
         output.end_block()?;
-        let (file, length, checksums) = (Arc::clone(&output.file), output.offset, std::mem::take(&mut output.checksums));
+        let (file, length, checksums) =
+            (Arc::clone(&output.file), output.offset, std::mem::take(&mut output.checksums));
         file.sync()?;
         let mut footer = vec![0; usize::try_from(length - footer_start).map_err(io::Error::other)?];
         file.read_exact_at(&mut footer, footer_start)?;
@@ -146,7 +145,7 @@ impl SegmentWriter {
 }
 
 fn properties(schema: &SchemaRef) -> WriterProperties {
-    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    let level = ZstdLevel::try_new(3).unwrap_or_default();
     let path = |name: &str| ColumnPath::new(vec![name.to_owned()]);
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))

@@ -52,18 +52,27 @@ fn rows(answer: &engine::Answer) -> Value {
 /// The answer to an example: rows as JSON, or ids as text.
 fn answer(fixture: &Fixture, example: &Example) -> Result<Value, String> {
     let engine = &fixture.engine;
-    let documents = |events: engine::Events| -> Value { events.documents.iter().map(|document| serde_json::from_slice::<Value>(document).unwrap()).collect() };
+    let documents = |events: engine::Events| -> Value {
+        events.documents.iter().map(|document| serde_json::from_slice::<Value>(document).unwrap()).collect()
+    };
     let found = match example.language {
-        "sql" => return wait(engine.sql(example.question, &engine.log_names())).map(|answer| rows(&answer)).map_err(|error| error.to_string()),
+        "sql" => {
+            return wait(engine.sql(example.question, &engine.log_names()))
+                .map(|answer| rows(&answer))
+                .map_err(|error| error.to_string());
+        }
         "search" => {
-            let filter = engine::search::parse(example.question, jiff::Timestamp::now()).map_err(|error| error.pointed(example.question))?;
+            let filter = engine::search::parse(example.question, jiff::Timestamp::now())
+                .map_err(|error| error.pointed(example.question))?;
             let question = engine::url::Question { filter, ..engine::url::Question::default() };
             engine.events("docs", &question)
         }
         _ => {
             let question = question(example.question);
             if question.by.is_some() {
-                return wait(engine.group("docs", &question)).map(|answer| rows(&answer)).map_err(|error| error.to_string());
+                return wait(engine.group("docs", &question))
+                    .map(|answer| rows(&answer))
+                    .map_err(|error| error.to_string());
             }
             engine.events("docs", &question)
         }
@@ -92,7 +101,10 @@ fn check(fixture: &Fixture, examples: &[Example], place: &str) {
         let found = answer(fixture, example);
         let right = found.as_ref().is_ok_and(|found| normal(found.clone()) == normal(expected(example.answer)));
         if !right {
-            wrong.push_str(&format!("\nline {}: {}\n  expected {}\n  found    {found:?}\n", example.line, example.question, example.answer));
+            wrong.push_str(&format!(
+                "\nline {}: {}\n  expected {}\n  found    {found:?}\n",
+                example.line, example.question, example.answer
+            ));
         }
     }
     assert!(wrong.is_empty(), "{place}: {wrong}");

@@ -59,7 +59,10 @@ pub(crate) fn question(query: &str) -> Question {
     let pairs: Vec<(String, String)> = query
         .split('&')
         .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').map_or((pair.to_owned(), String::new()), |(key, value)| (key.to_owned(), value.to_owned())))
+        .map(|pair| {
+            pair.split_once('=')
+                .map_or((pair.to_owned(), String::new()), |(key, value)| (key.to_owned(), value.to_owned()))
+        })
         .collect();
     parse(&pairs, jiff::Timestamp::now()).unwrap_or_else(|error| panic!("{query}: {error}"))
 }
@@ -69,7 +72,9 @@ pub(crate) fn ids(events: &Events) -> Vec<String> {
     events
         .documents
         .iter()
-        .map(|document| serde_json::from_slice::<serde_json::Value>(document).unwrap()["id"].as_str().unwrap_or("").to_owned())
+        .map(|document| {
+            serde_json::from_slice::<serde_json::Value>(document).unwrap()["id"].as_str().unwrap_or("").to_owned()
+        })
         .collect()
 }
 

@@ -5,7 +5,12 @@ use engine::url::Question;
 use crate::harness::{Fixture, ids, question};
 
 fn event(number: usize, second: usize) -> String {
-    format!("{{\"id\":\"e{number}\",\"timestamp\":\"2026-01-01T00:{:02}:{:02}Z\",\"n\":{number},\"word\":\"w{}\"}}\n", second / 60, second % 60, number % 3)
+    format!(
+        "{{\"id\":\"e{number}\",\"timestamp\":\"2026-01-01T00:{:02}:{:02}Z\",\"n\":{number},\"word\":\"w{}\"}}\n",
+        second / 60,
+        second % 60,
+        number % 3
+    )
 }
 
 /// Pages through with `limit`, doing something between the pages.

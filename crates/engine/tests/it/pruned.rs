@@ -22,8 +22,9 @@ fn value() -> impl Strategy<Value = String> {
 
 fn document() -> impl Strategy<Value = String> {
     let key = "(user|status|message|request_id|level|odd|a\\.b)";
-    proptest::collection::btree_map(key, value(), 0..5)
-        .prop_map(|members| format!("{{{}}}", members.iter().map(|(key, value)| format!("{key:?}:{value}")).collect::<Vec<_>>().join(",")))
+    proptest::collection::btree_map(key, value(), 0..5).prop_map(|members| {
+        format!("{{{}}}", members.iter().map(|(key, value)| format!("{key:?}:{value}")).collect::<Vec<_>>().join(","))
+    })
 }
 
 fn scalar() -> impl Strategy<Value = Scalar> {
@@ -36,7 +37,9 @@ fn filter() -> impl Strategy<Value = Filter> {
         Just(Test::Present),
         proptest::collection::vec(scalar(), 1..3).prop_map(Test::Equal),
         (scalar(), 0..4_u8).prop_map(|(scalar, which)| {
-            let comparison = [Comparison::Less, Comparison::LessOrEqual, Comparison::Greater, Comparison::GreaterOrEqual][usize::from(which)];
+            let comparison =
+                [Comparison::Less, Comparison::LessOrEqual, Comparison::Greater, Comparison::GreaterOrEqual]
+                    [usize::from(which)];
             Test::Compare(comparison, scalar)
         }),
         "(lph|AMMA|@exam|40)".prop_map(|text| Test::Contains { text, ignore_case: true }),
@@ -44,8 +47,10 @@ fn filter() -> impl Strategy<Value = Filter> {
         "(gamma|beta gamma|alice|GAMMA)".prop_map(|text| Test::Words(Text::new(&text))),
     ];
     let leaf = prop_oneof![
-        ("(user|status|message|request_id|level|odd|a\\.b|odd\\.inner|id)", test).prop_map(|(field, test)| Filter::field(field, test)),
-        "(alpha|gamma|beta gamma|alice@example\\.com|7|404|system|1734afac-4628-446d-b344-f39b42f48bd1|e17)".prop_map(|text| Filter::Anywhere(Text::new(&text))),
+        ("(user|status|message|request_id|level|odd|a\\.b|odd\\.inner|id)", test)
+            .prop_map(|(field, test)| Filter::field(field, test)),
+        "(alpha|gamma|beta gamma|alice@example\\.com|7|404|system|1734afac-4628-446d-b344-f39b42f48bd1|e17)"
+            .prop_map(|text| Filter::Anywhere(Text::new(&text))),
         "(alp|gam|ali)".prop_map(|text| Filter::Anywhere(Text::starting(&text))),
     ];
     leaf.prop_recursive(3, 8, 3, |inner| {

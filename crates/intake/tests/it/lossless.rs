@@ -17,9 +17,12 @@ fn scalar() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
-        number.prop_filter_map("a JSON number", |text| serde_json::from_str::<Number>(&text).ok()).prop_map(Value::Number),
+        number
+            .prop_filter_map("a JSON number", |text| serde_json::from_str::<Number>(&text).ok())
+            .prop_map(Value::Number),
         any::<String>().prop_map(Value::String),
-        "(info|WARN|error|system|GET /a\\?b|404|2026-01-01|1734afac-4628-446d-b344-f39b42f48bd9)".prop_map(Value::String),
+        "(info|WARN|error|system|GET /a\\?b|404|2026-01-01|1734afac-4628-446d-b344-f39b42f48bd9)"
+            .prop_map(Value::String),
     ]
 }
 
@@ -35,7 +38,8 @@ fn object() -> impl Strategy<Value = Map<String, Value>> {
     let value = scalar().prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-            proptest::collection::vec((key(), inner), 0..4).prop_map(|members| Value::Object(members.into_iter().collect())),
+            proptest::collection::vec((key(), inner), 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     });
     proptest::collection::vec((key(), value), 0..8).prop_map(|members| members.into_iter().collect())
@@ -48,7 +52,9 @@ fn equal(sent: &Value, got: &Value) -> bool {
             let (sent, got) = (sent.to_string(), got.to_string());
             sent == got || (event::Value::number(&sent) == event::Value::number(&got))
         }
-        (Value::Array(sent), Value::Array(got)) => sent.len() == got.len() && sent.iter().zip(got).all(|(sent, got)| equal(sent, got)),
+        (Value::Array(sent), Value::Array(got)) => {
+            sent.len() == got.len() && sent.iter().zip(got).all(|(sent, got)| equal(sent, got))
+        }
         (Value::Object(sent), Value::Object(got)) => {
             sent.len() == got.len() && sent.iter().all(|(key, value)| got.get(key).is_some_and(|got| equal(value, got)))
         }

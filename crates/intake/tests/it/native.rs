@@ -21,7 +21,11 @@ pub(crate) fn documents(decoded: &Decoded) -> Vec<serde_json::Value> {
                 Leaf { path: "id", value: Value::Str(&id), sent: false },
                 Leaf { path: "timestamp", value: Value::Str(&time), sent: false },
             ];
-            leaves.extend(row.fields().map(|field| Leaf { path: &decoded.batch.keys()[field.key as usize], value: field.value, sent: field.sent }));
+            leaves.extend(row.fields().map(|field| Leaf {
+                path: &decoded.batch.keys()[field.key as usize],
+                value: field.value,
+                sent: field.sent,
+            }));
             let mut json = Vec::new();
             Renderer::default().write(&mut leaves, &mut json);
             serde_json::from_slice(&json).unwrap()
@@ -64,7 +68,10 @@ fn one_object_an_array_or_lines() {
 
 #[test]
 fn what_cannot_be_read_is_refused_alone() {
-    assert_eq!(refusals("{\"a\":1}\n{\"a\":}\n{\"a\":2}\nnonsense\n7\n"), [(1, "not_json"), (3, "not_json"), (4, "not_an_object")]);
+    assert_eq!(
+        refusals("{\"a\":1}\n{\"a\":}\n{\"a\":2}\nnonsense\n7\n"),
+        [(1, "not_json"), (3, "not_json"), (4, "not_an_object")]
+    );
     assert_eq!(refusals(r#"[{"a":1},5,"x",{"a":2}]"#), [(1, "not_an_object"), (2, "not_an_object")]);
     assert_eq!(refusals(r#"[{"a":1},{"a":]"#), [(1, "not_json")]);
     assert_eq!(refusals(r#"{"a":1} {"b":2}"#), [(0, "not_json")]);
@@ -91,7 +98,10 @@ fn shared_keys_are_filled_in() {
     assert_eq!(column(r#"{"code":200,"request":"GET /pay/7?m=1"}"#, "status"), 200);
     assert_eq!(column(r#"{"request":"GET /pay/7?m=1"}"#, "path"), "/pay/7");
     assert_eq!(column(r#"{"msg":"a\"b"}"#, "message"), "a\"b");
-    assert_eq!(column("{\"exception\":\"Traceback (most recent call last):\\n  x\\nKeyError: 'a'\"}", "exception.type"), "KeyError");
+    assert_eq!(
+        column("{\"exception\":\"Traceback (most recent call last):\\n  x\\nKeyError: 'a'\"}", "exception.type"),
+        "KeyError"
+    );
 }
 
 #[test]
@@ -133,7 +143,11 @@ fn ten_thousand_keys_are_fine() {
 #[test]
 fn a_file_may_use_the_key_id_for_something_else() {
     let limits = Limits { only_uuid_ids: true, ..Limits::default() };
-    let decoded = native(br#"[{"id":5},{"id":5},{"id":"1734afac-4628-446d-b344-f39b42f48bd9"}]"#, limits, Timestamp::from_micros(0));
+    let decoded = native(
+        br#"[{"id":5},{"id":5},{"id":"1734afac-4628-446d-b344-f39b42f48bd9"}]"#,
+        limits,
+        Timestamp::from_micros(0),
+    );
     let ids: Vec<String> = decoded.batch.rows().map(|row| row.id.to_string()).collect();
     assert_ne!(ids[0], ids[1]);
     assert_eq!(ids[2], "1734afac-4628-446d-b344-f39b42f48bd9");

@@ -25,7 +25,11 @@ pub(crate) async fn logs(State(doors): State<Doors>, request: Request) -> Result
 }
 
 /// `GET /api/v1/logs/{log}`.
-pub(crate) async fn log(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Json<Value>, Problem> {
+pub(crate) async fn log(
+    State(doors): State<Doors>,
+    Path(log): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
     let (parts, _) = request.into_parts();
     auth::require(&doors, &parts, Scope::Read, Some(&log))?;
     doors.engine.log(&log)?;
@@ -34,7 +38,8 @@ pub(crate) async fn log(State(doors): State<Doors>, Path(log): Path<String>, req
 }
 
 fn log_json(log: &LogInfo) -> Value {
-    let retention: BTreeMap<&str, String> = log.retention.iter().map(|(stream, kept)| (stream.as_str(), print_duration(*kept))).collect();
+    let retention: BTreeMap<&str, String> =
+        log.retention.iter().map(|(stream, kept)| (stream.as_str(), print_duration(*kept))).collect();
     json!({
         "name": log.name,
         "number": log.number,
@@ -64,7 +69,11 @@ enum Retention {
 }
 
 /// `PUT /api/v1/logs/{log}`: makes a log, sets how long it keeps its events.
-pub(crate) async fn set_log(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Json<Value>, Problem> {
+pub(crate) async fn set_log(
+    State(doors): State<Doors>,
+    Path(log): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
     let (sent, _) = admin_body::<LogBody>(&doors, request).await?;
     let retention = sent.retention.map(read_retention).transpose()?;
     let info = doors.engine.set_log(&log, LogSettings { retention })?;
@@ -89,11 +98,19 @@ async fn admin_body<T: DeserializeOwned>(doors: &Doors, request: Request) -> Res
     auth::require(doors, &parts, Scope::Admin, None)?;
     let held = body::read(doors, &parts.headers, sent).await?;
     let bytes: &[u8] = if held.bytes.trim_ascii().is_empty() { b"{}" } else { &held.bytes };
-    Ok((serde_json::from_slice(bytes).map_err(|error| Problem::bad_request(format!("the body is not what is expected here: {error}")))?, ()))
+    Ok((
+        serde_json::from_slice(bytes)
+            .map_err(|error| Problem::bad_request(format!("the body is not what is expected here: {error}")))?,
+        (),
+    ))
 }
 
 /// `GET /api/v1/producers/{name}`: how far a numbered sender is.
-pub(crate) async fn producer(State(doors): State<Doors>, Path(name): Path<String>, request: Request) -> Result<Json<Value>, Problem> {
+pub(crate) async fn producer(
+    State(doors): State<Doors>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
     let (parts, _) = request.into_parts();
     auth::grant(&doors, &parts)?;
     Ok(Json(json!({ "name": name, "position": std::future::ready(doors.engine.producer_position(&name)).await })))
@@ -124,7 +141,10 @@ struct TokenBody {
 /// `POST /api/v1/tokens`: makes one; its secret is in the answer and nowhere else.
 pub(crate) async fn create_token(State(doors): State<Doors>, request: Request) -> Result<Response, Problem> {
     let (sent, ()) = admin_body::<TokenBody>(&doors, request).await?;
-    let read = |name: &String| Scope::parse(name).ok_or_else(|| Problem::bad_request(format!("the scopes are write, read and admin, found {name:?}")));
+    let read = |name: &String| {
+        Scope::parse(name)
+            .ok_or_else(|| Problem::bad_request(format!("the scopes are write, read and admin, found {name:?}")))
+    };
     let scopes: Vec<Scope> = sent.scopes.iter().map(read).collect::<Result<_, _>>()?;
     if scopes.is_empty() {
         return Err(Problem::bad_request("a token needs a scope: write, read or admin"));
@@ -139,13 +159,21 @@ pub(crate) async fn create_token(State(doors): State<Doors>, request: Request) -
 }
 
 /// `DELETE /api/v1/tokens/{id}`.
-pub(crate) async fn revoke_token(State(doors): State<Doors>, Path(id): Path<String>, request: Request) -> Result<StatusCode, Problem> {
+pub(crate) async fn revoke_token(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<StatusCode, Problem> {
     let (parts, _) = request.into_parts();
     auth::require(&doors, &parts, Scope::Admin, None)?;
     if std::future::ready(doors.engine.revoke_token(&id)?).await {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Problem::new(StatusCode::NOT_FOUND, "unknown_token", format!("there is no token {id:?}: `everlog token list` shows them")))
+        Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "unknown_token",
+            format!("there is no token {id:?}: `everlog token list` shows them"),
+        ))
     }
 }
 
@@ -154,6 +182,7 @@ pub(crate) async fn flush(State(doors): State<Doors>, request: Request) -> Resul
     let (parts, _) = request.into_parts();
     auth::require(&doors, &parts, Scope::Admin, None)?;
     let engine = doors.engine.clone();
-    let flushed = tokio::task::spawn_blocking(move || engine.flush()).await.map_err(|error| Problem::internal(&error))??;
+    let flushed =
+        tokio::task::spawn_blocking(move || engine.flush()).await.map_err(|error| Problem::internal(&error))??;
     Ok(Json(json!({ "events": flushed })))
 }

@@ -1,5 +1,7 @@
 //! Answers in the format that was asked for.
 
+use std::collections::HashMap;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,11 +19,15 @@ fn content_type(format: Format) -> Result<&'static str, Problem> {
         Format::Json => Ok("application/json"),
         Format::Ndjson => Ok("application/x-ndjson"),
         Format::Csv => Ok("text/csv; charset=utf-8"),
-        Format::Xlsx | Format::Html | Format::Text => {
-            Err(Problem::bad_request(format!("_format={} is not available yet: use json, ndjson or csv", format.name())))
-        }
+        Format::Xlsx | Format::Html | Format::Text => Err(Problem::bad_request(format!(
+            "_format={} is not available yet: use json, ndjson or csv",
+            format.name()
+        ))),
     }
 }
+
+/// Most columns of a table that nobody chose: each row has a cell for each.
+const CSV_COLUMNS_MAX: usize = 2000;
 
 /// A page of events. `path` is the path of the request, for the link to the next page.
 pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<Response, Problem> {
@@ -34,7 +40,14 @@ pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<
         set(&mut headers, "x-next-cursor", next);
     }
     if events.unreadable > 0 {
-        set(&mut headers, "x-everlog-warning", &format!("{} events could not be looked at: their bytes on the disk are damaged (see `everlog doctor`)", events.unreadable));
+        set(
+            &mut headers,
+            "x-everlog-warning",
+            &format!(
+                "{} events could not be looked at: their bytes on the disk are damaged (see `everlog doctor`)",
+                events.unreadable
+            ),
+        );
     }
     if !events.ignored.is_empty() {
         set(&mut headers, "x-everlog-ignored", &events.ignored.join(","));
@@ -43,7 +56,7 @@ pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<
         meta(&mut headers, question);
     }
     let body = match question.format {
-        Format::Csv => csv_of_documents(&events.documents, &question.columns)?,
+        Format::Csv => tokio::task::block_in_place(|| csv_of_documents(&events.documents, &question.columns))?,
         Format::Ndjson => joined(&events.documents, b"", b"\n", b"\n"),
         _ => joined(&events.documents, b"[", b",\n", b"]\n"),
     };
@@ -61,7 +74,8 @@ pub(crate) fn table(answer: &Answer, question: &Question) -> Result<Response, Pr
     let body = match question.format {
         Format::Csv => {
             answer.write_rows(b"\n", &mut rows);
-            let documents: Vec<Vec<u8>> = rows.split(|byte| *byte == b'\n').filter(|row| !row.is_empty()).map(<[u8]>::to_vec).collect();
+            let documents: Vec<Vec<u8>> =
+                rows.split(|byte| *byte == b'\n').filter(|row| !row.is_empty()).map(<[u8]>::to_vec).collect();
             let names = answer.columns.iter().map(|(name, _)| name.clone()).collect();
             csv_of_documents(&documents, &Columns::Only(names))?
         }
@@ -88,15 +102,27 @@ fn start(question: &Question) -> Result<HeaderMap, Problem> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     if let Some(name) = &question.download {
-        let safe: String = name.chars().map(|character| if character.is_alphanumeric() || matches!(character, '.' | '-' | '_') { character } else { '_' }).collect();
+        let safe: String = name
+            .chars()
+            .map(
+                |character| {
+                    if character.is_alphanumeric() || matches!(character, '.' | '-' | '_') { character } else { '_' }
+                },
+            )
+            .collect();
         let encoded: String = form_urlencoded::byte_serialize(safe.as_bytes()).collect();
-        set(&mut headers, "content-disposition", &format!("attachment; filename*=UTF-8''{encoded}.{}", question.format.name()));
+        set(
+            &mut headers,
+            "content-disposition",
+            &format!("attachment; filename*=UTF-8''{encoded}.{}", question.format.name()),
+        );
     }
     Ok(headers)
 }
 
 fn meta(headers: &mut HeaderMap, question: &Question) {
-    let sort: Vec<String> = question.sort.iter().map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column)).collect();
+    let sort: Vec<String> =
+        question.sort.iter().map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column)).collect();
     set(headers, "x-everlog-filter", &question.filter.to_string());
     set(headers, "x-everlog-sort", &sort.join(","));
     set(headers, "x-everlog-limit", &question.limit.to_string());
@@ -135,13 +161,26 @@ fn csv_of_documents(documents: &[Vec<u8>], columns: &Columns) -> Result<Vec<u8>,
         let mut seen = std::collections::HashSet::new();
         names.extend(rows.iter().flatten().filter(|(name, _)| seen.insert(name.clone())).map(|(name, _)| name.clone()));
     }
+    if names.len() > CSV_COLUMNS_MAX {
+        let detail = format!(
+            "these events have {} keys, and a table may have {CSV_COLUMNS_MAX} columns: choose some with _c",
+            names.len()
+        );
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_large", detail));
+    }
+    let places: HashMap<&str, usize> = names.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
     let mut writer = csv::Writer::from_writer(b"\xef\xbb\xbf".to_vec());
     let broken = |error: csv::Error| Problem::internal(&error);
     if !names.is_empty() {
         writer.write_record(names.iter().map(|name| inert(name))).map_err(broken)?;
     }
     for row in &rows {
-        let cells = names.iter().map(|name| row.iter().find(|(one, _)| one == name).map_or_else(String::new, |(_, value)| cell(value)));
+        let mut cells = vec![String::new(); names.len()];
+        for (name, value) in row.iter().rev() {
+            if let Some(place) = places.get(name.as_str()) {
+                cells[*place] = cell(value);
+            }
+        }
         writer.write_record(cells).map_err(broken)?;
     }
     writer.into_inner().map_err(|error| Problem::internal(&error))
@@ -183,7 +222,8 @@ mod tests {
 
     #[test]
     fn csv_is_flat_quoted_and_inert() {
-        let documents = [br#"{"a":"=1+1","b":{"c":-5},"d":"x,\"y\"\nz"}"#.to_vec(), br#"{"a":null,"e":[1,2]}"#.to_vec()];
+        let documents =
+            [br#"{"a":"=1+1","b":{"c":-5},"d":"x,\"y\"\nz"}"#.to_vec(), br#"{"a":null,"e":[1,2]}"#.to_vec()];
         let csv = String::from_utf8(csv_of_documents(&documents, &Columns::All).unwrap()).unwrap();
         assert_eq!(csv, "\u{feff}a,b.c,d,e\n'=1+1,-5,\"x,\"\"y\"\"\nz\",\n,,,\"[1,2]\"\n");
     }

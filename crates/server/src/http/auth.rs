@@ -22,7 +22,11 @@ pub(crate) fn grant(doors: &Doors, parts: &Parts) -> Result<Grant, Problem> {
     if !doors.config.require_token && is_local(parts) {
         return Ok(Grant::local());
     }
-    Err(Problem::new(StatusCode::UNAUTHORIZED, "token_needed", "a token is needed: send the header `Authorization: Bearer TOKEN`; `everlog token create` makes one"))
+    Err(Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "token_needed",
+        "a token is needed: send the header `Authorization: Bearer TOKEN`; `everlog token create` makes one",
+    ))
 }
 
 /// The grant, if it allows something on a log.
@@ -83,15 +87,23 @@ fn decode_base64(text: &str) -> Option<String> {
 /// Whether a request was made by a program on this machine, and not passed on or made by a web page.
 fn is_local(parts: &Parts) -> bool {
     let peer = parts.extensions.get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
-    let passed_on = ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| parts.headers.contains_key(*name));
+    let passed_on =
+        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| parts.headers.contains_key(*name));
     peer && !passed_on && names_this_machine(parts) && !comes_from_another_page(&parts.headers)
 }
 
 /// A name that a stranger's DNS made point here is not this machine's.
 fn names_this_machine(parts: &Parts) -> bool {
-    let sent = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok()).or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+    let sent = parts
+        .headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
     let Some(host) = sent else { return true };
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+        .map_or(host, |(name, _)| name);
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
 }

@@ -44,7 +44,11 @@ impl Held {
     fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
         self.counted += bytes;
         if self.all.fetch_add(bytes, Ordering::Relaxed) + bytes > ALL_BYTES_MAX {
-            let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "too many large requests at a time: send it again in a second");
+            let mut problem = Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "busy",
+                "too many large requests at a time: send it again in a second",
+            );
             problem.retry_after = Some(1);
             return Err(problem);
         }
@@ -72,7 +76,8 @@ pub(crate) async fn read(doors: &Doors, headers: &HeaderMap, body: Body) -> Resu
     if encodings.is_empty() || encodings.eq_ignore_ascii_case("identity") {
         return Ok(held);
     }
-    let unpacked = tokio::task::block_in_place(|| unpack(encodings, &held.bytes, bytes_max).map(std::borrow::Cow::into_owned));
+    let unpacked =
+        tokio::task::block_in_place(|| unpack(encodings, &held.bytes, bytes_max).map(std::borrow::Cow::into_owned));
     let unpacked = unpacked.map_err(|error| {
         let status = match error {
             BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -93,7 +98,9 @@ async fn receive(held: &mut Held, body: &mut Body, bytes_max: usize) -> Result<(
         let frame = frame.map_err(|error| Problem::bad_request(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if held.bytes.len() + data.len() > bytes_max {
-            let detail = format!("the body has more than {bytes_max} bytes: send it in smaller parts, or raise the setting body_bytes_max");
+            let detail = format!(
+                "the body has more than {bytes_max} bytes: send it in smaller parts, or raise the setting body_bytes_max"
+            );
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body", detail));
         }
         held.grow(data.len())?;

@@ -21,20 +21,26 @@ pub(crate) async fn readyz(State(doors): State<Doors>) -> Response {
     let vitals = std::future::ready(doors.engine.vitals()).await;
     let trouble = match vitals.poisoned {
         Some(reason) => Some(format!("nothing is taken until a restart, after a failed disk write: {reason}")),
-        None if doors.engine.is_disk_full() => Some("the disk is full: writing resumes by itself when there is room".to_owned()),
+        None if doors.engine.is_disk_full() => {
+            Some("the disk is full: writing resumes by itself when there is room".to_owned())
+        }
         None if *doors.stopping.borrow() => Some("the server is stopping".to_owned()),
         None => None,
     };
     match trouble {
         None => Json(json!({ "status": "ready" })).into_response(),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "reason": reason }))).into_response(),
+        Some(reason) => {
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "reason": reason }))).into_response()
+        }
     }
 }
 
 /// `/`: where to go from here.
 pub(crate) async fn home() -> Response {
     let text = concat!(
-        "Everlog ", env!("CARGO_PKG_VERSION"), "\n\n",
+        "Everlog ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\n",
         "POST /api/v1/logs/{log}/events   send events: a JSON object, an array, or one object a line\n",
         "GET  /api/v1/logs/{log}/events   ask: ?user=alice&status>=500&_sort=-timestamp&_limit=100\n",
         "GET  /api/v1/logs/{log}/tail     watch them come in (server-sent events)\n",
@@ -61,19 +67,27 @@ fn render(engine: &engine::Engine) -> String {
     let names = engine.log_numbers();
     let counts = engine.counters().all();
     let name = |log: &engine::LogId| names.get(log).cloned().unwrap_or_default();
-    line(format_args!("# HELP everlog_events_received_total Items that came in: accepted + refused + waiting.\n# TYPE everlog_events_received_total counter"));
+    line(format_args!(
+        "# HELP everlog_events_received_total Items that came in: accepted + refused + waiting.\n# TYPE everlog_events_received_total counter"
+    ));
     for (log, counts) in &counts {
         line(format_args!("everlog_events_received_total{{log=\"{}\"}} {}", name(log), counts.received));
     }
-    line(format_args!("# HELP everlog_events_accepted_total Items acknowledged.\n# TYPE everlog_events_accepted_total counter"));
+    line(format_args!(
+        "# HELP everlog_events_accepted_total Items acknowledged.\n# TYPE everlog_events_accepted_total counter"
+    ));
     for (log, counts) in &counts {
         line(format_args!("everlog_events_accepted_total{{log=\"{}\"}} {}", name(log), counts.accepted));
     }
-    line(format_args!("# HELP everlog_events_duplicate_total Acknowledged items that were there already.\n# TYPE everlog_events_duplicate_total counter"));
+    line(format_args!(
+        "# HELP everlog_events_duplicate_total Acknowledged items that were there already.\n# TYPE everlog_events_duplicate_total counter"
+    ));
     for (log, counts) in &counts {
         line(format_args!("everlog_events_duplicate_total{{log=\"{}\"}} {}", name(log), counts.duplicates));
     }
-    line(format_args!("# HELP everlog_events_refused_total Items not kept, by reason.\n# TYPE everlog_events_refused_total counter"));
+    line(format_args!(
+        "# HELP everlog_events_refused_total Items not kept, by reason.\n# TYPE everlog_events_refused_total counter"
+    ));
     for (log, counts) in &counts {
         for reason in Reason::NAMES.iter().chain(&WriteError::NAMES) {
             let refused = counts.refused.get(reason).copied().unwrap_or(0);

@@ -126,7 +126,11 @@ fn body_bytes(headers: &[u8]) -> Option<u64> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Lenient<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
             if this.ready_at < this.ready.len() {
@@ -189,7 +193,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Lenient<S> {
         self.inner.is_write_vectored()
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffers: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write_vectored(context, buffers)
     }
 }
@@ -223,9 +231,17 @@ mod tests {
         let post_mended = "POST /a?b%3E1 HTTP/1.1\r\nContent-Length: 7\r\n\r\n<GET />";
         let chunked = "POST /a?b>1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n<>\r\n0\r\n\r\n";
         for step in [1, 2, 3, 7, 50, 1000] {
-            assert_eq!(read(format!("{get}{post}{get}").as_bytes(), step).await, format!("{mended}{post_mended}{mended}"), "{step}");
+            assert_eq!(
+                read(format!("{get}{post}{get}").as_bytes(), step).await,
+                format!("{mended}{post_mended}{mended}"),
+                "{step}"
+            );
             assert_eq!(read(chunked.as_bytes(), step).await, chunked, "{step}");
-            assert_eq!(read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n<>", step).await, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n<>", "{step}");
+            assert_eq!(
+                read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n<>", step).await,
+                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n<>",
+                "{step}"
+            );
             assert_eq!(read(b"GET /cut>off", step).await, "GET /cut>off", "{step}");
             assert_eq!(read(b"", step).await, "");
         }
@@ -235,7 +251,11 @@ mod tests {
     async fn empty_lines_before_and_no_carriage_returns() {
         for step in [1, 5, 1000] {
             assert_eq!(read(b"\r\nGET /?a>1 HTTP/1.1\r\n\r\n", step).await, "GET /?a%3E1 HTTP/1.1\r\n\r\n", "{step}");
-            assert_eq!(read(b"GET /?a>1 HTTP/1.1\nhost: <\n\n", step).await, "GET /?a%3E1 HTTP/1.1\nhost: <\n\n", "{step}");
+            assert_eq!(
+                read(b"GET /?a>1 HTTP/1.1\nhost: <\n\n", step).await,
+                "GET /?a%3E1 HTTP/1.1\nhost: <\n\n",
+                "{step}"
+            );
         }
     }
 

@@ -35,7 +35,11 @@ impl Problem {
 
     pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!("a request failed: {error}");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something failed inside Everlog; its own log says what")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something failed inside Everlog; its own log says what",
+        )
     }
 
     /// The whole answer, with the id of the request.
@@ -54,7 +58,12 @@ impl Problem {
         }
         let mut response = (self.status, body.to_string()).into_response();
         let sent = response.headers_mut();
-        sent.extend(headers.iter().filter(|(name, _)| **name == header::WWW_AUTHENTICATE || **name == header::ALLOW).map(|(name, value)| (name.clone(), value.clone())));
+        sent.extend(
+            headers
+                .iter()
+                .filter(|(name, _)| **name == header::WWW_AUTHENTICATE || **name == header::ALLOW)
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         sent.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {
             sent.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -67,7 +76,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"everlog\""));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"everlog\""));
         }
         // The layer that knows the id of the request renders it.
         response.extensions_mut().insert(self);
@@ -134,9 +145,19 @@ impl From<AskError> for Problem {
 }
 
 pub(crate) async fn not_found(uri: axum::http::Uri) -> Problem {
-    std::future::ready(Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {}: docs/protocol.md lists the paths", uri.path()))).await
+    std::future::ready(Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        format!("there is nothing at {}: docs/protocol.md lists the paths", uri.path()),
+    ))
+    .await
 }
 
 pub(crate) async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
-    std::future::ready(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("{method} is not possible at {}", uri.path()))).await
+    std::future::ready(Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{method} is not possible at {}", uri.path()),
+    ))
+    .await
 }

@@ -13,7 +13,11 @@ use super::problem::Problem;
 use super::{Doors, auth, body};
 
 /// `GET /api/v1/logs/{log}/events?…`: the URL grammar.
-pub(crate) async fn events(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn events(
+    State(doors): State<Doors>,
+    Path(log): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     auth::require(&doors, &parts, Scope::Read, Some(&log))?;
     let query = parts.uri.query().unwrap_or("");
@@ -42,7 +46,10 @@ async fn ask(doors: &Doors, log: String, question: Question) -> Result<(Events, 
 }
 
 fn next_link(path: &str, query: &str) -> String {
-    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("_cursor=") && !pair.starts_with("_offset=")).collect();
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("_cursor=") && !pair.starts_with("_offset="))
+        .collect();
     let mut link = format!("{path}?{}", kept.join("&"));
     if !kept.is_empty() {
         link.push('&');
@@ -67,8 +74,9 @@ pub(crate) async fn query(State(doors): State<Doors>, request: Request) -> Resul
     let (parts, sent) = request.into_parts();
     let grant = auth::grant(&doors, &parts)?;
     let held = body::read(&doors, &parts.headers, sent).await?;
-    let asked: Asked = serde_json::from_slice(&held.bytes)
-        .map_err(|error| Problem::bad_request(format!("expected {{\"sql\": …}} or {{\"search\": …, \"log\": …, \"limit\": …}}: {error}")))?;
+    let asked: Asked = serde_json::from_slice(&held.bytes).map_err(|error| {
+        Problem::bad_request(format!("expected {{\"sql\": …}} or {{\"search\": …, \"log\": …, \"limit\": …}}: {error}"))
+    })?;
     drop(held);
     match (&asked.sql, &asked.search) {
         (Some(sql), None) => {
@@ -98,7 +106,11 @@ async fn sql_answer(doors: &Doors, sql: String, logs: Vec<String>) -> Result<Res
 
 async fn search_answer(doors: &Doors, log: String, asked: Asked) -> Result<Response, Problem> {
     let filter = filter(asked.search.as_deref().unwrap_or(""))?;
-    let sort = asked.sort.iter().map(|name| Sort { column: name.trim_start_matches('-').to_owned(), descending: name.starts_with('-') }).collect();
+    let sort = asked
+        .sort
+        .iter()
+        .map(|name| Sort { column: name.trim_start_matches('-').to_owned(), descending: name.starts_with('-') })
+        .collect();
     let limit = asked.limit.unwrap_or(url::LIMIT_DEFAULT).min(url::LIMIT_MAX);
     let question = Question { filter, sort, limit, cursor: asked.cursor, ..Question::default() };
     let (events, _) = ask(doors, log, question).await?;
@@ -120,5 +132,6 @@ async fn search_answer(doors: &Doors, log: String, asked: Asked) -> Result<Respo
 /// # Errors
 /// 400 that points at the place.
 pub(crate) fn filter(text: &str) -> Result<Filter, Problem> {
-    Ok(search::parse(text, jiff::Timestamp::now()).map_err(|error| QueryError::Search { pointed: error.pointed(text) })?)
+    Ok(search::parse(text, jiff::Timestamp::now())
+        .map_err(|error| QueryError::Search { pointed: error.pointed(text) })?)
 }

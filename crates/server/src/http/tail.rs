@@ -33,14 +33,22 @@ const LAST_MAX: usize = 10_000;
 const BREATH: Duration = Duration::from_millis(50);
 
 /// `GET /api/v1/logs/{log}/tail?…&_last=N`: the URL grammar's filters, live.
-pub(crate) async fn tail(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn tail(
+    State(doors): State<Doors>,
+    Path(log): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     auth::require(&doors, &parts, Scope::Read, Some(&log))?;
     let (query, last) = split_last(parts.uri.query().unwrap_or(""))?;
     let filter = read::question(&query)?.filter;
     doors.engine.log(&log)?;
     let Ok(place) = doors.tails.clone().try_acquire_owned() else {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_tails", format!("{TAILS_MAX} tails are open already: close one")));
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_tails",
+            format!("{TAILS_MAX} tails are open already: close one"),
+        ));
     };
     let resumed = parts.headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let (sender, receiver) = mpsc::channel(64);
@@ -68,7 +76,9 @@ fn split_last(query: &str) -> Result<(String, usize), Problem> {
         match pair.strip_prefix("_last=") {
             Some(number) => {
                 let read = number.parse::<usize>().ok().filter(|number| *number <= LAST_MAX);
-                last = read.ok_or_else(|| Problem::bad_request(format!("_last is a number from 0 to {LAST_MAX}, found {number:?}")))?;
+                last = read.ok_or_else(|| {
+                    Problem::bad_request(format!("_last is a number from 0 to {LAST_MAX}, found {number:?}"))
+                })?;
             }
             None => kept.push(pair),
         }

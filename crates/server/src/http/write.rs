@@ -17,7 +17,11 @@ const LARGE_BYTES: usize = 1 << 20;
 
 /// `POST /api/v1/logs/{log}/events`: an object, an array, or one object a line. 200 once all that is accepted is
 /// durable and visible.
-pub(crate) async fn native(State(doors): State<Doors>, Path(log): Path<String>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn native(
+    State(doors): State<Doors>,
+    Path(log): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let allowed = auth::require(&doors, &parts, Scope::Write, Some(&log)).and_then(|_| producer(&parts.headers));
     let producer = match allowed {
@@ -31,7 +35,13 @@ pub(crate) async fn native(State(doors): State<Doors>, Path(log): Path<String>, 
     receipt_json(&receipt)
 }
 
-async fn take(doors: &Doors, log: &str, parts: &Parts, body: Body, producer: Option<Producer>) -> Result<Receipt, Problem> {
+async fn take(
+    doors: &Doors,
+    log: &str,
+    parts: &Parts,
+    body: Body,
+    producer: Option<Producer>,
+) -> Result<Receipt, Problem> {
     let held = body::read(doors, &parts.headers, body).await?;
     let limits = Limits {
         event_bytes_max: doors.engine.settings().event_bytes_max,
@@ -42,7 +52,9 @@ async fn take(doors: &Doors, log: &str, parts: &Parts, body: Body, producer: Opt
     let decoded = if held.bytes.len() > LARGE_BYTES { tokio::task::block_in_place(decode) } else { decode() };
     drop(held);
     if decoded.received == 0 {
-        return Err(Problem::bad_request("the body holds no event: send a JSON object, an array of objects, or one object a line"));
+        return Err(Problem::bad_request(
+            "the body holds no event: send a JSON object, an array of objects, or one object a line",
+        ));
     }
     let id = doors.engine.log_or_create(log)?;
     let (sender, receiver) = oneshot::channel();
@@ -56,11 +68,15 @@ fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     match (text("x-everlog-producer"), text("x-everlog-position")) {
         (None, None) => Ok(None),
-        (Some(name), Some(position)) if !name.is_empty() && name.len() <= engine::PRODUCER_BYTES_MAX => match position.parse() {
+        (Some(name), Some(position)) if !name.is_empty() && name.len() <= engine::PRODUCER_BYTES_MAX => match position
+            .parse()
+        {
             Ok(position) => Ok(Some(Producer { name: name.to_owned(), position })),
             Err(_) => Err(Problem::bad_request(format!("X-Everlog-Position is a whole number, found {position:?}"))),
         },
-        _ => Err(Problem::bad_request("X-Everlog-Producer (a name of up to 256 bytes) and X-Everlog-Position (a number that grows) go together")),
+        _ => Err(Problem::bad_request(
+            "X-Everlog-Producer (a name of up to 256 bytes) and X-Everlog-Position (a number that grows) go together",
+        )),
     }
 }
 
@@ -70,10 +86,14 @@ fn receipt_json(receipt: &Receipt) -> Result<Response, Problem> {
         .iter()
         .map(|refused| json!({ "index": refused.index, "reason": refused.reason.name(), "detail": refused.reason.to_string() }))
         .collect();
-    let body = json!({ "accepted": receipt.accepted, "duplicates": receipt.duplicates, "refused": refused, "sequence": receipt.sequence });
+    let mut body = json!({ "accepted": receipt.accepted, "duplicates": receipt.duplicates, "refused": refused, "sequence": receipt.sequence });
+    if receipt.unlisted > 0 {
+        body["refused_more"] = receipt.unlisted.into();
+    }
     // When nothing at all could be kept, a client that looks at nothing but the status must notice.
     if let (true, Some(first)) = (receipt.accepted == 0, receipt.refused.first()) {
-        let status = if first.reason.name() == "too_large" { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        let status =
+            if first.reason.name() == "too_large" { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
         let mut problem = Problem::new(status, first.reason.name(), first.reason.to_string());
         problem.members = body.as_object().cloned().map(Box::new);
         return Err(problem);

@@ -93,9 +93,17 @@ async fn what_cannot_be_read_is_refused_one_by_one() {
     let lines = "{\"n\":1}\n{\"n\":\n[1]\n\"text\"\n7\ntrue\nnull\nnonsense\n{\"n\":2} x\n{\"n\":3}\n";
     let receipt = server.post(EVENTS, lines).await.expect(200);
     assert_eq!(receipt["accepted"], 2);
-    let refused: Vec<_> = receipt["refused"].as_array().unwrap().iter().map(|one| (one["index"].as_u64().unwrap(), one["reason"].as_str().unwrap())).collect();
+    let refused: Vec<_> = receipt["refused"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["index"].as_u64().unwrap(), one["reason"].as_str().unwrap()))
+        .collect();
     let (broken, other) = ("not_json", "not_an_object");
-    assert_eq!(refused, [(1, broken), (2, other), (3, other), (4, other), (5, other), (6, other), (7, broken), (8, broken)]);
+    assert_eq!(
+        refused,
+        [(1, broken), (2, other), (3, other), (4, other), (5, other), (6, other), (7, broken), (8, broken)]
+    );
     let receipt = server.post(EVENTS, "[{\"n\":4}, 5, {\"n\":6}]").await.expect(200);
     assert_eq!((&receipt["accepted"], &receipt["refused"][0]["index"]), (&json!(2), &json!(1)));
     let problem = server.post(EVENTS, "nonsense").await.problem(400, "not_json");
@@ -105,7 +113,10 @@ async fn what_cannot_be_read_is_refused_one_by_one() {
     // What came in, was kept and was refused adds up; Everlog's own messages come in too.
     let metrics = server.get("/metrics").await.text();
     assert!(metrics.contains("everlog_events_refused_total{log=\"default\",reason=\"not_json\"} 4\n"), "{metrics}");
-    assert!(metrics.contains("everlog_events_refused_total{log=\"default\",reason=\"not_an_object\"} 6\n"), "{metrics}");
+    assert!(
+        metrics.contains("everlog_events_refused_total{log=\"default\",reason=\"not_an_object\"} 6\n"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +132,10 @@ async fn wrong_paths_methods_and_names() {
     assert!(problem["detail"].as_str().unwrap().contains("did you mean \"default\"?"), "{problem}");
     for name in ["..", "a%2Fb", "%2e%2e%2fetc", "-a", "a%00b", "%20", &"a".repeat(65)] {
         let answer = server.raw(format!("POST /api/v1/logs/{name}/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}").as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("urn:everlog:problem:log_name"), "{name}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 400 ") && answer.contains("urn:everlog:problem:log_name"),
+            "{name}: {answer}"
+        );
     }
     server.get("/api/v1/logs/%FF/events").await.problem(400, "bad_request");
     let logs = server.get("/api/v1/logs").await.expect(200);
@@ -151,7 +165,8 @@ async fn requests_follow_each_other_on_one_connection() {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     let body = "{\"kept\":\"alive\"}";
     let post = format!("POST {EVENTS} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    let last = "GET /api/v1/logs/default/events?kept=alive&_c=kept HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let last =
+        "GET /api/v1/logs/default/events?kept=alive&_c=kept HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     // All of them at once: the answers come one after the other.
     stream.write_all(format!("{post}{post}{last}").as_bytes()).await.unwrap();
     let mut answers = String::new();
@@ -164,7 +179,8 @@ async fn requests_follow_each_other_on_one_connection() {
 async fn http2_from_the_first_byte() {
     let server = Server::start().await;
     let stream = TcpStream::connect(server.address()).await.unwrap();
-    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let requests = (0..20).map(|number| {
         let mut sender = sender.clone();

@@ -26,7 +26,11 @@ async fn a_user_that_is_a_path_stays_a_text() {
     assert!(!std::path::Path::new("/tmp/evil").try_exists().unwrap());
     let events = server.events("user=../../../tmp/evil").await;
     assert_eq!((events.len(), &events[0]["user"]), (1, &json!("../../../tmp/evil")));
-    for (asked, user) in [("a%00b", "a\u{0}b"), ("%252e%252e/evil", "%2e%2e/evil"), ("'%3B+DROP+TABLE+logs%3B+--", "'; DROP TABLE logs; --")] {
+    for (asked, user) in [
+        ("a%00b", "a\u{0}b"),
+        ("%252e%252e/evil", "%2e%2e/evil"),
+        ("'%3B+DROP+TABLE+logs%3B+--", "'; DROP TABLE logs; --"),
+    ] {
         let events = server.events(&format!("user={asked}")).await;
         assert_eq!((events.len(), &events[0]["user"]), (1, &json!(user)));
     }
@@ -50,7 +54,10 @@ async fn a_message_cannot_forge_an_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_as_sent_over_several_lines_is_answered_on_one() {
     let server = Server::start().await;
-    server.post(EVENTS, "[{\"id\":\"many\",\"list\":[1,\r\n  2,\n {\"a\":\r\n3}], \"empty\": {\n}, \"none\": [\n]}]").await.accepted(1, 0);
+    server
+        .post(EVENTS, "[{\"id\":\"many\",\"list\":[1,\r\n  2,\n {\"a\":\r\n3}], \"empty\": {\n}, \"none\": [\n]}]")
+        .await
+        .accepted(1, 0);
     server.post(EVENTS, "{\"list\":[\"a\nb\"]}").await.problem(400, "not_json");
     server.post(EVENTS, "[{\"list\":[\"a\nb\"]}]").await.problem(400, "not_json");
     let lines = server.get(&format!("{EVENTS}?_format=ndjson&id=many")).await.text();
@@ -69,7 +76,10 @@ async fn an_event_that_is_too_large_is_refused_and_told() {
     let told = server.events("stream=INTERNAL").await;
     assert_eq!((told.len(), &told[0]["event"], &told[0]["reason"]), (1, &json!("events_refused"), &json!("too_large")));
     let receipt = server.post(EVENTS, format!("[{{\"n\":1}},{large},{{\"n\":2}}]")).await.expect(200);
-    assert_eq!((&receipt["accepted"], &receipt["refused"][0]["index"], &receipt["refused"][0]["reason"]), (&json!(2), &json!(1), &json!("too_large")));
+    assert_eq!(
+        (&receipt["accepted"], &receipt["refused"][0]["index"], &receipt["refused"][0]["reason"]),
+        (&json!(2), &json!(1), &json!("too_large"))
+    );
     assert_eq!(server.internal("events_refused").await, 1, "one message for a while, however many are refused");
     assert_eq!(server.events("n>=1").await.len(), 2);
     // Just small enough is kept whole.
@@ -115,10 +125,27 @@ async fn deep_nesting_is_refused() {
     server.send(&json!({"still": "alive"})).await;
 }
 
+/// A small body must not become a large one in memory or on its way back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_very_many_items_stays_small() {
+    let server = Server::start().await;
+    let answer = server.post(EVENTS, "{\"kept\":1}\n".to_owned() + &"x\n".repeat(100_000)).await;
+    let receipt = answer.expect(200);
+    assert_eq!((&receipt["accepted"], &receipt["refused_more"]), (&json!(1), &json!(90_000)));
+    assert_eq!(receipt["refused"].as_array().unwrap().len(), 10_000);
+    assert!(answer.body.len() < 2 << 20);
+    let answer = server.post(EVENTS, "{}\n".repeat(500_001)).await;
+    let receipt = answer.expect(200);
+    assert_eq!((&receipt["accepted"], &receipt["refused"][0]["reason"]), (&json!(500_000), &json!("batch_full")));
+    let metrics = server.get("/metrics").await.text();
+    assert!(metrics.contains("{log=\"default\",reason=\"not_json\"} 100000\n"), "{metrics}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_fields_are_kept() {
     let server = Server::start().await;
-    let fields: serde_json::Map<String, Value> = (0..10_000).map(|number| (format!("field_{number}"), json!(number))).collect();
+    let fields: serde_json::Map<String, Value> =
+        (0..10_000).map(|number| (format!("field_{number}"), json!(number))).collect();
     let mut wide = Value::Object(fields);
     wide["id"] = json!("wide");
     server.send(&wide).await;
@@ -138,7 +165,12 @@ async fn slow_and_idle_connections_keep_nobody_waiting() {
     let mut idle = Vec::new();
     for number in 0..500 {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
-        let begun: &[u8] = [b"".as_slice(), b"GET /hea", b"POST /api/v1/logs/default/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{\"a\":", b"PRI * HT"][number % 4];
+        let begun: &[u8] = [
+            b"".as_slice(),
+            b"GET /hea",
+            b"POST /api/v1/logs/default/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{\"a\":",
+            b"PRI * HT",
+        ][number % 4];
         stream.write_all(begun).await.unwrap();
         idle.push(stream);
     }
@@ -158,12 +190,27 @@ async fn slow_and_idle_connections_keep_nobody_waiting() {
 async fn broken_http_is_refused_and_the_server_lives() {
     let server = Server::start().await;
     let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(100_000));
-    for bytes in [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".as_slice(), b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", long.as_bytes()] {
+    for bytes in [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".as_slice(),
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        long.as_bytes(),
+    ] {
         let answer = server.raw(bytes).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 505"), "{answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 505"),
+            "{answer}"
+        );
     }
     // Two lengths: what follows could be taken for another request by somebody in between.
-    let smuggled = server.raw(format!("POST {EVENTS} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ncontent-length: 9\r\n\r\n{{}}GET / H").as_bytes()).await;
+    let smuggled = server
+        .raw(
+            format!(
+                "POST {EVENTS} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ncontent-length: 9\r\n\r\n{{}}GET / H"
+            )
+            .as_bytes(),
+        )
+        .await;
     assert!(smuggled.starts_with("HTTP/1.1 400"), "{smuggled}");
     let answer = ask(server.request(Method::GET, "/healthz")).await;
     assert_eq!(answer.status, 200);

@@ -1,1 +1,78 @@
-//! x
+//! Log files as they lie around, taken in twice.
+
+use serde_json::json;
+
+use crate::server::Server;
+
+const ACCESS: &str = r#"203.0.113.7 - alice [19/May/2025:14:09:20 +0000] "GET /api/orders?page=2 HTTP/1.1" 200 512 "-" "curl/8.5.0"
+203.0.113.8 - - [19/May/2025:14:09:21 +0000] "POST /api/orders HTTP/1.1" 502 157 "https://shop.example/" "Mozilla/5.0 (X11; Linux x86_64)"
+203.0.113.9 - bob [19/May/2025:14:09:22 +0000] "GET /wp-login.php HTTP/1.1" 404 0 "-" "masscan/1.3"
+"#;
+
+const TRACE: &str = r#"2025-05-19 14:09:23,101 ERROR django.request: Internal Server Error: /api/orders
+Traceback (most recent call last):
+  File "/srv/shop/orders/views.py", line 42, in create
+    total = cart.total()
+  File "/srv/shop/orders/cart.py", line 7, in total
+    return sum(self.prices) / self.count
+ZeroDivisionError: division by zero
+2025-05-19 14:09:24,000 INFO orders: next one
+"#;
+
+fn django() -> String {
+    let trace = "Traceback (most recent call last):\n  File \"/srv/shop/api.py\", line 3, in get\n    raise KeyError('sku')\nKeyError: 'sku'";
+    let lines = [
+        json!({"timestamp": "2025-05-19T14:09:25Z", "level": "error", "event": "request_failed", "user_id": 7, "request": "GET /api/items/9", "code": 500, "exception": trace}),
+        json!({"timestamp": "2025-05-19T14:09:26Z", "level": "info", "event": "request_finished", "user_id": 7, "request": "GET /api/items/8", "code": 200}),
+    ];
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// How many events a search finds.
+fn found(server: &Server, search: &str) -> usize {
+    server.cli_ok(&["query", search]).lines().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_taken_once_and_everything_in_them_is_found() {
+    let mut server = Server::start().await;
+    let logs = server.folder().join("var-log");
+    std::fs::create_dir(&logs).unwrap();
+    for (name, text) in [("access.log", ACCESS), ("python.log", TRACE), ("django.jsonl", &django())] {
+        std::fs::write(logs.join(name), text).unwrap();
+    }
+    let import = |server: &Server| server.cli_ok(&["import", logs.to_str().unwrap(), "--zone", "UTC"]);
+    import(&server);
+    for (search, count) in [
+        ("", 7),
+        ("user:alice", 1),
+        ("user:7", 2),
+        ("status:>=500", 2),
+        ("status:404", 1),
+        ("masscan", 1),
+        ("path:/api/orders", 2),
+        ("ip:203.0.113.8", 1),
+        ("ZeroDivisionError", 1),
+        ("cart.py", 1),
+        ("exception.type:ZeroDivisionError", 1),
+        ("KeyError", 1),
+        ("level:error", 3),
+        ("\"next one\"", 1),
+    ] {
+        assert_eq!(found(&server, search), count, "{search}");
+    }
+    import(&server);
+    assert_eq!(found(&server, "file:*"), 7, "the second time adds nothing");
+    server.kill9();
+    server.restart().await;
+    import(&server);
+    assert_eq!(found(&server, "file:*"), 7, "nor after a power cut");
+    std::fs::write(
+        logs.join("access.log"),
+        format!("{ACCESS}{}", ACCESS.lines().next().unwrap().replace("alice", "carol") + "\n"),
+    )
+    .unwrap();
+    std::fs::rename(logs.join("python.log"), logs.join("python.log.1")).unwrap();
+    import(&server);
+    assert_eq!((found(&server, "file:*"), found(&server, "user:carol")), (8, 1), "only what a file has grown by");
+}

@@ -19,7 +19,10 @@ async fn with_token(server: &Server, token: &str, path: &str, body: Option<&str>
 
 /// Makes a token; returns its id and its secret.
 async fn create(server: &Server, scopes: &[&str], logs: &[&str]) -> (String, String) {
-    let made = server.as_admin(Method::POST, TOKENS, &json!({"label": "a test", "scopes": scopes, "logs": logs})).await.expect(201);
+    let made = server
+        .as_admin(Method::POST, TOKENS, &json!({"label": "a test", "scopes": scopes, "logs": logs}))
+        .await
+        .expect(201);
     (made["id"].as_str().unwrap().to_owned(), made["token"].as_str().unwrap().to_owned())
 }
 
@@ -50,7 +53,9 @@ async fn this_machine_may_write_and_read_and_no_more() {
         answer.problem(401, "token_needed");
         assert!(answer.header("www-authenticate").starts_with("Bearer"), "{name}");
         ask(server.request(Method::POST, EVENTS).header(name, value).body("{}")).await.problem(401, "token_needed");
-        ask(server.request(Method::GET, EVENTS).header(name, value).bearer_auth(server.admin_token())).await.expect(200);
+        ask(server.request(Method::GET, EVENTS).header(name, value).bearer_auth(server.admin_token()))
+            .await
+            .expect(200);
     }
     for wrong in ["", "x", "00000000-0000-4000-8000-000000000000", &"x".repeat(10_000)] {
         with_token(&server, wrong, EVENTS, None).await.problem(401, "unknown_token");
@@ -63,7 +68,9 @@ async fn this_machine_needs_a_token_too_if_so_set() {
     server.post(EVENTS, "{}").await.problem(401, "token_needed");
     // Also when there is much to refuse.
     server.post(EVENTS, vec![b' '; 20 << 20]).await.problem(401, "token_needed");
-    for path in [EVENTS, "/api/v1/logs/default/tail", "/api/v1/logs", "/api/v1/logs/nope", TOKENS, "/api/v1/producers/x"] {
+    for path in
+        [EVENTS, "/api/v1/logs/default/tail", "/api/v1/logs", "/api/v1/logs/nope", TOKENS, "/api/v1/producers/x"]
+    {
         server.get(path).await.problem(401, "token_needed");
     }
     server.post("/api/v1/query", r#"{"sql":"SELECT 1"}"#).await.problem(401, "token_needed");
@@ -92,12 +99,19 @@ async fn a_token_is_good_for_its_scopes_and_logs() {
     assert_eq!(logs.as_array().unwrap().iter().map(|log| &log["name"]).collect::<Vec<_>>(), ["a"]);
     let ask_b = r#"{"search":"","log":"b"}"#;
     with_token(&server, &read_a, "/api/v1/query", Some(ask_b)).await.problem(403, "forbidden");
-    let rows = with_token(&server, &read_a, "/api/v1/query", Some(r#"{"sql":"SELECT count(*) AS n FROM a"}"#)).await.expect(200);
+    let rows = with_token(&server, &read_a, "/api/v1/query", Some(r#"{"sql":"SELECT count(*) AS n FROM a"}"#))
+        .await
+        .expect(200);
     assert_eq!(rows["rows"][0]["n"], 2);
     for sql in ["SELECT * FROM b", "SELECT (SELECT count(*) FROM b) FROM a", "SELECT * FROM a JOIN b ON true"] {
         with_token(&server, &read_a, "/api/v1/query", Some(&json!({"sql": sql}).to_string())).await.problem(400, "sql");
     }
-    assert_eq!(ask(server.request(Method::DELETE, &format!("{TOKENS}/{writer}")).bearer_auth(server.admin_token())).await.status, 204);
+    assert_eq!(
+        ask(server.request(Method::DELETE, &format!("{TOKENS}/{writer}")).bearer_auth(server.admin_token()))
+            .await
+            .status,
+        204
+    );
     with_token(&server, &write_a, a, Some("{}")).await.problem(401, "unknown_token");
 }
 
@@ -125,7 +139,10 @@ async fn tokens_survive_a_restart_and_so_does_their_end() {
     server.flush().await;
     server.stop().await;
     for secret in [&kept, &gone, &admin] {
-        assert_eq!(files_with(server.folder(), secret.as_bytes()), if *secret == admin { vec!["admin.token"] } else { vec![] });
+        assert_eq!(
+            files_with(server.folder(), secret.as_bytes()),
+            if *secret == admin { vec!["admin.token"] } else { vec![] }
+        );
         let short = secret.replace('-', "");
         assert_eq!(files_with(server.folder(), short.as_bytes()), Vec::<String>::new());
     }
@@ -148,7 +165,13 @@ fn files_with(folder: &Path, bytes: &[u8]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_makes_no_sense_is_not_made() {
     let server = Server::start().await;
-    for body in [json!({"scopes": []}), json!({"scopes": ["all"]}), json!({"scopes": ["read"], "logs": ["a,b"]}), json!({"scope": "read"}), json!([])] {
+    for body in [
+        json!({"scopes": []}),
+        json!({"scopes": ["all"]}),
+        json!({"scopes": ["read"], "logs": ["a,b"]}),
+        json!({"scope": "read"}),
+        json!([]),
+    ] {
         server.as_admin(Method::POST, TOKENS, &body).await.problem(400, "bad_request");
     }
     let answer = ask(server.request(Method::DELETE, "/api/v1/tokens/nope").bearer_auth(server.admin_token())).await;

@@ -49,7 +49,7 @@ impl<'a> Recovery<'a> {
 
     pub(super) fn read_file(&mut self, disk: &dyn Disk, number: u64) -> io::Result<()> {
         let file = disk.open(&file_name(number))?;
-        let length = file.len()?;
+        let length = file.size()?;
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         file.read_exact_at(&mut bytes, 0)?;
         self.files.push((file_start(&bytes).unwrap_or(self.expected), number));

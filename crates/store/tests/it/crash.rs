@@ -189,6 +189,8 @@ impl World {
         if !self.seen.is_empty() {
             return;
         }
+        // Nor can one be that is sent again afterwards.
+        self.unanswered.clear();
         let log = *self.random.pick(&LOGS);
         let days = 10 + self.random.below(20) as u64;
         let stream = *self.random.pick(&["", "INFO", "ERROR"]);

@@ -450,7 +450,7 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         let state = self.disk.0.lock();
         if state.crashed { Err(crashed()) } else { Ok(state.files[self.file].cache.len() as u64) }
     }
