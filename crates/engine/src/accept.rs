@@ -3,12 +3,13 @@
 //! Requests queue up for one writer thread; each time it is free it takes all that wait, and they share one write and
 //! one sync. So nobody waits for a timer, and the busier the server, the more events there are to a sync.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use event::Timestamp;
 use intake::{Decoded, Refused};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use store::{Appended, Incoming, JournalError, LogId};
 use thiserror::Error;
 
@@ -99,6 +100,9 @@ pub(crate) struct Queue {
     sender: Mutex<Option<Sender<Job>>>,
     bytes: AtomicUsize,
     buffered: AtomicUsize,
+    room: Mutex<()>,
+    flushed: Condvar,
+    flush_fails: AtomicBool,
 }
 
 impl std::fmt::Debug for Queue {
@@ -114,7 +118,17 @@ impl std::fmt::Debug for Queue {
 impl Queue {
     pub(crate) fn new() -> (Self, Jobs) {
         let (sender, jobs) = channel();
-        (Self { sender: Mutex::new(Some(sender)), bytes: AtomicUsize::new(0), buffered: AtomicUsize::new(0) }, jobs)
+        (
+            Self {
+                sender: Mutex::new(Some(sender)),
+                bytes: AtomicUsize::new(0),
+                buffered: AtomicUsize::new(0),
+                room: Mutex::default(),
+                flushed: Condvar::new(),
+                flush_fails: AtomicBool::new(false),
+            },
+            jobs,
+        )
     }
 
     pub(crate) fn close(&self) {
@@ -129,11 +143,21 @@ impl Queue {
     pub(crate) fn set_buffered(&self, bytes: usize) {
         self.buffered.store(bytes, Ordering::Relaxed);
     }
+
+    /// Told after each flush: how much is left, and whether it went well.
+    pub(crate) fn after_flush(&self, bytes: usize, well: bool) {
+        self.flush_fails.store(!well, Ordering::Relaxed);
+        self.set_buffered(bytes);
+        self.flushed.notify_all();
+    }
 }
 
 impl Engine {
     /// Takes what a door decoded. `done` is called, on another thread, once the events are durable and visible, or
     /// right here when the request is refused; it must not block.
+    ///
+    /// # Panics
+    /// When a door lost count of its items: every one is either in the batch or refused.
     pub fn accept(
         &self,
         log: LogId,
@@ -156,9 +180,7 @@ impl Engine {
             return;
         }
         let bytes = decoded.batch.bytes();
-        let over = self.queue.bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX
-            || self.queue.buffered() > self.settings.buffer_bytes_max;
-        if over {
+        if self.queue.bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX {
             self.wake.notify_all();
             self.refuse(log, events, done, WriteError::Busy);
             return;
@@ -203,7 +225,32 @@ impl Engine {
                 bytes += job.bytes;
                 group.push(job);
             }
-            self.write_group(group, bytes);
+            if self.wait_for_room() {
+                self.write_group(group, bytes);
+            } else {
+                self.refuse_group(group, bytes);
+            }
+        }
+    }
+
+    /// Holds the writer while the buffer is full, which slows senders down instead of refusing them. False when there
+    /// is no use in waiting, because flushing fails.
+    fn wait_for_room(&self) -> bool {
+        let mut room = self.queue.room.lock();
+        while self.queue.buffered() > self.settings.buffer_bytes_max
+            && !self.queue.flush_fails.load(Ordering::Relaxed)
+            && !self.stopping.load(Ordering::Acquire)
+        {
+            self.wake.notify_all();
+            self.queue.flushed.wait_for(&mut room, Duration::from_millis(100));
+        }
+        self.queue.buffered() <= self.settings.buffer_bytes_max || self.stopping.load(Ordering::Acquire)
+    }
+
+    fn refuse_group(&self, group: Vec<Job>, bytes: usize) {
+        self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        for job in group {
+            self.refuse(job.incoming.log, job.incoming.batch.len(), job.done, WriteError::Busy);
         }
     }
 

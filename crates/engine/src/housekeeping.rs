@@ -66,7 +66,7 @@ impl Engine {
         if self.is_flush_due(work) {
             work.waiting_since = None;
             let flushed = self.store.flush().map(drop);
-            self.queue.set_buffered(self.store.buffer_bytes());
+            self.queue.after_flush(self.store.buffer_bytes(), flushed.is_ok());
             self.note(work, "flush", flushed);
         }
         // One merge at a time, so that a full buffer never waits for more than one.
@@ -147,7 +147,7 @@ impl Engine {
     /// When the disk refuses; nothing is lost then.
     pub fn flush(&self) -> Result<u64, StoreError> {
         let flushed = self.store.flush();
-        self.queue.set_buffered(self.store.buffer_bytes());
+        self.queue.after_flush(self.store.buffer_bytes(), flushed.is_ok());
         flushed
     }
 }

@@ -20,6 +20,15 @@ pub(crate) fn type_and_message(text: &str) -> Option<(&str, &str)> {
     (is_name && (python || kind.ends_with("Error") || kind.contains("Exception"))).then(|| (kind, message.trim()))
 }
 
+/// The same of a list of exceptions, as structlog's `dict_tracebacks` writes it: the first one is the one that was not
+/// caught, the others are what caused it.
+pub(crate) fn first_of_list(json: &str) -> Option<(String, String)> {
+    let list: Vec<serde_json::Value> = serde_json::from_str(json).ok()?;
+    let first = list.first()?;
+    let text = |keys: [&str; 2]| keys.iter().find_map(|key| first.get(*key)?.as_str()).map(str::to_owned);
+    Some((text(["exc_type", "type"])?, text(["exc_value", "value"]).unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +47,13 @@ mod tests {
         );
         assert_eq!(type_and_message("it broke"), None);
         assert_eq!(type_and_message(""), None);
+    }
+
+    #[test]
+    fn of_structlogs_lists() {
+        let list = r#"[{"exc_type":"ValueError","exc_value":"no such sku","frames":[]},{"exc_type":"KeyError","exc_value":"'sku'","is_cause":true}]"#;
+        assert_eq!(first_of_list(list), Some(("ValueError".to_owned(), "no such sku".to_owned())));
+        assert_eq!(first_of_list(r#"["a.py:1","b.py:2"]"#), None);
+        assert_eq!(first_of_list("[]"), None);
     }
 }

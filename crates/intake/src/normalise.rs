@@ -3,12 +3,10 @@
 //! The document itself stays as it was sent: where a shared key holds something else than its column can show, what
 //! was sent is kept beside it.
 
-use std::borrow::Cow;
-
 use event::{BatchBuilder, Id, KeyIndex, Level, Timestamp, Value, shared};
 
 use crate::decode::Reason;
-use crate::exception::type_and_message;
+use crate::exception::{first_of_list, type_and_message};
 
 /// What a path means to the normaliser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +139,8 @@ pub(crate) struct Noticed<'a> {
     level: Option<Kept<'a>>,
     stream: Option<Kept<'a>>,
     user: Option<Kept<'a>>,
-    exception: Option<Cow<'a, str>>,
+    /// Type and message.
+    exception: Option<(String, String)>,
     aliases: [Option<(u8, Kept<'a>)>; SHARED_COUNT],
     present: [bool; SHARED_COUNT],
 }
@@ -177,13 +176,12 @@ impl<'a> Noticed<'a> {
             Role::User => &mut self.user,
             Role::Number => return self.take_number(builder, key, kept.value()),
             Role::Exception => {
-                let pushed = builder.push(key, kept.value(), false);
-                self.exception = match kept {
-                    Kept::Value(Value::Str(text)) => Some(Cow::Borrowed(text)),
-                    Kept::Text(text) => Some(Cow::Owned(text)),
-                    Kept::Value(_) | Kept::Raw(_) => None,
+                self.exception = match kept.value() {
+                    Value::Str(text) => type_and_message(text).map(|(kind, message)| (kind.into(), message.into())),
+                    Value::Raw(list) => first_of_list(list),
+                    _ => None,
                 };
-                return pushed;
+                return builder.push(key, kept.value(), false);
             }
             Role::Alias(shared, rank) => {
                 let pushed = builder.push(key, kept.value(), false);
@@ -368,7 +366,7 @@ impl<'a> Noticed<'a> {
                 (_, value) => push(builder, name, value, false),
             }
         }
-        if let Some((kind, message)) = self.exception.as_deref().and_then(type_and_message) {
+        if let Some((kind, message)) = &self.exception {
             push(builder, "exception.type", Value::Str(kind), false);
             push(builder, "exception.message", Value::Str(message), false);
         }

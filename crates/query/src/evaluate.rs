@@ -233,7 +233,7 @@ enum Prepared<'a> {
     Compare(Comparison, Operand),
     /// Levels are ordered by severity.
     CompareLevel(Comparison, Level),
-    Contains(memchr::memmem::Finder<'a>),
+    Contains(Box<memchr::memmem::Finder<'a>>),
     ContainsFolded(String),
     Wildcard(Vec<Piece>),
     Words(Words<'a>),
@@ -314,7 +314,7 @@ impl<'a> Prepared<'a> {
                 Some(level) if field == "level" => Self::CompareLevel(*comparison, level),
                 _ => Self::Compare(*comparison, Operand::new(field, scalar)),
             },
-            Test::Contains { text, ignore_case: false } => Self::Contains(memchr::memmem::Finder::new(text)),
+            Test::Contains { text, ignore_case: false } => Self::Contains(Box::new(memchr::memmem::Finder::new(text))),
             Test::Contains { text, ignore_case: true } => Self::ContainsFolded(text.to_lowercase()),
             Test::Wildcard(pattern) => Self::Wildcard(wildcard(pattern)),
             Test::Words(text) => Self::Words(Words::new(text)),

@@ -59,7 +59,7 @@ pub enum QueryError {
     },
     /// The question took longer than allowed.
     #[error(
-        "the question took longer than {seconds} s and was given up: ask for less time or fewer events, or raise the setting query_seconds_max"
+        "the question took longer than {seconds} s and was given up: ask for less time or fewer events, or raise the setting query_time_max"
     )]
     TooSlow {
         /// The bound.

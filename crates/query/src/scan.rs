@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering as AtomicOrdering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -26,6 +27,9 @@ use crate::filter::Filter;
 use crate::known::columns_of;
 use crate::prune::blocks;
 use crate::url::Sort;
+
+/// Threads that look at one question.
+const THREADS_MAX: usize = 4;
 
 /// What one question may take.
 #[derive(Clone, Copy, Debug)]
@@ -256,11 +260,48 @@ pub fn scan(snapshot: &Snapshot, request: &Request, bounds: &Bounds) -> Result<P
         Order::Sequence => order.sort_by_key(|at| sources[*at].sequences().0),
         _ => order.sort_by_key(|at| std::cmp::Reverse(sources[*at].times().1)),
     }
-    for at in order {
-        bounds.check()?;
-        scan.source(at, &sources[at])?;
+    let mut left = &order[..];
+    while let Some((at, rest)) = left.split_first() {
+        scan.source(*at, &sources[*at])?;
+        left = rest;
+        if scan.has_much_to_do() && rest.len() > 1 {
+            scan = side_by_side(scan, rest, &sources)?;
+            break;
+        }
     }
     scan.finish(&sources)
+}
+
+/// Looks at sources on several threads, each with a page of its own; the pages are then made one.
+fn side_by_side<'a>(scan: Scan<'a>, order: &[usize], sources: &[Source]) -> Result<Scan<'a>, QueryError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(order.len());
+    let next = AtomicUsize::new(0);
+    let part = Scan { matched: 0, unreadable: 0, ..scan.clone() };
+    let work = || -> Result<Scan<'a>, QueryError> {
+        let mut mine = Scan { best: Vec::new(), ..part.clone() };
+        while let Some(at) = order.get(next.fetch_add(1, AtomicOrdering::Relaxed)) {
+            mine.source(*at, &sources[*at])?;
+        }
+        Ok(mine)
+    };
+    let parts = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut parts = vec![work()];
+        // A thread that panicked was looking at something impossible; so would be whoever asked.
+        parts.extend(
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+        );
+        parts
+    });
+    let mut whole = scan;
+    for part in parts {
+        let part = part?;
+        whole.best.extend(part.best);
+        whole.matched += part.matched;
+        whole.unreadable += part.unreadable;
+    }
+    whole.shrink();
+    Ok(whole)
 }
 
 fn wanted(request: &Request) -> usize {
@@ -272,6 +313,7 @@ fn wanted(request: &Request) -> usize {
     offset.saturating_add(request.limit).saturating_add(1)
 }
 
+#[derive(Clone)]
 struct Scan<'a> {
     request: &'a Request,
     bounds: &'a Bounds,
@@ -286,6 +328,13 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
+    /// Whether all sources have to be looked at, so that more threads are of use: to count, to sort by a key, or
+    /// because the page is not full yet.
+    fn has_much_to_do(&self) -> bool {
+        let counting = self.request.total && self.request.filter != Filter::All;
+        counting || matches!(self.request.order, Order::Keys(_)) || self.worst.is_none()
+    }
+
     fn compare(&self, one: &Candidate, two: &Candidate) -> Ordering {
         let by_time = (one.micros, one.sequence).cmp(&(two.micros, two.sequence));
         match &self.request.order {
@@ -342,6 +391,7 @@ impl Scan<'_> {
     }
 
     fn source(&mut self, at: usize, source: &Source) -> Result<(), QueryError> {
+        self.bounds.check()?;
         let sequences = source.sequences();
         if sequences.0 > self.bound || sequences.1 <= self.request.after_sequence {
             return Ok(());
@@ -616,7 +666,15 @@ fn sort_columns<'a>(sort: &'a [Sort], schema: &'a Schema) -> impl Iterator<Item 
 /// The columns of a batch that hold the sort keys.
 #[derive(Default)]
 struct SortValues {
-    columns: Vec<(bool, Vec<(usize, store::columns::Kind)>, Option<usize>)>,
+    columns: Vec<SortColumn>,
+}
+
+/// Where the values of one sort key stand.
+struct SortColumn {
+    is_level: bool,
+    columns: Vec<(usize, store::columns::Kind)>,
+    /// One of Everlog's own columns.
+    own: Option<usize>,
 }
 
 impl SortValues {
@@ -631,7 +689,7 @@ impl SortValues {
                     .collect();
                 let own =
                     crate::known::OWN.contains(&by.column.as_str()).then(|| schema.index_of(&by.column).ok()).flatten();
-                (by.column == "level", found, own)
+                SortColumn { is_level: by.column == "level", columns: found, own }
             })
             .collect();
         Self { columns }
@@ -640,7 +698,7 @@ impl SortValues {
     fn keys(&self, batch: &RecordBatch, row: usize) -> Box<[Key]> {
         self.columns
             .iter()
-            .map(|(is_level, columns, own)| {
+            .map(|SortColumn { is_level, columns, own }| {
                 if let Some(own) = own {
                     return own_key(batch, *own, row);
                 }

@@ -112,18 +112,39 @@ impl Sql {
 
 /// The message without the names of the machinery.
 fn sql_error(error: &DataFusionError) -> QueryError {
-    let root = error.find_root();
-    let text = root.strip_backtrace();
-    let message = [
+    let text = error.find_root().strip_backtrace();
+    QueryError::Sql { message: plainly(&text) }
+}
+
+fn plainly(text: &str) -> String {
+    let mut text = text;
+    for prefix in [
         "Error during planning: ",
         "Schema error: ",
         "SQL error: ",
         "This feature is not implemented: ",
         "External error: ",
-    ]
-    .iter()
-    .fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
-    QueryError::Sql { message: message.to_owned() }
+        "Arrow error: ",
+        "Internal error: ",
+    ] {
+        text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    // What the parser says stands in quotes, as its type prints itself.
+    let parser = ["ParserError(\"", "TokenizerError(\""].iter().find_map(|wrapper| text.strip_prefix(wrapper));
+    if let Some(said) = parser.and_then(|rest| rest.strip_suffix("\")")) {
+        return said.replace("\\\"", "\"").replace("\\'", "'").replace("\\\\", "\\");
+    }
+    // The engine takes a wrong question for its own mistake. What is wrong stands behind that.
+    if let Some((_, after)) = text.split_once("https://github.com/apache/datafusion/issues.") {
+        text = after.trim_start();
+    }
+    if text.starts_with("Dot access not supported") {
+        return "a column whose name has a dot is written in quotes, like \"user.id\"".to_owned();
+    }
+    if ["DML", "DDL", "Statement"].iter().any(|kind| text.starts_with(&format!("{kind} not supported"))) {
+        return format!("{text}: only questions are answered, nothing can be changed by SQL");
+    }
+    text.to_owned()
 }
 
 fn unknown_table(error: &DataFusionError, names: &[String]) -> Option<String> {

@@ -399,7 +399,8 @@ fn aggregate(parameter: &str, name: &str) -> Result<Aggregate, UrlError> {
 // Values of the reserved parameters.
 
 fn search(value: &str, now: Timestamp) -> Result<Filter, UrlError> {
-    crate::search::parse(value, now).map_err(|error| UrlError::new("_q", error.to_string()))
+    crate::search::parse(value, now)
+        .map_err(|error| UrlError::new("_q", format!("this is not a search:\n{}", error.pointed(value))))
 }
 
 fn sort(value: &str) -> Sort {
@@ -631,7 +632,7 @@ mod tests {
             ("_strict=maybe", r#"_strict: expected y or n, found "maybe""#),
             ("_from=soon", &format!(r#"_from: "soon" is not a time; {TIME_FORMS}"#)),
             ("timestamp>=soon", &format!(r#"timestamp>: "soon" is not a time; {TIME_FORMS}"#)),
-            ("_q=status:>=", r#"_q: expected a value after "status:>=" at position 10"#),
+            ("_q=status:>=", "_q: this is not a search:\nstatus:>=\n         ^\nexpected a value after \"status:>=\""),
             ("status>=", "status>: expected a value after the operator, like status>=500"),
             (">=5", ">: expected a column before the operator, like status>=500"),
             ("=5", ": expected a column before the operator, like status>=500"),

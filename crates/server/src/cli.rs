@@ -105,7 +105,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Address to listen on; repeat for several [default: 127.0.0.1:7171]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = crate::config::address)]
     pub(crate) listen: Vec<SocketAddr>,
     /// Configuration file [default: everlog.toml, if there is one]
     #[arg(long, value_name = "FILE")]
@@ -126,7 +126,7 @@ Examples:
   everlog doctor --data /var/lib/everlog")]
 pub(crate) struct DoctorArguments {
     /// Directory to check
-    #[arg(long, value_name = "DIR", env = "EVERLOG_DATA", default_value = DATA_DIRECTORY)]
+    #[arg(long, value_name = "DIR", env = "EVERLOG_DATA", hide_env_values = true, default_value = DATA_DIRECTORY)]
     pub(crate) data: PathBuf,
 }
 
@@ -180,8 +180,13 @@ fn exit_code(result: &anyhow::Result<()>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     note(&format!("error: {error}"));
-    for cause in error.chain().skip(1) {
-        note(&format!("  because: {cause}"));
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some errors tell their cause themselves.
+        if !said.ends_with(&cause) {
+            note(&format!("  because: {cause}"));
+        }
+        said = cause;
     }
     ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
 }

@@ -342,15 +342,17 @@ fn print_size(bytes: usize) -> String {
     format!("{}{unit}", bytes >> shift)
 }
 
+/// Reads an address to listen on; a port alone is one of this machine.
+pub(crate) fn address(text: &str) -> anyhow::Result<SocketAddr> {
+    let full = if text.contains(':') { text.to_owned() } else { format!("127.0.0.1:{text}") };
+    full.replace("localhost:", "127.0.0.1:")
+        .parse()
+        .map_err(|_| anyhow!("expected an address such as 127.0.0.1:7171, found {text:?}"))
+}
+
 fn set_listen(config: &mut Config, text: &str) -> anyhow::Result<()> {
-    let read = |part: &str| {
-        let full = if part.contains(':') { part.to_owned() } else { format!("127.0.0.1:{part}") };
-        full.replace("localhost:", "127.0.0.1:")
-            .parse()
-            .map_err(|_| anyhow!("expected an address such as 127.0.0.1:7171, found {part:?}"))
-    };
     config.listen =
-        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(read).collect::<anyhow::Result<_>>()?;
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(address).collect::<anyhow::Result<_>>()?;
     if config.listen.is_empty() { bail!("expected an address such as 127.0.0.1:7171") } else { Ok(()) }
 }
 

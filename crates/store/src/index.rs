@@ -268,7 +268,7 @@ fn section(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// About how many words share an entry of the directory.
-const BUCKET_TOKENS: usize = 32;
+const BUCKET_TOKENS: usize = 128;
 
 fn bucket_bits(tokens: usize) -> u32 {
     (tokens / BUCKET_TOKENS).max(1).ilog2()

@@ -101,10 +101,10 @@ fn check(fixture: &Fixture, examples: &[Example], place: &str) {
         let found = answer(fixture, example);
         let right = found.as_ref().is_ok_and(|found| normal(found.clone()) == normal(expected(example.answer)));
         if !right {
-            wrong.push_str(&format!(
+            wrong += &format!(
                 "\nline {}: {}\n  expected {}\n  found    {found:?}\n",
                 example.line, example.question, example.answer
-            ));
+            );
         }
     }
     assert!(wrong.is_empty(), "{place}: {wrong}");

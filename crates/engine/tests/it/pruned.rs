@@ -10,7 +10,7 @@ fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         "(alpha|beta gamma|Gamma-delta|alice@example\\.com|x_1|404|500|true)".prop_map(|text| format!("{text:?}")),
         (0..600_i64).prop_map(|number| number.to_string()),
-        (0..100_i64).prop_map(|number| format!("{}.5", number)),
+        (0..100_i64).prop_map(|number| format!("{number}.5")),
         Just("true".to_owned()),
         Just("null".to_owned()),
         Just("[\"alpha\",7]".to_owned()),

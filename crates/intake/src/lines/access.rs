@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str, escaped: bool, clock: &Clock) -> Found {
             cursor.take(" ")?;
             let mut extra = Vec::new();
             answered(&mut event, &mut cursor, escaped)?;
-            client(&mut event, text[..at].trim_end(), &mut extra);
+            client(&mut event, text[..at].trim_end(), escaped, &mut extra);
             let further = further(cursor, escaped);
             let mut further = further.iter().map(|field| (field.quoted, field.text.as_ref()));
             let mut rest = further.clone();
@@ -53,7 +53,7 @@ pub(super) fn behind_level(text: &str) -> Found {
     let request = quoted(&mut cursor, false)?;
     cursor.take(" ")?;
     let status = status(&mut cursor)?;
-    describe(&mut event, request, status);
+    describe(&mut event, request, false, status);
     address(&mut event, ip);
     if let Ok(port) = port.parse() {
         event.number("port", port);
@@ -62,11 +62,11 @@ pub(super) fn behind_level(text: &str) -> Found {
 }
 
 /// Adds the fields of a request and its status.
-fn describe(event: &mut Event, request_line: &str, status: u64) {
+fn describe(event: &mut Event, request_line: &str, escaped: bool, status: u64) {
     event.level = Some(Level::from_status(status));
     event.text("event", "request");
     event.text("source", "access");
-    request(event, request_line);
+    request(event, request_line, escaped);
     event.number("status", status);
 }
 
@@ -80,7 +80,7 @@ fn answered(event: &mut Event, cursor: &mut Cursor<'_>, escaped: bool) -> Option
     if bytes.is_none() {
         let _ = cursor.take("-");
     }
-    describe(event, request, status);
+    describe(event, request, escaped, status);
     if let Some(bytes) = bytes {
         event.number("bytes", bytes);
     }
@@ -98,7 +98,7 @@ fn status(cursor: &mut Cursor<'_>) -> Option<u64> {
 }
 
 /// What is before the time: `ip ident user`, also with `host:port` before it or with a list of addresses as the first.
-fn client<'a>(event: &mut Event, head: &'a str, extra: &mut Vec<&'a str>) {
+fn client<'a>(event: &mut Event, head: &'a str, escaped: bool, extra: &mut Vec<&'a str>) {
     let mut head = head;
     if let Some((virtual_host, rest)) = head.split_once(' ')
         && let Some((host, port)) = virtual_host.rsplit_once(':')
@@ -124,7 +124,7 @@ fn client<'a>(event: &mut Event, head: &'a str, extra: &mut Vec<&'a str>) {
     address(event, first);
     let (ident, user) = rest.trim_start().split_once(' ').unwrap_or_default();
     event.text_unless_missing("ident", ident);
-    event.text_unless_missing("user", user.trim());
+    event.text_unless_missing("user", &field(user.trim(), escaped));
 }
 
 /// Adds who asked: `ip`, or `client` for a name or a socket.
@@ -136,17 +136,17 @@ fn is_address(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
 }
 
-/// Adds a request line in its parts, or whole as `request` when it is none.
-pub(super) fn request(event: &mut Event, line: &str) {
+/// Adds a request line in its parts, or whole and as it is written as `request` when it is none.
+pub(super) fn request(event: &mut Event, line: &str, escaped: bool) {
     let Some((method, target, protocol)) = request_parts(line) else {
         event.text("request", line);
         return;
     };
     event.text("method", method);
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    event.text("path", path);
+    event.text("path", &field(path, escaped));
     if let Some(query) = query {
-        event.text("query", query);
+        event.text("query", &field(query, escaped));
     }
     if let Some(protocol) = protocol {
         event.text("protocol", protocol);
@@ -186,7 +186,7 @@ fn further(mut cursor: Cursor<'_>, escaped: bool) -> Vec<Further<'_>> {
             return fields;
         }
         let field = match quoted(&mut cursor, escaped) {
-            Some(raw) => Further { text: if escaped { Cow::Borrowed(raw) } else { unescape(raw) }, quoted: true },
+            Some(raw) => Further { text: field(raw, escaped), quoted: true },
             None => Further { text: Cow::Borrowed(cursor.word()), quoted: false },
         };
         fields.push(field);
@@ -224,6 +224,11 @@ fn escape_length(bytes: &[u8], escaped: bool) -> usize {
         (true, Some(b'\\'), _) => 3,
         (true, ..) => 4,
     }
+}
+
+/// What a field says. In a line that was not UTF-8 the escapes are ours, and stay.
+fn field(raw: &str, escaped: bool) -> Cow<'_, str> {
+    if escaped { Cow::Borrowed(raw) } else { unescape(raw) }
 }
 
 /// Undoes nginx's `\xNN` and Apache's `\"` and `\t`. A field whose bytes are not UTF-8 stays as it is written.

@@ -11,6 +11,7 @@ use super::recognise::{Recognised, is_object, recognise};
 use super::text::double_backslashes;
 use super::trace::{Trace, announces, is_exception_head, is_indented};
 use super::{Format, Record};
+use jiff::Timestamp;
 use std::borrow::Cow;
 
 /// Size at which a record is closed, though more lines of it may come. Those become a record of their own.
@@ -37,6 +38,8 @@ pub(super) struct Assembler {
     open: Option<Open>,
     /// A record before `open`, which takes it over if `open` turns out to be the first line of a traceback.
     waiting: Option<Open>,
+    /// The time of the last record that had one. Those without were written at about that time, not when they are read.
+    last: Option<Timestamp>,
 }
 
 /// A record that may go on.
@@ -56,7 +59,7 @@ struct Open {
 
 impl Assembler {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, open: None, waiting: None }
+        Self { clock, open: None, waiting: None, last: None }
     }
 
     /// Takes the next line.
@@ -86,7 +89,7 @@ impl Assembler {
     /// Emits what is held back.
     pub(super) fn close(&mut self, emit: &mut dyn FnMut(Record)) {
         for open in [self.waiting.take(), self.open.take()].into_iter().flatten() {
-            emit(open.finish(&self.clock));
+            emit(open.finish(&self.clock, &mut self.last));
         }
     }
 
@@ -105,7 +108,7 @@ impl Assembler {
         if open.may_go_on() {
             self.open = Some(open);
         } else {
-            emit(open.finish(&self.clock));
+            emit(open.finish(&self.clock, &mut self.last));
         }
     }
 
@@ -243,9 +246,13 @@ impl Open {
         }
     }
 
-    fn finish(mut self, clock: &Clock) -> Record {
+    fn finish(mut self, clock: &Clock, last: &mut Option<Timestamp>) -> Record {
         if self.format == Format::ApiLogger {
             split_mark(&mut self.event, clock);
+        }
+        match self.event.timestamp {
+            Some(timestamp) => *last = Some(timestamp),
+            None => self.event.timestamp = *last,
         }
         if let Some(trace) = self.trace {
             let exception = self.event.exception.as_deref().unwrap_or_default();

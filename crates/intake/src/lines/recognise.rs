@@ -7,6 +7,7 @@ use super::clock::Clock;
 use super::cursor::Cursor;
 use super::event::Event;
 use super::{Format, access, bracketed, journal, labelled, syslog, timestamped, uwsgi};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// A line understood.
@@ -55,8 +56,22 @@ fn json(start: &str, text: &str) -> Recognised {
         let (event, not_utf8) = journal::from_json(object);
         return Recognised { format: Format::Journal, event, not_utf8 };
     }
-    let event = Event { verbatim: Some(start.to_owned()), ..Event::default() };
+    let event = Event { timestamp: json_time(&object), verbatim: Some(start.to_owned()), ..Event::default() };
     Recognised { format: Format::Json, event, not_utf8: false }
+}
+
+/// The time of a JSON line, for the lines without one that follow it.
+fn json_time(object: &Map<String, Value>) -> Option<Timestamp> {
+    let value = ["timestamp", "@timestamp", "time", "ts", "datetime"].iter().find_map(|key| object.get(*key))?;
+    let (moment, _) = match value {
+        Value::String(text) => event::Timestamp::parse(text)?,
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => event::Timestamp::from_epoch(number)?,
+            None => event::Timestamp::from_epoch_float(number.as_f64()?)?,
+        },
+        _ => return None,
+    };
+    Timestamp::from_microsecond(moment.as_micros()).ok()
 }
 
 /// A line that no format claims. If it begins with a time, as dpkg's do, the event has that time.

@@ -49,7 +49,8 @@ pub(super) fn nginx(timestamp: Timestamp, mut cursor: Cursor<'_>) -> Found {
     for (key, value) in fields {
         match key {
             "ip" => address(&mut event, value),
-            "request" => request(&mut event, value),
+            // The error log escapes nothing.
+            "request" => request(&mut event, value, true),
             key => event.text(key, value),
         }
     }
@@ -79,7 +80,8 @@ fn nginx_field_list(text: &str) -> Option<Vec<(&'static str, &str)>> {
     Some(fields)
 }
 
-/// A bare value without blanks, or a quoted one. Quotes inside are not escaped, so only `", ` or the end ends it.
+/// A bare value without blanks, or a quoted one. Quotes inside are not escaped, so only `", ` or the end ends it; nginx
+/// cuts its lines at 2048 bytes, so that the closing quote may be missing.
 fn nginx_value<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
     let Some(inside) = cursor.rest.strip_prefix('"') else {
         let end = cursor.rest.find(", ").unwrap_or(cursor.rest.len());
@@ -87,9 +89,9 @@ fn nginx_value<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
         cursor.rest = after;
         return (!value.contains(' ')).then_some(value);
     };
-    let end = inside.find("\", ").or_else(|| inside.ends_with('"').then(|| inside.len() - 1))?;
+    let end = inside.find("\", ").unwrap_or_else(|| inside.strip_suffix('"').unwrap_or(inside).len());
     let (value, after) = inside.split_at(end);
-    cursor.rest = &after[1..];
+    cursor.rest = after.strip_prefix('"').unwrap_or(after);
     Some(value)
 }
 

@@ -79,10 +79,10 @@ fn mixed_file() {
     0 json {"event":"request_started","level":"info"}
     44 access {"timestamp":"2026-11-20T15:59:36.000000Z","level":"error","event":"request","source":"access","method":"GET","path":"/pay/7","query":"m=1","protocol":"HTTP/1.1","status":500,"bytes":2,"ip":"127.0.0.1","user_agent":"AccUA/1.0"}
     136 python {"timestamp":"2026-11-20T15:59:36.123000Z","level":"error","message":"it broke","exception":"Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\n    pay()\nValueError: no","logger":"shop.cart"}
-    280 text {"message":"Starting the shop"}
+    280 text {"timestamp":"2026-11-20T15:59:36.123000Z","message":"Starting the shop"}
     298 journal {"timestamp":"2026-11-20T15:59:36.557202Z","level":"error","message":"two\nfol","host":"pi","journal":{"__CURSOR":"s=1"}}
     398 json {"a":1}
-    410 text {"message":"last, without newline"}
+    410 text {"timestamp":"2026-11-20T15:59:36.123000Z","message":"last, without newline"}
     "##);
 }
 

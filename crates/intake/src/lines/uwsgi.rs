@@ -38,7 +38,7 @@ pub(super) fn parse(text: &str, clock: &Clock) -> Found {
     event.number("pid", pid);
     address(&mut event, ip);
     event.text_unless_missing("user", user);
-    request(&mut event, &format!("{request_line} {protocol}"));
+    request(&mut event, &format!("{request_line} {protocol}"), true);
     event.number("status", status);
     event.number("bytes", bytes);
     event.json("duration_ms", &duration_ms.to_string());

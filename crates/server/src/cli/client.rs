@@ -30,13 +30,13 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 #[command(next_help_heading = "Server")]
 pub(super) struct Connection {
     /// Address of the server [default: the one running with the data directory]
-    #[arg(long, env = "EVERLOG_URL", value_name = "URL")]
+    #[arg(long, env = "EVERLOG_URL", hide_env_values = true, value_name = "URL")]
     url: Option<String>,
     /// Token to show to the server [default: the administrator's, from the data directory]
     #[arg(long, env = "EVERLOG_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
     /// Data directory of the server on this machine
-    #[arg(long, env = "EVERLOG_DATA", value_name = "DIR", default_value = DATA_DIRECTORY)]
+    #[arg(long, env = "EVERLOG_DATA", hide_env_values = true, value_name = "DIR", default_value = DATA_DIRECTORY)]
     data: PathBuf,
 }
 
@@ -257,7 +257,9 @@ fn told(body: &[u8]) -> Option<String> {
         return (!text.is_empty() && !text.starts_with('<')).then_some(text);
     };
     let text = |key: &str| problem.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    text("detail").or_else(|| text("title")).map(|told| told.trim_end().to_owned())
+    let told = text("detail").or_else(|| text("title"))?.trim_end();
+    // The command line has no parameters, and says what it asks for otherwise.
+    Some(told.strip_prefix("_q: ").unwrap_or(told).to_owned())
 }
 
 fn http(base: &Url) -> anyhow::Result<reqwest::Client> {

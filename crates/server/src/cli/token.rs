@@ -18,7 +18,7 @@ Examples:
   everlog token create --label \"shop, production\" --scope write --log shop
   everlog token create --label alice --scope read
   everlog token list
-  everlog token revoke 3")]
+  everlog token revoke 3f2a91bc")]
 pub(super) struct TokenArguments {
     #[command(subcommand)]
     task: Task,

@@ -12,6 +12,7 @@ mod lost;
 mod once;
 mod pages;
 mod reading;
+mod real;
 mod retention;
 mod server;
 mod starting;

@@ -101,6 +101,40 @@ fn access_common_and_malformed() {
 }
 
 #[test]
+fn escapes_of_nginx_are_undone() {
+    check(
+        r#"::1 - mallory\x22x [20/Nov/2026:15:59:36 +0000] "GET /caf\xC3\xA9?q=na\xC3\xAFve HTTP/1.1" 200 2 "-" "-""#,
+        Format::Access,
+        r#"{"timestamp":"2026-11-20T15:59:36.000000Z","level":"info","event":"request","source":"access","method":"GET",
+            "path":"/café","query":"q=naïve","protocol":"HTTP/1.1","status":200,"bytes":2,"ip":"::1","user":"mallory\"x"}"#,
+    );
+}
+
+#[test]
+fn an_error_line_that_nginx_has_cut() {
+    check(
+        r#"2026/11/20 15:59:36 [info] 7#7: *1 client sent too long URI, client: ::1, server: x, request: "GET /?x=aaa"#,
+        Format::NginxError,
+        r#"{"timestamp":"2026-11-20T15:59:36.000000Z","level":"info","message":"client sent too long URI","source":"nginx",
+            "pid":7,"thread":7,"connection":1,"ip":"::1","server":"x","method":"GET","path":"/","query":"x=aaa"}"#,
+    );
+}
+
+#[test]
+fn lines_without_a_time_have_that_of_the_line_before() {
+    let input = "before\n{\"timestamp\":\"2026-11-20T15:59:36.5Z\",\"event\":\"a\"}\nprinted\nTraceback (most recent call last):\n  File\nKeyError: 1\n{\"time\":1795190377000,\"msg\":\"b\"}\n{\"no\":\"time\"}\nINFO:     127.0.0.1:5000 - \"GET /a HTTP/1.1\" 200 OK\n";
+    insta::assert_snapshot!(shown(input), @r##"
+    0 text {"message":"before"}
+    7 json {"timestamp":"2026-11-20T15:59:36.5Z","event":"a"}
+    58 text {"timestamp":"2026-11-20T15:59:36.500000Z","message":"printed"}
+    66 text {"timestamp":"2026-11-20T15:59:36.500000Z","level":"error","message":"KeyError: 1","exception":"Traceback (most recent call last):\n  File\nKeyError: 1"}
+    120 json {"time":1795190377000,"msg":"b"}
+    153 json {"no":"time"}
+    167 access {"timestamp":"2026-11-20T15:59:37.000000Z","level":"info","event":"request","source":"access","method":"GET","path":"/a","protocol":"HTTP/1.1","status":200,"ip":"127.0.0.1","port":5000}
+    "##);
+}
+
+#[test]
 fn lookalikes_are_text() {
     for line in [
         "1.2.3.4 - - [20/Nov/2026:15:59:36 +0000] \"GET / HTTP/1.1\" OK",
@@ -192,7 +226,7 @@ fn api_logger_heading_and_block() {
     0 api-logger {"level":"info","message":"New Login\n{\n    \"username\": \"u\"\n}","stream":"LOGIN"}
     41 api-logger {"level":"info","message":"plain","stream":"LOGIN"}
     55 api-logger {"timestamp":"2024-04-09T20:39:05.000000Z","level":"error","message":"Heading\n text","stream":"ERROR"}
-    103 text {"message":" [ ./a.log ] created on 2026"}
+    103 text {"timestamp":"2024-04-09T20:39:05.000000Z","message":" [ ./a.log ] created on 2026"}
     "##);
 }
 

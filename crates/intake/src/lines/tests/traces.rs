@@ -143,8 +143,8 @@ fn other_records_end_it() {
     42 json {"a":1}
     50 text {"level":"error","message":"no","exception":"thread 'x' panicked at a.rs:1:2:\nno"}
     86 python {"timestamp":"2026-11-20T15:59:36.000000Z","level":"info","message":"go on"}
-    117 text {"message":"java.io.IOException: no"}
+    117 text {"timestamp":"2026-11-20T15:59:36.000000Z","message":"java.io.IOException: no"}
     141 python {"timestamp":"2026-11-20T15:59:36.000000Z","level":"info","message":"go on\n  with this"}
-    185 text {"message":"  not this"}
+    185 text {"timestamp":"2026-11-20T15:59:36.000000Z","message":"  not this"}
     "##);
 }
