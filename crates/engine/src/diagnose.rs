@@ -115,12 +115,13 @@ pub fn diagnose(directory: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<
 }
 
 /// Looks at what there is. A server that writes segments meanwhile lets go of the journal up to there, which is no
-/// damage: then it is looked at anew.
+/// damage: then what looked like damage is looked at anew.
 fn inspect(disk: &Arc<dyn Disk>, catalog: &Catalog) -> Result<Inspection, OpenError> {
     for _ in 1..LOOKS_MAX {
         let before = catalog.position()?;
         let found = store::inspect(disk, catalog);
-        if catalog.position()? == before {
+        let is_whole = found.as_ref().is_ok_and(|found| found.journal.is_empty());
+        if is_whole || catalog.position()? == before {
             return Ok(found?);
         }
     }

@@ -157,3 +157,37 @@ fn unknown_table(error: &DataFusionError, names: &[String]) -> Option<String> {
     };
     Some(format!("there is no log {name:?}: {hint}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::plainly;
+
+    #[test]
+    fn errors_without_the_names_of_the_machinery() {
+        for (text, said) in [
+            (
+                r#"SQL error: ParserError("Expected: an SQL statement, found: \"SELEC\" at Line: 1, Column: 1")"#,
+                r#"Expected: an SQL statement, found: "SELEC" at Line: 1, Column: 1"#,
+            ),
+            (
+                r#"SQL error: TokenizerError("Unterminated string literal at Line: 1, Column: 8")"#,
+                "Unterminated string literal at Line: 1, Column: 8",
+            ),
+            (
+                "Error during planning: Internal error: Function 'sum' failed.\nThis issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues. No function matches 'sum(Utf8)'.",
+                "No function matches 'sum(Utf8)'.",
+            ),
+            (
+                "This feature is not implemented: Dot access not supported for non-string expr: Identifier(x)",
+                "a column whose name has a dot is written in quotes, like \"user.id\"",
+            ),
+            (
+                "Error during planning: DML not supported: Delete",
+                "DML not supported: Delete: only questions are answered, nothing can be changed by SQL",
+            ),
+            ("Arrow error: Divide by zero error", "Divide by zero error"),
+        ] {
+            assert_eq!(plainly(text), said);
+        }
+    }
+}

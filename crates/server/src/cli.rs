@@ -130,6 +130,14 @@ pub(crate) struct DoctorArguments {
     pub(crate) data: PathBuf,
 }
 
+/// Reads a search, which may begin with `-`. What begins with two is an option that does not exist.
+fn search(text: &str) -> anyhow::Result<String> {
+    if text.starts_with("--") {
+        anyhow::bail!("there is no option {text}; `--help` lists them");
+    }
+    Ok(text.to_owned())
+}
+
 /// Text without colours, for the server's own messages.
 pub(crate) fn plain() -> Paint {
     Paint::none()
@@ -233,9 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn a_search_may_begin_with_a_dash() {
+        for (command, words) in [
+            ("query", &["-path:/health", "--limit", "5"][..]),
+            ("query", &["-host:a", "--format", "json"]),
+            ("tail", &["-name:x", "-n", "5"]),
+            ("export", &["--from", "-1h", "-level:info"]),
+        ] {
+            let words = ["everlog", command].into_iter().chain(words.iter().copied());
+            assert!(Arguments::try_parse_from(words.clone()).is_ok(), "{:?}", words.collect::<Vec<_>>());
+        }
+        assert!(Arguments::try_parse_from(["everlog", "tail", "-n5"]).is_ok());
+        assert!(refusal(&["query", "--jsn"]).contains("there is no option --jsn"));
+    }
+
+    #[test]
     fn several_addresses_and_paths() {
         let words =
-            ["everlog", "serve", "--listen", "127.0.0.1:1", "--listen", "[::1]:2", "--import", "a", "--import", "b"];
+            ["everlog", "serve", "--listen", "localhost:1", "--listen", "[::1]:2", "--import", "a", "--import", "b"];
         let Command::Serve(serve) = Arguments::try_parse_from(words).unwrap().command else { panic!("not serve") };
         assert_eq!((serve.listen.len(), serve.import.len(), serve.log.as_str()), (2, 2, "default"));
     }

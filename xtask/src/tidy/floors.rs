@@ -204,6 +204,6 @@ mod tests {
                 "crates/engine/Cargo.toml:5: `engine` uses `tokio`, which is allowed in server only",
             ]
         );
-        assert_eq!(check("server", "[dev-dependencies]\nrusqlite.workspace = true").len(), 1);
+        assert!(check("engine", "[dev-dependencies]\ntokio.workspace = true").is_empty(), "tests may use them");
     }
 }

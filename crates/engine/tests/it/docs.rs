@@ -1,5 +1,7 @@
 //! The examples of docs/query.md, run: from the buffer, from segments, and after a restart.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use crate::harness::{Fixture, ids, question, wait};
@@ -101,10 +103,12 @@ fn check(fixture: &Fixture, examples: &[Example], place: &str) {
         let found = answer(fixture, example);
         let right = found.as_ref().is_ok_and(|found| normal(found.clone()) == normal(expected(example.answer)));
         if !right {
-            wrong += &format!(
-                "\nline {}: {}\n  expected {}\n  found    {found:?}\n",
+            writeln!(
+                wrong,
+                "\nline {}: {}\n  expected {}\n  found    {found:?}",
                 example.line, example.question, example.answer
-            );
+            )
+            .unwrap();
         }
     }
     assert!(wrong.is_empty(), "{place}: {wrong}");

@@ -74,9 +74,18 @@ fn json_time(object: &Map<String, Value>) -> Option<Timestamp> {
     Timestamp::from_microsecond(moment.as_micros()).ok()
 }
 
+/// What follows the time in a line of dpkg's log.
+const DPKG_WORDS: [&str; 10] =
+    ["startup", "status", "install", "upgrade", "configure", "trigproc", "triggers", "remove", "purge", "conffile"];
+
 /// A line that no format claims. If it begins with a time, as dpkg's do, the event has that time.
 fn plain(text: &str, clock: &Clock) -> Event {
-    let written =
-        if text.starts_with(|first: char| first.is_ascii_digit()) { clock.iso(&mut Cursor::new(text)) } else { None };
-    Event { timestamp: written.map(|written| written.timestamp), ..Event::with_message(text) }
+    let mut cursor = Cursor::new(text);
+    let written = if text.starts_with(|first: char| first.is_ascii_digit()) { clock.iso(&mut cursor) } else { None };
+    let mut event = Event { timestamp: written.map(|written| written.timestamp), ..Event::with_message(text) };
+    let next = cursor.rest.trim_start().split(' ').next().unwrap_or_default();
+    if written.is_some_and(|written| !written.has_zone && !written.parted_by_t) && DPKG_WORDS.contains(&next) {
+        event.text("source", "dpkg");
+    }
+    event
 }

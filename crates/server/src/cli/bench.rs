@@ -26,8 +26,8 @@ const SEED: u64 = 7;
 /// Measure this machine: its disk, how fast it takes events, how fast it finds them.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A server is started on an empty directory, fed with made-up events of about 470 bytes, asked, and stopped again; what
-it stored is removed. Other programs running at the same time make the numbers worse, and so does a slow disk: give
+A server is started on an empty directory, fed with made-up events of about 470 bytes, asked, and stopped again; what \
+it stored is removed. Other programs running at the same time make the numbers worse, and so does a slow disk: give \
 --data a directory on the disk on which you would keep your events.
 
 Examples:

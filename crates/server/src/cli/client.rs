@@ -375,6 +375,7 @@ mod tests {
     fn the_detail_of_a_problem_is_told_line_by_line() {
         assert_eq!(told(br#"{"title":"Bad","detail":"a ~ b\n  ^\n"}"#).as_deref(), Some("a ~ b\n  ^"));
         assert_eq!(told(br#"{"title":"Bad"}"#).as_deref(), Some("Bad"));
+        assert_eq!(told(br#"{"detail":"_q: this is not a search"}"#).as_deref(), Some("this is not a search"));
         assert_eq!(told(b"no such page").as_deref(), Some("no such page"));
         assert_eq!(told(b"<html>"), None);
         assert_eq!(told(b""), None);

@@ -25,7 +25,7 @@ const PAGE: &str = "10000";
 /// Write events to a file.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-SEARCH, --filter and the times are those of `everlog query`. The oldest event comes first. A FILE that ends in
+SEARCH, --filter and the times are those of `everlog query`. The oldest event comes first. A FILE that ends in \
 .gz or .zst is compressed. `everlog import` reads what was exported as ndjson.
 
 Examples:
@@ -34,6 +34,7 @@ Examples:
   everlog export level:error | jq -r .message | sort | uniq -c")]
 pub(super) struct ExportArguments {
     /// Which events, such as 'level:error user:bob' [default: all]
+    #[arg(allow_hyphen_values = true, value_parser = super::search)]
     search: Option<String>,
     /// Log to export
     #[arg(long, value_name = "NAME", default_value = LOG)]

@@ -42,12 +42,13 @@ const STARTS_MAX: u32 = 5;
 /// Send log files, each line once, however often it is run.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Run it as often as you like: what was imported before is skipped, and a file that has grown goes on where it was.
+Run it as often as you like: what was imported before is skipped, and a file that has grown goes on where it was. \
 That holds for files that were renamed, rotated or compressed since, because they are known by their content.
 
-Each line says for itself in which format it is: JSON, access and error logs of web servers, syslog, the systemd
-journal (export), Python, Rust, and many more; anything else is kept as a message. A traceback is one event.
-Files may be compressed with gzip or zstd. Each event gets the key `file`; JSON lines are kept as they are, but for
+Each line says for itself in which format it is: JSON, access and error logs of web servers, syslog, the systemd \
+journal (export), Python, Rust, and many more; anything else is kept as a message. A traceback is one event, \
+and a line without a time has that of the line before it. \
+Files may be compressed with gzip or zstd. Each event gets the key `file`; JSON lines are kept as they are, but for \
 an `id` that is not a UUID, which is kept as `sent_id`.
 
 Examples:

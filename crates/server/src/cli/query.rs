@@ -20,7 +20,7 @@ const PAGE: u64 = 10_000;
 /// Find events, by the search language or by SQL.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-SEARCH is made of words and key:value pairs: timeout  \"timed out\"  user:bob  status:>=500  path:/api/*
+SEARCH is made of words and key:value pairs: timeout  \"timed out\"  user:bob  status:>=500  path:/api/* \
 -path:/health  level:(error OR critical). A bare word is looked for in every value, so any id can be pasted.
 --filter takes the grammar of the URL instead: 'status>=500', 'path~=wp', 'user.id!' (has none), '_by=status'.
 Times are RFC 3339, dates, seconds since 1970, or relative: -15m, -1h, -7d.
@@ -34,6 +34,7 @@ Examples:
   everlog query --sql 'SELECT path, count(*) AS n FROM shop GROUP BY path ORDER BY n DESC LIMIT 10'")]
 pub(super) struct QueryArguments {
     /// Which events, such as 'level:error user:bob' [default: all]
+    #[arg(allow_hyphen_values = true, value_parser = super::search)]
     search: Option<String>,
     /// Ask in SQL; each log is a table
     #[arg(long, conflicts_with_all = ["search", "log", "filter", "from", "to", "sort", "limit"])]

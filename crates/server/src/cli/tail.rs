@@ -29,6 +29,7 @@ Examples:
   everlog tail --json | jq .request_id")]
 pub(super) struct TailArguments {
     /// Only events that fit, such as 'level:error user:bob'
+    #[arg(allow_hyphen_values = true, value_parser = super::search)]
     search: Option<String>,
     /// Log to show
     #[arg(long, value_name = "NAME", default_value = LOG)]

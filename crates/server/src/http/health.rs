@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::{Reason, WriteError};
 use serde_json::json;
 
-use super::Doors;
+use super::problem::Problem;
+use super::{Doors, auth};
 
 /// `/healthz`: the process answers.
 pub(crate) async fn healthz() -> Response {
@@ -52,10 +53,14 @@ pub(crate) async fn home() -> Response {
 }
 
 /// `/metrics`: in the text format of Prometheus.
-pub(crate) async fn metrics(State(doors): State<Doors>) -> Response {
+///
+/// It names the logs, so from another machine it takes a token, whatever that is good for.
+pub(crate) async fn metrics(State(doors): State<Doors>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    auth::grant(&doors, &parts)?;
     let engine = doors.engine.clone();
     let text = tokio::task::spawn_blocking(move || render(&engine)).await.unwrap_or_default();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
 fn render(engine: &engine::Engine) -> String {

@@ -90,7 +90,10 @@ async fn nginx() {
     let event = the_one(&server, "web", "source:access 日本");
     assert_eq!(event["referer"], "https://ref.example/?x=\"y\"");
     let cut = the_one(&server, "web", "source:nginx \"too long URI\"");
-    assert_eq!((&cut["message"], &cut["ip"], &cut["path"]), (&"client sent too long URI while reading client request line".into(), &"127.0.0.1".into(), &"/".into()));
+    assert_eq!(
+        (&cut["message"], &cut["ip"], &cut["path"]),
+        (&"client sent too long URI while reading client request line".into(), &"127.0.0.1".into(), &"/".into())
+    );
     let upstream = the_one(&server, "web", "source:nginx refused");
     assert_eq!((&upstream["upstream"], &upstream["connection"]), (&"http://127.0.0.1:18099/up/x".into(), &245.into()));
 }
@@ -134,10 +137,14 @@ async fn django() {
         assert_eq!(failed[key], value, "{key} of {failed}");
     }
     let printed = the_one(&server, "django", "-event:* -source:* exception:plain");
-    assert_eq!((&printed["level"], &printed["message"]), (&"error".into(), &"ZeroDivisionError: division by zero".into()));
+    assert_eq!(
+        (&printed["level"], &printed["message"]),
+        (&"error".into(), &"ZeroDivisionError: division by zero".into())
+    );
     assert_eq!(printed["timestamp"], "2026-11-20T19:18:59.063318Z", "the time of the line before it");
     let refused = the_one(&server, "django", "event:login_refused");
     assert_eq!((&refused["user"], &refused["user_id"]), (&"mallory".into(), &Value::Null));
-    let types = server.cli_ok(&["query", "--log", "django", "--filter", "_by=exception.type", "--filter", "exception.type"]);
+    let types =
+        server.cli_ok(&["query", "--log", "django", "--filter", "_by=exception.type", "--filter", "exception.type"]);
     assert_eq!(types.lines().count(), 2, "{types}");
 }

@@ -54,7 +54,7 @@ fn each_format() {
     0 syslog {"timestamp":"2026-10-11T22:14:15.000000Z","level":"critical","message":"failed","facility":4,"host":"host","source":"su","pid":77}
     0 syslog {"timestamp":"2026-11-20T15:59:36.000000Z","message":"msg","host":"host","source":"app","pid":123}
     0 syslog {"timestamp":"2026-11-20T15:59:36.557202Z","message":"msg","host":"host","source":"app","pid":123}
-    0 text {"timestamp":"2026-11-20T17:20:05.000000Z","message":"2026-11-20 17:20:05 status installed foo:amd64 1.0"}
+    0 text {"timestamp":"2026-11-20T17:20:05.000000Z","message":"2026-11-20 17:20:05 status installed foo:amd64 1.0","source":"dpkg"}
     0 python {"timestamp":"2026-11-20T15:59:36.123000Z","level":"info","message":"ready","process":"MainProcess"}
     0 python {"timestamp":"2026-11-20T15:59:36.123000Z","level":"error","message":"views 12 34 message"}
     0 journal {"timestamp":"2026-11-20T15:59:36.557202Z","level":"info","message":"h\\xFF","not_utf8":true}

@@ -29,7 +29,7 @@ impl Input {
 pub(super) struct Found {
     pub(super) inputs: Vec<Input>,
     pub(super) left_out: Vec<(PathBuf, String)>,
-    /// Like `left_out`, but named by the user.
+    /// What may well be a log and cannot be read, or was named and is not there.
     pub(super) missing: Vec<(PathBuf, String)>,
 }
 
@@ -58,7 +58,7 @@ impl Found {
         let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut entries = match entries {
             Ok(entries) => entries,
-            Err(error) => return self.left_out.push((path.to_owned(), reason(&error))),
+            Err(error) => return self.missing.push((path.to_owned(), reason(&error))),
         };
         if depth > DEPTH_MAX {
             return self.left_out.push((path.to_owned(), "is nested too deeply".to_owned()));

@@ -11,7 +11,7 @@ use super::identity::{HEAD_BYTES, Position};
 /// How much is read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// How far binary files are looked for a NUL byte, which no text has.
+/// How far a file is looked for NUL bytes.
 const LOOK_BYTES: usize = 8 << 10;
 
 /// Compressed forms that we cannot unpack, so that they are named instead of imported as nonsense.
@@ -85,8 +85,14 @@ impl Source {
         Ok(Self { stream, head, at: 0, read })
     }
 
+    /// Whether it is no text. A log may have some NUL bytes: nginx writes what was sent to it into its error log, and a
+    /// power cut leaves runs of them. But it begins with a line of text.
     pub(super) fn is_binary(&self) -> bool {
-        self.head[..self.head.len().min(LOOK_BYTES)].contains(&0)
+        let beginning = &self.head[..self.head.len().min(LOOK_BYTES)];
+        let first_line = beginning.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let visible =
+            |line: &str| !line.is_empty() && !line.trim_end().contains(|of: char| of.is_control() && of != '\t');
+        beginning.contains(&0) && !std::str::from_utf8(first_line).is_ok_and(visible)
     }
 
     /// Goes forward to an offset of the content and gives the bytes before it, at most 64 KiB; none if the content is
