@@ -54,52 +54,62 @@ pub struct Tailed {
 }
 
 impl Engine {
-    /// Answers a question of the URL grammar that does not group.
+    /// Answers a question of the URL grammar that does not group. A page that grows too large ends early, with a cursor.
     ///
     /// # Errors
     /// When the log is not known, a column is not known, or the question takes too long.
     pub fn events(&self, log: &str, question: &Question) -> Result<Events, AskError> {
+        let mut whole = Events::default();
+        let mut bytes = 0;
+        self.each_part(log, question, &mut |part| {
+            bytes += part.documents.iter().map(Vec::len).sum::<usize>();
+            whole.documents.extend(part.documents);
+            whole.ignored.extend(part.ignored);
+            whole.unreadable = whole.unreadable.max(part.unreadable);
+            whole.total = whole.total.or(part.total);
+            whole.next = part.next;
+            bytes < PAGE_BYTES_MAX
+        })?;
+        Ok(whole)
+    }
+
+    /// Answers a question part by part, so that a long answer takes little memory. All parts are of one snapshot; the
+    /// first has the total. Ends when `emit` returns false.
+    ///
+    /// # Errors
+    /// As [`Engine::events`]; some parts may have been handed over by then.
+    pub fn each_part(
+        &self,
+        log: &str,
+        question: &Question,
+        emit: &mut dyn FnMut(Events) -> bool,
+    ) -> Result<(), AskError> {
         let snapshot = self.store.snapshot(self.log(log)?);
-        let (question, ignored) = check_columns(&snapshot, question)?;
-        let cursor = question.cursor.as_deref().map(str::parse::<Cursor>).transpose()?;
-        let request = Request {
+        let (question, mut ignored) = check_columns(&snapshot, question)?;
+        let mut request = Request {
             filter: question.filter.clone(),
             order: Order::of(&question.sort),
             offset: question.offset,
             limit: question.limit,
-            cursor,
+            cursor: question.cursor.as_deref().map(str::parse::<Cursor>).transpose()?,
             after_sequence: 0,
             total: question.total,
         };
-        self.pages(&snapshot, request, &question.columns, ignored)
-    }
-
-    /// Reads a long page in parts, so that it takes little memory; ends early, with a cursor, when it grows too large.
-    fn pages(
-        &self,
-        snapshot: &Snapshot,
-        request: Request,
-        columns: &Columns,
-        ignored: Vec<String>,
-    ) -> Result<Events, AskError> {
-        let bounds = self.bounds();
-        let mut events = Events { ignored, ..Events::default() };
-        let mut request = request;
-        let mut wanted = request.limit;
-        let mut bytes = 0;
         let in_parts = !matches!(request.order, Order::Keys(_));
+        let mut wanted = request.limit;
         loop {
             request.limit = if in_parts { wanted.min(PART_ROWS) } else { wanted };
-            let page = query::scan(snapshot, &request, &bounds)?;
-            let part: Vec<Vec<u8>> =
-                documents(&page).into_iter().map(|(_, document)| shaped(document, columns)).collect();
-            wanted -= part.len();
-            bytes += part.iter().map(Vec::len).sum::<usize>();
-            events.documents.extend(part);
-            events.unreadable = events.unreadable.max(page.unreadable);
-            events.total = events.total.or(page.total);
-            events.next = page.next.map(|next| next.to_string());
-            let Some(next) = page.next.filter(|_| wanted > 0 && bytes < PAGE_BYTES_MAX) else { return Ok(events) };
+            let page = query::scan(&snapshot, &request, &self.bounds())?;
+            let documents: Vec<Vec<u8>> =
+                documents(&page).into_iter().map(|(_, document)| shaped(document, &question.columns)).collect();
+            wanted -= documents.len();
+            let next = page.next.map(|next| next.to_string());
+            let ignored = std::mem::take(&mut ignored);
+            let part = Events { documents, total: page.total, next, unreadable: page.unreadable, ignored };
+            if !emit(part) || wanted == 0 {
+                return Ok(());
+            }
+            let Some(next) = page.next else { return Ok(()) };
             request.cursor = Some(next);
             request.offset = 0;
             request.total = false;

@@ -35,6 +35,11 @@ const STACK_BYTES: usize = 16 << 20;
 pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     start_tracing();
     let config = config(&arguments)?;
+    for path in &arguments.import {
+        if path.as_os_str() != "-" && !path.try_exists().unwrap_or(true) {
+            bail!("--import {}: there is nothing of that name", path.display());
+        }
+    }
     raise_file_limit();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder

@@ -57,10 +57,15 @@ pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<
     }
     let body = match question.format {
         Format::Csv => tokio::task::block_in_place(|| csv_of_documents(&events.documents, &question.columns))?,
-        Format::Ndjson => joined(&events.documents, b"", b"\n", b"\n"),
+        Format::Ndjson => ndjson(&events.documents),
         _ => joined(&events.documents, b"[", b",\n", b"]\n"),
     };
     Ok((StatusCode::OK, headers, Body::from(body)).into_response())
+}
+
+/// One document a line.
+pub(crate) fn ndjson(documents: &[Vec<u8>]) -> Vec<u8> {
+    joined(documents, b"", b"\n", b"\n")
 }
 
 /// A table: groups, or an SQL answer in the formats of the URL grammar.
@@ -111,11 +116,9 @@ fn start(question: &Question) -> Result<HeaderMap, Problem> {
             )
             .collect();
         let encoded: String = form_urlencoded::byte_serialize(safe.as_bytes()).collect();
-        set(
-            &mut headers,
-            "content-disposition",
-            &format!("attachment; filename*=UTF-8''{encoded}.{}", question.format.name()),
-        );
+        let ending = format!(".{}", question.format.name());
+        let encoded = encoded.strip_suffix(&ending).unwrap_or(&encoded);
+        set(&mut headers, "content-disposition", &format!("attachment; filename*=UTF-8''{encoded}{ending}"));
     }
     Ok(headers)
 }

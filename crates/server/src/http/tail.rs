@@ -141,11 +141,15 @@ impl Follow {
         Ok(asked.await.map_err(|error| Problem::internal(&error))??)
     }
 
-    /// Sends the events. Those of the past, which do not come in the order of their numbers, all carry `id`.
+    /// Sends the events. Those of the past do not come in the order of their numbers: only the last of them carries
+    /// the `id`, so that a reader cut off among them does not take them all for read.
     async fn send(&self, tailed: Tailed, id: u64) -> bool {
-        for (sequence, document) in tailed.documents {
-            let number = if id == 0 { sequence } else { id };
-            let event = Event::default().id(number.to_string()).data(String::from_utf8_lossy(&document));
+        let count = tailed.documents.len();
+        for (index, (sequence, document)) in tailed.documents.into_iter().enumerate() {
+            let mut event = Event::default().data(String::from_utf8_lossy(&document));
+            if id == 0 || index + 1 == count {
+                event = event.id(if id == 0 { sequence } else { id }.to_string());
+            }
             if self.sender.send(event).await.is_err() {
                 return false;
             }

@@ -154,3 +154,22 @@ async fn sql_and_search_over_the_same_events() {
     let problem = server.post("/api/v1/query", r#"{"search":"level:("}"#).await.problem(400, "search");
     assert!(problem["detail"].as_str().unwrap().contains('^'), "it points at the place: {problem}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_ndjson_answer_is_sent_while_it_is_read() {
+    let server = Server::start().await;
+    for batch in 0..5 {
+        let body: String = (0..4000).map(|number| format!("{{\"id\":\"{batch}-{number}\"}}\n")).collect();
+        server.post(EVENTS, body).await.accepted(4000, 0);
+    }
+    let answer = server.get(&format!("{EVENTS}?_format=ndjson&_limit=100000")).await;
+    assert_eq!((answer.status, answer.header("x-total-count")), (200, "20000"));
+    let ids: std::collections::HashSet<String> = answer
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 20_000);
+    let refused = server.get(&format!("{EVENTS}?_format=ndjson&_limit=100000&colour=red")).await;
+    refused.problem(400, "unknown_column");
+}
