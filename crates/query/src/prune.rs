@@ -1,5 +1,7 @@
 //! Which blocks of a segment may hold rows that pass a filter: never too few.
 
+use std::borrow::Cow;
+
 use event::{Level, Timestamp, logical_name, parse_uuid};
 use store::columns::{Kind, TIMESTAMP, key_columns};
 use store::index::{BlockSet, Index, Token, is_id_like};
@@ -8,12 +10,47 @@ use crate::filter::{Comparison, Filter, Scalar, Test, Text};
 
 /// The blocks of a segment that have to be looked at.
 pub(crate) fn blocks(filter: &Filter, index: &Index, schema: &arrow::datatypes::Schema) -> BlockSet {
-    Pruner { index, schema }.filter(filter)
+    Pruner { index, schema, ids_apart: false }.filter(filter)
+}
+
+/// The same in two parts when a UUID is looked for anywhere: the blocks that may hold it under any key but `id`, and
+/// for all others the filter that only compares ids, which takes a small column instead of all texts.
+pub(crate) fn passes<'a>(
+    filter: &'a Filter,
+    index: &Index,
+    schema: &arrow::datatypes::Schema,
+) -> Vec<(Cow<'a, Filter>, BlockSet)> {
+    let Some(by_id) = by_id(filter) else { return vec![(Cow::Borrowed(filter), blocks(filter, index, schema))] };
+    let near = Pruner { index, schema, ids_apart: true }.filter(filter);
+    let mut far = BlockSet::none(index.blocks());
+    blocks(&by_id, index, schema).iter().filter(|block| !near.contains(*block)).for_each(|block| far.insert(block));
+    vec![(Cow::Borrowed(filter), near), (Cow::Owned(by_id), far)]
+}
+
+/// The filter with a UUID looked for anywhere turned into one compared with the id.
+fn by_id(filter: &Filter) -> Option<Filter> {
+    match filter {
+        Filter::Anywhere(text) if !text.prefix => {
+            let uuid = text.typed.trim().to_ascii_lowercase();
+            parse_uuid(&uuid)?;
+            Some(Filter::field("id", Test::equal(uuid)))
+        }
+        Filter::And(parts) => {
+            let turned: Vec<Option<Filter>> = parts.iter().map(by_id).collect();
+            let any = turned.iter().any(Option::is_some);
+            any.then(|| {
+                Filter::and(turned.into_iter().zip(parts).map(|(turned, part)| turned.unwrap_or_else(|| part.clone())))
+            })
+        }
+        _ => None,
+    }
 }
 
 struct Pruner<'a> {
     index: &'a Index,
     schema: &'a arrow::datatypes::Schema,
+    /// Whether the ids of events are looked at apart.
+    ids_apart: bool,
 }
 
 impl Pruner<'_> {
@@ -61,7 +98,7 @@ impl Pruner<'_> {
         let mut found = self.words(text.words[..whole].iter().map(String::as_str));
         if let Some(uuid) = parse_uuid(&text.typed.trim().to_ascii_lowercase()) {
             // Under `id` it is in no list: ids are found by reading their column, which is small.
-            if self.has_uuid_ids() {
+            if !self.ids_apart && self.has_uuid_ids() {
                 return self.all();
             }
             found.unite(&self.index.blocks_with(Token::uuid(&uuid)));

@@ -3,7 +3,9 @@
 //! Rows are found with as few columns as the filter needs; only the rows of the page are then read whole. A scan for
 //! the latest events stops as soon as nothing older can take a place on the page.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use crate::QueryError;
 use crate::evaluate::matches;
 use crate::filter::Filter;
 use crate::known::columns_of;
-use crate::prune::blocks;
+use crate::prune::passes;
 use crate::url::Sort;
 
 /// Threads that look at one question.
@@ -409,7 +411,11 @@ impl Scan<'_> {
             return Ok(());
         }
         match source {
-            Source::Rows(rows) => self.batch(Place { source: at, group: 0, counting }, &rows.batch, |row| row),
+            Source::Rows(rows) => {
+                self.batch(Place { source: at, group: 0, filter: &self.request.filter, counting }, &rows.batch, |row| {
+                    row
+                })
+            }
             Source::Segment(segment) => self.segment(at, segment, counting)?,
         }
         self.shrink();
@@ -422,43 +428,61 @@ impl Scan<'_> {
             return Ok(());
         };
         let groups: Vec<usize> = opened.row_groups().collect();
-        let blocks_in = |rows: usize| rows.div_ceil(BLOCK_ROWS);
-        let all_blocks = groups.iter().map(|rows| blocks_in(*rows)).sum();
-        let candidates = opened
-            .index()
-            .map_or_else(|| BlockSet::all(all_blocks), |index| blocks(&self.request.filter, index, opened.schema()));
+        let all_blocks = groups.iter().map(|rows| rows.div_ceil(BLOCK_ROWS)).sum();
+        let passes = match opened.index() {
+            Some(index) => passes(&self.request.filter, index, opened.schema()),
+            None => vec![(Cow::Borrowed(&self.request.filter), BlockSet::all(all_blocks))],
+        };
+        let mut damaged = BTreeSet::new();
+        for (filter, candidates) in &passes {
+            self.pass(
+                &Pass { at, segment, opened: &opened, groups: &groups, filter, counting },
+                candidates,
+                &mut damaged,
+            )?;
+        }
+        self.unreadable += damaged.iter().map(|group| groups[*group] as u64).sum::<u64>();
+        Ok(())
+    }
+
+    /// Looks at the candidate blocks of a segment. Row groups that cannot be read are added to `damaged`.
+    fn pass(
+        &mut self,
+        pass: &Pass<'_>,
+        candidates: &BlockSet,
+        damaged: &mut BTreeSet<usize>,
+    ) -> Result<(), QueryError> {
         if candidates.is_empty() {
             return Ok(());
         }
-        let mut columns = columns_of(&self.request.filter, opened.schema(), opened.values(REST_AT) > 0);
+        let Pass { at, segment, opened, groups, filter, counting } = *pass;
+        let mut columns = columns_of(filter, opened.schema(), opened.values(REST_AT) > 0);
         if let Order::Keys(sort) = &self.request.order {
             columns.extend(sort_columns(sort, opened.schema()));
         }
         columns.sort_unstable();
         columns.dedup();
-        let newest_first = self.request.order == Order::Time { descending: true };
         let mut first_block: Vec<usize> = Vec::with_capacity(groups.len());
         groups.iter().fold(0, |block, rows| {
             first_block.push(block);
-            block + blocks_in(*rows)
+            block + rows.div_ceil(BLOCK_ROWS)
         });
+        let newest_first = self.request.order == Order::Time { descending: true };
         let order: Vec<usize> =
             if newest_first { (0..groups.len()).rev().collect() } else { (0..groups.len()).collect() };
         for group in order {
             let first = first_block[group];
-            let wanted: Vec<usize> = candidates
-                .iter()
-                .filter(|block| (first..first + blocks_in(groups[group])).contains(block))
-                .map(|block| block - first)
-                .collect();
-            let part = GroupScan { at, group, rows: groups[group], first_block: first, columns: &columns, counting };
-            if let Err(error) = self.group(&part, &opened, wanted) {
-                match error {
-                    QueryError::TooSlow { .. } => return Err(error),
-                    other => {
-                        segment.note_damage(group, &other.to_string());
-                        self.unreadable += groups[group] as u64;
-                    }
+            let within = first..first + groups[group].div_ceil(BLOCK_ROWS);
+            let wanted: Vec<usize> =
+                candidates.iter().filter(|block| within.contains(block)).map(|block| block - first).collect();
+            let part =
+                GroupScan { at, group, rows: groups[group], first_block: first, columns: &columns, filter, counting };
+            match self.group(&part, opened, wanted) {
+                Ok(()) => {}
+                Err(error @ QueryError::TooSlow { .. }) => return Err(error),
+                Err(error) => {
+                    segment.note_damage(group, &error.to_string());
+                    damaged.insert(group);
                 }
             }
         }
@@ -512,15 +536,15 @@ impl Scan<'_> {
             let batch = batch?;
             let start = positions.clone();
             positions.advance(batch.num_rows());
-            let place = Place { source: part.at, group: part.group, counting: part.counting };
+            let place = Place { source: part.at, group: part.group, filter: part.filter, counting: part.counting };
             self.batch(place, &batch, |row| start.row(row));
         }
         Ok(())
     }
 
     /// Takes the rows of a batch that pass. `position` gives the place of a row of the batch in its row group.
-    fn batch(&mut self, place: Place, batch: &RecordBatch, position: impl Fn(usize) -> usize) {
-        let passed = matches(&self.request.filter, batch);
+    fn batch(&mut self, place: Place<'_>, batch: &RecordBatch, position: impl Fn(usize) -> usize) {
+        let passed = matches(place.filter, batch);
         let column = |name: &str| batch.schema().index_of(name).unwrap_or_default();
         let times = batch.column(column(TIMESTAMP)).as_primitive::<TimestampMicrosecondType>();
         let sequences = batch.column(column(SEQUENCE)).as_primitive::<UInt64Type>();
@@ -593,9 +617,10 @@ impl Scan<'_> {
     }
 }
 
-struct Place {
+struct Place<'a> {
     source: usize,
     group: usize,
+    filter: &'a Filter,
     counting: bool,
 }
 
@@ -605,6 +630,18 @@ struct GroupScan<'a> {
     rows: usize,
     first_block: usize,
     columns: &'a [usize],
+    filter: &'a Filter,
+    counting: bool,
+}
+
+/// One look at a segment with one filter.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    at: usize,
+    segment: &'a Segment,
+    opened: &'a Opened,
+    groups: &'a [usize],
+    filter: &'a Filter,
     counting: bool,
 }
 
