@@ -6,6 +6,7 @@ mod aggregate;
 mod cell;
 mod evaluate;
 pub mod filter;
+mod keys;
 mod known;
 mod prune;
 mod scan;

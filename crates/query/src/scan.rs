@@ -12,20 +12,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering as AtomicOrdering};
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Int64Type, Schema, TimestampMicrosecondType, UInt64Type};
-use event::{Level, Value, logical_name};
+use arrow::datatypes::{TimestampMicrosecondType, UInt64Type};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
-use store::columns::{REST_AT, SEQUENCE, TIMESTAMP, key_columns};
+use store::columns::{REST_AT, SEQUENCE, TIMESTAMP};
 use store::index::{BLOCK_ROWS, BlockSet};
 use store::segment::{Opened, Segment};
-use store::{Rows, Snapshot, StoreError, value_at};
+use store::{Rows, Snapshot, StoreError};
 
 use crate::QueryError;
 use crate::evaluate::matches;
 use crate::filter::Filter;
+use crate::keys::{Key, SortValues, sort_columns};
 use crate::known::columns_of;
 use crate::prune::passes;
 use crate::url::Sort;
@@ -207,38 +207,6 @@ struct Candidate {
     row: usize,
 }
 
-/// A value to sort by. Missing values come last, whatever the direction.
-#[derive(Clone, Debug, PartialEq)]
-enum Key {
-    Bool(bool),
-    Level(Level),
-    Number(f64),
-    Text(String),
-    Missing,
-}
-
-impl Key {
-    fn rank(&self) -> u8 {
-        match self {
-            Self::Bool(_) => 0,
-            Self::Level(_) => 1,
-            Self::Number(_) => 2,
-            Self::Text(_) => 3,
-            Self::Missing => 4,
-        }
-    }
-
-    fn compare(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Self::Bool(one), Self::Bool(two)) => one.cmp(two),
-            (Self::Level(one), Self::Level(two)) => one.cmp(two),
-            (Self::Number(one), Self::Number(two)) => one.total_cmp(two),
-            (Self::Text(one), Self::Text(two)) => one.cmp(two),
-            _ => self.rank().cmp(&other.rank()),
-        }
-    }
-}
-
 /// Answers a request.
 ///
 /// # Errors
@@ -412,9 +380,8 @@ impl Scan<'_> {
         }
         match source {
             Source::Rows(rows) => {
-                self.batch(Place { source: at, group: 0, filter: &self.request.filter, counting }, &rows.batch, |row| {
-                    row
-                })
+                let place = Place { source: at, group: 0, filter: &self.request.filter, counting };
+                self.batch(place, &rows.batch, |row| row);
             }
             Source::Segment(segment) => self.segment(at, segment, counting)?,
         }
@@ -686,92 +653,6 @@ impl Positions<'_> {
         moved.advance(row);
         moved.at
     }
-}
-
-fn sort_columns<'a>(sort: &'a [Sort], schema: &'a Schema) -> impl Iterator<Item = usize> + 'a {
-    let keys = key_columns(schema)
-        .filter(|(_, path, _)| sort.iter().any(|by| logical_name(path) == by.column))
-        .map(|(index, ..)| index);
-    let own = crate::known::OWN
-        .iter()
-        .enumerate()
-        .filter(|(_, name)| sort.iter().any(|by| by.column == **name))
-        .map(|(index, _)| index);
-    keys.chain(own)
-}
-
-/// The columns of a batch that hold the sort keys.
-#[derive(Default)]
-struct SortValues {
-    columns: Vec<SortColumn>,
-}
-
-/// Where the values of one sort key stand.
-struct SortColumn {
-    is_level: bool,
-    columns: Vec<(usize, store::columns::Kind)>,
-    /// One of Everlog's own columns.
-    own: Option<usize>,
-}
-
-impl SortValues {
-    fn new(sort: &[Sort], batch: &RecordBatch) -> Self {
-        let schema = batch.schema();
-        let columns = sort
-            .iter()
-            .map(|by| {
-                let found = key_columns(&schema)
-                    .filter(|(_, path, _)| logical_name(path) == by.column)
-                    .map(|(index, _, kind)| (index, kind))
-                    .collect();
-                let own =
-                    crate::known::OWN.contains(&by.column.as_str()).then(|| schema.index_of(&by.column).ok()).flatten();
-                SortColumn { is_level: by.column == "level", columns: found, own }
-            })
-            .collect();
-        Self { columns }
-    }
-
-    fn keys(&self, batch: &RecordBatch, row: usize) -> Box<[Key]> {
-        self.columns
-            .iter()
-            .map(|SortColumn { is_level, columns, own }| {
-                if let Some(own) = own {
-                    return own_key(batch, *own, row);
-                }
-                let value = columns.iter().find_map(|(index, kind)| value_at(batch.column(*index), *kind, row));
-                match value {
-                    Some(Value::Bool(truth)) => Key::Bool(truth),
-                    #[expect(
-                        clippy::cast_precision_loss,
-                        reason = "an order among numbers beyond 2^53 that differ by less is not promised"
-                    )]
-                    Some(Value::Int(number)) => Key::Number(number as f64),
-                    Some(Value::Float(number)) => Key::Number(number),
-                    Some(Value::Str(text)) => match Level::parse(text) {
-                        Some(level) if *is_level => Key::Level(level),
-                        _ => Key::Text(text.to_owned()),
-                    },
-                    Some(Value::Uuid(bytes)) => Key::Text(event::format_uuid(&bytes)),
-                    Some(Value::Null | Value::Raw(_)) | None => Key::Missing,
-                }
-            })
-            .collect()
-    }
-}
-
-fn own_key(batch: &RecordBatch, column: usize, row: usize) -> Key {
-    let column = batch.column(column);
-    #[expect(clippy::cast_precision_loss, reason = "microseconds of the present era are below 2^53")]
-    let number = match column.data_type() {
-        arrow::datatypes::DataType::UInt64 => column.as_primitive::<UInt64Type>().value(row) as f64,
-        arrow::datatypes::DataType::Timestamp(..) => {
-            column.as_primitive::<TimestampMicrosecondType>().value(row) as f64
-        }
-        arrow::datatypes::DataType::Int64 => column.as_primitive::<Int64Type>().value(row) as f64,
-        _ => return Key::Missing,
-    };
-    Key::Number(number)
 }
 
 /// Reads the rows of the page with all their columns.
