@@ -32,6 +32,12 @@ pub(crate) struct Checksum {
     pub(crate) sum: u32,
 }
 
+/// Uncompressed bytes of a row group beyond which few rows are read at a time. A usual one has about 40 MiB.
+const LARGE_GROUP_BYTES: i64 = 192 << 20;
+
+/// Rows read at a time from such a row group.
+const LARGE_GROUP_BATCH_ROWS: usize = 64;
+
 /// Rows of a row group: the most that a damaged byte can cost.
 pub const ROW_GROUP_ROWS: usize = 128 * crate::index::BLOCK_ROWS;
 
@@ -305,6 +311,9 @@ impl Opened {
     ) -> Result<ParquetRecordBatchReader, ParquetError> {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
+        // Very large events: what is read at a time, and what a merge then holds, stays far below the 2 GiB of a column.
+        let bytes = self.metadata.metadata().row_group(row_group).total_byte_size();
+        let batch_rows = if bytes > LARGE_GROUP_BYTES { batch_rows.min(LARGE_GROUP_BATCH_ROWS) } else { batch_rows };
         let builder = builder.with_row_groups(vec![row_group]).with_projection(mask).with_batch_size(batch_rows);
         match selection {
             Some(selection) => builder.with_row_selection(selection).build(),
