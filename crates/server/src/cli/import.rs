@@ -1,8 +1,8 @@
 //! `everlog import`: log files, each record once, however often it is run.
 //!
 //! The server remembers how far each file is stored (see [`identity`]), so an import that was interrupted, or that finds a
-//! file grown, renamed, rotated or compressed, goes on where it was. An `id` in a JSON line is kept as the event's id only
-//! if it is a UUID (see [`record`]).
+//! file grown, renamed, rotated or compressed, goes on where it was. An `id` in a JSON line is the event's id only if it
+//! is a UUID, and kept as it is in any case (see [`record`]).
 
 mod batches;
 mod deliver;
@@ -48,8 +48,8 @@ That holds for files that were renamed, rotated or compressed since, because the
 Each line says for itself in which format it is: JSON, access and error logs of web servers, syslog, the systemd \
 journal (export), Python, Rust, and many more; anything else is kept as a message. A traceback is one event, \
 and a line without a time has that of the line before it. \
-Files may be compressed with gzip or zstd. Each event gets the key `file`; JSON lines are kept as they are, but for \
-an `id` that is not a UUID, which is kept as `sent_id`.
+Files may be compressed with gzip or zstd. Each event gets the key `file`; JSON lines are kept as they are; an
+`id` that is not a UUID is a value like any other.
 
 Examples:
   everlog import /var/log/nginx --log web

@@ -106,6 +106,7 @@ impl Follow {
         if !self.send(begin, seen).await {
             return;
         }
+        let mut ending = false;
         loop {
             stored.mark_unchanged();
             let before = seen;
@@ -123,10 +124,17 @@ impl Follow {
             if seen > before && self.doors.engine.last_sequence() > seen {
                 continue;
             }
+            if ending {
+                return;
+            }
             tokio::select! {
                 changed = stored.changed() => if changed.is_err() { return },
                 () = self.sender.closed() => return,
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                // One more look: what was acknowledged before the stop is sent before the end.
+                _ = stopping.wait_for(|stopping| *stopping) => {
+                    ending = true;
+                    continue;
+                }
             }
             tokio::time::sleep(BREATH).await;
         }

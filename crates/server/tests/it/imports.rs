@@ -76,3 +76,15 @@ async fn files_are_taken_once_and_everything_in_them_is_found() {
     import(&server);
     assert_eq!((found(&server, "file:*"), found(&server, "user:carol")), (8, 1), "only what a file has grown by");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_use_the_key_id_for_something_else_are_all_kept_as_they_are() {
+    let server = Server::start().await;
+    let file = server.folder().join("orders.jsonl");
+    std::fs::write(&file, "{\"id\":7,\"n\":1}\n{\"id\":7,\"n\":2}\n{\"id\":\"x\",\"n\":3}\n").unwrap();
+    for _ in 0..2 {
+        server.cli_ok(&["import", file.to_str().unwrap()]);
+    }
+    let kept: Vec<_> = server.events("n&_sort=n").await.iter().map(|event| event["id"].clone()).collect();
+    assert_eq!(kept, [json!(7), json!(7), json!("x")]);
+}

@@ -143,7 +143,7 @@ impl Store<'_> {
     async fn attempt(&self, batch: &Batch, identity: &Identity) -> anyhow::Result<Receipt> {
         let request = self
             .client
-            .post(&log_path(self.log, "/events"))?
+            .post(&log_path(self.log, "/events?_ids=uuid"))?
             .header("content-type", "application/x-ndjson")
             .header("x-everlog-producer", identity.producer(self.log))
             .header("x-everlog-position", batch.position.encode());

@@ -1,35 +1,22 @@
 //! A record made ready to be sent: with an id that is the same every time, and the file it came from.
 //!
-//! What the record says itself is not touched, but for one key: an `id` that is no UUID may be the id of anything, the same
-//! in many lines, and as the id of the event it would make all but one of them duplicates. It is kept as `sent_id`.
-
-use std::ops::Range;
-
-use serde_json::Value;
-
-/// A key of a JSON object, with its place in the text.
-struct Key {
-    name: String,
-    name_at: Range<usize>,
-    value_at: Range<usize>,
-}
+//! What the record says itself is not touched. Its own `id` stays where it is; the request says `_ids=uuid`, so that one
+//! that is no UUID (and may be the id of anything, the same in many lines) is kept as a value, and not as the event's id.
 
 /// Appends a record as one line; `file` is the JSON text of where it came from.
 pub(super) fn push(out: &mut Vec<u8>, json: &str, id: &str, file: Option<&str>) {
     let object = json.trim();
     let inside = object.strip_prefix('{').unwrap_or(object);
     let keys = if may_have_them(object) { keys(object) } else { Vec::new() };
-    let own_id = keys.iter().find(|key| key.name == "id");
-    let keeps_id = own_id.is_some_and(|key| is_uuid(&object[key.value_at.clone()]));
-    let names_file = keys.iter().any(|key| key.name == "file");
+    let has = |name: &str| keys.iter().any(|key| key == name);
     out.push(b'{');
     let start = out.len();
-    if !keeps_id {
+    if !has("id") {
         out.extend_from_slice(b"\"id\":\"");
         out.extend_from_slice(id.as_bytes());
         out.extend_from_slice(b"\",");
     }
-    if let Some(file) = file.filter(|_| !names_file) {
+    if let Some(file) = file.filter(|_| !has("file")) {
         out.extend_from_slice(b"\"file\":");
         out.extend_from_slice(file.as_bytes());
         out.push(b',');
@@ -38,14 +25,7 @@ pub(super) fn push(out: &mut Vec<u8>, json: &str, id: &str, file: Option<&str>) 
         // There is nothing for the last comma to separate.
         out.pop();
     }
-    match own_id.filter(|_| !keeps_id) {
-        Some(key) => {
-            out.extend_from_slice(&object.as_bytes()[1..key.name_at.start]);
-            out.extend_from_slice(format!("\"{}\"", free_name(&keys)).as_bytes());
-            out.extend_from_slice(&object.as_bytes()[key.name_at.end..]);
-        }
-        None => out.extend_from_slice(inside.as_bytes()),
-    }
+    out.extend_from_slice(inside.as_bytes());
     out.push(b'\n');
 }
 
@@ -54,34 +34,17 @@ fn may_have_them(json: &str) -> bool {
     json.contains("\"id\"") || json.contains("\"file\"") || json.contains("\\u00")
 }
 
-fn is_uuid(value: &str) -> bool {
-    match serde_json::from_str(value) {
-        Ok(Value::String(text)) => text.len() == 36 && uuid::Uuid::try_parse(&text).is_ok(),
-        _ => false,
-    }
-}
-
-/// `sent_id`, unless the record uses that name itself.
-fn free_name(keys: &[Key]) -> String {
-    let mut name = "sent_id".to_owned();
-    while keys.iter().any(|key| key.name == name) {
-        name.insert_str(0, "sent_");
-    }
-    name
-}
-
 /// The keys of an object at its top. The text must be one valid JSON object, which the reader of lines has made sure of.
-fn keys(object: &str) -> Vec<Key> {
+fn keys(object: &str) -> Vec<String> {
     let bytes = object.as_bytes();
     let mut keys = Vec::new();
     let mut at = 1;
     while let Some(from) = find(bytes, at, |byte| byte == b'"') {
         let name_at = from..end_of_string(bytes, from);
         let Some(colon) = find(bytes, name_at.end, |byte| byte == b':') else { break };
-        let value_at = colon + 1..end_of_value(bytes, colon + 1);
-        let name = serde_json::from_str(&object[name_at.clone()]).unwrap_or_default();
-        at = value_at.end;
-        keys.push(Key { name, name_at, value_at });
+        let name = serde_json::from_str(&object[name_at]).unwrap_or_default();
+        at = end_of_value(bytes, colon + 1);
+        keys.push(name);
     }
     keys
 }
@@ -144,15 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_uuid_is_the_id_of_the_event() {
+    fn its_own_id_is_not_touched() {
         let uuid = r#"{"id":"0197f3c2-0000-7000-8000-000000000000"}"#;
         assert_eq!(check(uuid), r#"{"file":"a.log","id":"0197f3c2-0000-7000-8000-000000000000"}"#);
-        assert_eq!(
-            check(r#"{"a":"}\"",  "id" : 7, "b":{"c":[1]}}"#),
-            r#"{"id":"ID","file":"a.log","a":"}\"",  "sent_id" : 7, "b":{"c":[1]}}"#
-        );
-        assert_eq!(check(r#"{"sent_id":1,"id":"x"}"#), r#"{"id":"ID","file":"a.log","sent_id":1,"sent_sent_id":"x"}"#);
-        assert_eq!(check(r#"{"\u0069d":null}"#), r#"{"id":"ID","file":"a.log","sent_id":null}"#);
+        let odd = r#"{"a":"}\"",  "id" : 7, "b":{"c":[1]}}"#;
+        assert_eq!(check(odd), r#"{"file":"a.log","a":"}\"",  "id" : 7, "b":{"c":[1]}}"#);
+        assert_eq!(check(r#"{"\u0069d":null}"#), r#"{"file":"a.log","\u0069d":null}"#);
     }
 
     #[test]
