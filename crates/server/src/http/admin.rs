@@ -74,7 +74,7 @@ pub(crate) async fn set_log(
     Path(log): Path<String>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let (sent, _) = admin_body::<LogBody>(&doors, request).await?;
+    let sent = admin_body::<LogBody>(&doors, request).await?;
     let retention = sent.retention.map(read_retention).transpose()?;
     let info = doors.engine.set_log(&log, LogSettings { retention })?;
     Ok(Json(log_json(&info)))
@@ -93,16 +93,13 @@ fn read_retention(sent: Retention) -> Result<BTreeMap<String, Duration>, Problem
 }
 
 /// The body of a request that needs the scope admin.
-async fn admin_body<T: DeserializeOwned>(doors: &Doors, request: Request) -> Result<(T, ()), Problem> {
+async fn admin_body<T: DeserializeOwned>(doors: &Doors, request: Request) -> Result<T, Problem> {
     let (parts, sent) = request.into_parts();
     auth::require(doors, &parts, Scope::Admin, None)?;
     let held = body::read(doors, &parts.headers, sent).await?;
     let bytes: &[u8] = if held.bytes.trim_ascii().is_empty() { b"{}" } else { &held.bytes };
-    Ok((
-        serde_json::from_slice(bytes)
-            .map_err(|error| Problem::bad_request(format!("the body is not what is expected here: {error}")))?,
-        (),
-    ))
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::bad_request(format!("the body is not what is expected here: {error}")))
 }
 
 /// `GET /api/v1/producers/{name}`: how far a numbered sender is.
@@ -140,7 +137,7 @@ struct TokenBody {
 
 /// `POST /api/v1/tokens`: makes one; its secret is in the answer and nowhere else.
 pub(crate) async fn create_token(State(doors): State<Doors>, request: Request) -> Result<Response, Problem> {
-    let (sent, ()) = admin_body::<TokenBody>(&doors, request).await?;
+    let sent = admin_body::<TokenBody>(&doors, request).await?;
     let read = |name: &String| {
         Scope::parse(name)
             .ok_or_else(|| Problem::bad_request(format!("the scopes are write, read and admin, found {name:?}")))
