@@ -10,6 +10,7 @@ mod housekeeping;
 mod internal;
 mod logs;
 mod select;
+mod streams;
 mod tokens;
 
 use std::path::Path;

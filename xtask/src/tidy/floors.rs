@@ -12,17 +12,18 @@ struct Room {
     may_use: &'static [&'static str],
 }
 
-const ROOMS: [Room; 12] = [
+const ROOMS: [Room; 13] = [
     Room { name: "event", floor: 0, may_use: &[] },
     Room { name: "intake", floor: 1, may_use: &["event"] },
     Room { name: "store", floor: 1, may_use: &["event"] },
+    Room { name: "text", floor: 1, may_use: &["event"] },
     Room { name: "history", floor: 1, may_use: &["event"] },
     Room { name: "seal", floor: 1, may_use: &["event"] },
     Room { name: "issues", floor: 1, may_use: &["event"] },
     Room { name: "alerts", floor: 1, may_use: &["event"] },
     Room { name: "query", floor: 2, may_use: &["event", "store"] },
-    Room { name: "engine", floor: 3, may_use: &["event", "intake", "store", "query"] },
-    Room { name: "server", floor: 4, may_use: &["event", "intake", "engine"] },
+    Room { name: "engine", floor: 3, may_use: &["event", "intake", "store", "text", "query"] },
+    Room { name: "server", floor: 4, may_use: &["event", "intake", "text", "engine"] },
     Room { name: "client", floor: 0, may_use: &[] },
     Room { name: "xtask", floor: 0, may_use: &[] },
 ];
