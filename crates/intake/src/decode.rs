@@ -8,6 +8,7 @@ use event::text::unescape;
 use event::{Batch, BatchBuilder, Timestamp, Value};
 use thiserror::Error;
 
+use crate::keys::is_within;
 use crate::normalise::{Kept, Noticed, Now, Role, role};
 
 /// Bounds that are settings.
@@ -129,6 +130,41 @@ pub enum Reason {
         /// The bound.
         bytes_max: usize,
     },
+    /// A visitor sent what only the server says.
+    #[error(
+        "{names} cannot come from a visitor: such names are set by the server alone; nothing of this request is kept"
+    )]
+    Reserved {
+        /// Which, in quotes.
+        names: String,
+    },
+    /// More arguments than a visit may have.
+    #[error(
+        "more than {} arguments: send fewer, or an event through POST /api/v1/logs/{{log}}/events",
+        crate::visitor::ARGUMENTS_MAX
+    )]
+    TooManyArguments,
+    /// An argument with a very long name or value.
+    #[error("the {what} of an argument has {bytes} bytes; at most {bytes_max} are accepted")]
+    ArgumentTooLong {
+        /// `name` or `value`.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// A visit with a very long body.
+    #[error("the body has more than {} bytes, which is the most of a visit", crate::visitor::VISIT_BYTES_MAX)]
+    VisitTooLarge,
+    /// A body that no browser sends by itself.
+    #[error(
+        "the body is {sent:?}: send a form (application/x-www-form-urlencoded) or a JSON object (application/json)"
+    )]
+    MediaType {
+        /// As it was named.
+        sent: String,
+    },
     /// More than fits into one request.
     #[error("a request may hold up to {REQUEST_EVENTS_MAX} events: send it in smaller parts")]
     BatchFull,
@@ -139,7 +175,7 @@ impl Reason {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } => "too_large",
+            Self::TooLarge { .. } | Self::VisitTooLarge => "too_large",
             Self::TooDeep => "too_deep",
             Self::NotJson { .. } => "not_json",
             Self::NotAnObject { .. } => "not_an_object",
@@ -149,12 +185,16 @@ impl Reason {
             Self::UnknownKey { .. } => "unknown_key",
             Self::WrongValue { .. } => "wrong_value",
             Self::TooLong { .. } => "too_long",
+            Self::Reserved { .. } => "reserved_name",
+            Self::TooManyArguments => "too_many_arguments",
+            Self::ArgumentTooLong { .. } => "argument_too_long",
+            Self::MediaType { .. } => "media_type",
             Self::BatchFull => "batch_full",
         }
     }
 
     /// The names of all reasons, for metrics that exist before anything was refused.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 15] = [
         "too_large",
         "too_deep",
         "not_json",
@@ -165,6 +205,10 @@ impl Reason {
         "unknown_key",
         "wrong_value",
         "too_long",
+        "reserved_name",
+        "too_many_arguments",
+        "argument_too_long",
+        "media_type",
         "batch_full",
     ];
 }
@@ -189,18 +233,7 @@ pub(crate) enum Door {
 }
 
 pub(crate) fn decode(body: &[u8], door: Door, limits: Limits, received: Timestamp) -> Decoded {
-    let mut decoder = Decoder {
-        builder: BatchBuilder::new(),
-        roles: Vec::new(),
-        refused: Vec::new(),
-        unlisted: BTreeMap::new(),
-        kept: 0,
-        index: 0,
-        door,
-        escaped: false,
-        limits,
-        now: Now { received, only_uuid_ids: limits.only_uuid_ids },
-    };
+    let mut decoder = Decoder::new(door, limits, received);
     let start = body.trim_ascii_start();
     let is_array = start.first() == Some(&b'[');
     match std::str::from_utf8(body) {
@@ -212,12 +245,7 @@ pub(crate) fn decode(body: &[u8], door: Door, limits: Limits, received: Timestam
             Err(_) => decoder.escaped(&escape_bytes(line), Decoder::line),
         }),
     }
-    Decoded {
-        received: decoder.index,
-        batch: decoder.builder.finish(),
-        refused: decoder.refused,
-        unlisted: decoder.unlisted,
-    }
+    decoder.finish()
 }
 
 /// The text with every byte that is not UTF-8 as `\xNN`, within JSON: the backslash itself escaped.
@@ -245,11 +273,51 @@ pub(crate) struct Decoder {
     door: Door,
     /// Whether what is read now had bytes that are not UTF-8.
     escaped: bool,
+    /// While what a visitor sent is read: the names that the server has set, which he cannot.
+    set: Option<Vec<String>>,
     limits: Limits,
     now: Now,
 }
 
 impl Decoder {
+    pub(crate) fn new(door: Door, limits: Limits, received: Timestamp) -> Self {
+        Self {
+            builder: BatchBuilder::new(),
+            roles: Vec::new(),
+            refused: Vec::new(),
+            unlisted: BTreeMap::new(),
+            kept: 0,
+            index: 0,
+            door,
+            escaped: false,
+            set: None,
+            limits,
+            now: Now { received, only_uuid_ids: limits.only_uuid_ids },
+        }
+    }
+
+    pub(crate) fn finish(self) -> Decoded {
+        Decoded { received: self.index, batch: self.builder.finish(), refused: self.refused, unlisted: self.unlisted }
+    }
+
+    /// Reads one event out of two objects: what the server says, with the names that are his, and what a visitor sent.
+    pub(crate) fn visit(&mut self, (own, names): (&str, Vec<String>), sent: &str) {
+        let read = || {
+            let mut noticed = Noticed::new();
+            self.walk(own, &mut String::new(), 0, &mut noticed)?;
+            self.set = Some(names);
+            self.walk(sent, &mut String::new(), 0, &mut noticed)?;
+            self.complete(noticed)
+        };
+        match read() {
+            Ok(_) => self.index += 1,
+            Err(reason) => {
+                self.builder.rollback();
+                self.refuse(reason);
+            }
+        }
+    }
+
     fn escaped(&mut self, text: &str, read: impl Fn(&mut Self, &str)) {
         self.escaped = true;
         read(self, text);
@@ -436,9 +504,16 @@ impl Decoder {
 
     /// The same for a value that is read already.
     pub(crate) fn keep<'a>(&mut self, path: &str, kept: Kept<'a>, noticed: &mut Noticed<'a>) -> bool {
+        if let Some(names) = &self.set {
+            let name = event::logical_name(path);
+            if names.iter().any(|set| is_within(&name, set)) {
+                return true;
+            }
+        }
         let key = self.builder.key(path);
         while self.roles.len() <= key as usize {
-            self.roles.push(role(self.builder.path(u32::try_from(self.roles.len()).unwrap_or(u32::MAX))));
+            let role = role(self.builder.path(u32::try_from(self.roles.len()).unwrap_or(u32::MAX)));
+            self.roles.push(if self.set.is_some() { role.of_stranger() } else { role });
         }
         let role = self.roles[key as usize];
         noticed.take(&mut self.builder, key, role, kept)
@@ -514,7 +589,7 @@ fn not_an_object(text: &str) -> Reason {
 }
 
 /// Whether brackets are nested deeper than `depth_max`. Counts first, which is quick, and looks closer only then.
-fn is_too_deep(text: &str, depth_max: usize) -> bool {
+pub(crate) fn is_too_deep(text: &str, depth_max: usize) -> bool {
     let bytes = text.as_bytes();
     if memchr::memchr2_iter(b'{', b'[', bytes).take(depth_max + 1).count() <= depth_max {
         return false;
