@@ -70,7 +70,13 @@ impl Engine {
         fields.iter().for_each(|(path, value)| push(path, *value));
         let now = self.clock.now();
         builder.commit(Id::fresh(now), now);
-        let decoded = Decoded { batch: builder.finish(), refused: Vec::new(), unlisted: BTreeMap::new(), received: 1 };
+        let decoded = Decoded {
+            batch: builder.finish(),
+            refused: Vec::new(),
+            unlisted: BTreeMap::new(),
+            received: 1,
+            visit: false,
+        };
         self.accept(self.internal_log(), decoded, None, |_| {});
     }
 

@@ -9,10 +9,12 @@ mod diagnose;
 mod housekeeping;
 mod internal;
 mod logs;
+mod rules;
 mod select;
 mod streams;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -29,10 +31,12 @@ pub use accept::{Producer, Receipt, WriteError};
 pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
 pub use diagnose::{Diagnosis, Finding, diagnose};
+pub use intake::keys::VARIABLE_BYTES_MAX;
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, parse_duration, print_duration};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, filter, search, url};
+pub use rules::{OPTIONS, Options, Rules, ShownOptions};
 pub use store::{LogId, LogSize, PRODUCER_BYTES_MAX, StartReport, StoreError as StorageError};
 pub use tokens::{Grant, NewToken, Scope, TokenInfo};
 
@@ -58,6 +62,12 @@ pub struct Settings {
     pub query_rows_max: usize,
     /// How many logs there may be.
     pub logs_max: usize,
+    /// Whether the first event for a log makes it.
+    pub create_logs: bool,
+    /// The port that the server listens on, for the key `port`.
+    pub port: Option<u16>,
+    /// The variables of the environment that the keys `env.NAME` may show, with their values.
+    pub environment: BTreeMap<String, Option<String>>,
 }
 
 impl Default for Settings {
@@ -71,6 +81,9 @@ impl Default for Settings {
             query_time_max: Duration::from_secs(30),
             query_rows_max: 100_000,
             logs_max: 1000,
+            create_logs: true,
+            port: None,
+            environment: BTreeMap::new(),
         }
     }
 }
@@ -97,6 +110,9 @@ pub enum OpenError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The settings of logs cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The query engine cannot be set up.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -109,6 +125,8 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     settings: Settings,
     logs: RwLock<logs::Logs>,
+    /// Held while settings of logs change.
+    setting: Mutex<()>,
     tokens: RwLock<Vec<store::catalog::TokenRow>>,
     sql: query::Sql,
     queue: accept::Queue,
@@ -176,6 +194,7 @@ impl Engine {
             clock,
             settings,
             logs: RwLock::new(logs),
+            setting: Mutex::default(),
             tokens,
             queue,
             counters: Counters::default(),
@@ -190,6 +209,7 @@ impl Engine {
             _lock: lock,
         });
         engine.start_threads(jobs)?;
+        engine.configure_logs(BTreeMap::new())?;
         engine.report_start(&report);
         Ok((engine, report))
     }

@@ -38,6 +38,8 @@ pub struct Decoded {
     pub unlisted: BTreeMap<&'static str, usize>,
     /// How many items there were: `batch.len()` and all that was refused.
     pub received: usize,
+    /// Whether it came through a visitor endpoint.
+    pub visit: bool,
 }
 
 impl Decoded {
@@ -297,7 +299,13 @@ impl Decoder {
     }
 
     pub(crate) fn finish(self) -> Decoded {
-        Decoded { received: self.index, batch: self.builder.finish(), refused: self.refused, unlisted: self.unlisted }
+        Decoded {
+            received: self.index,
+            batch: self.builder.finish(),
+            refused: self.refused,
+            unlisted: self.unlisted,
+            visit: self.set.is_some(),
+        }
     }
 
     /// Reads one event out of two objects: what the server says, with the names that are his, and what a visitor sent.

@@ -134,7 +134,7 @@ pub struct Facts<'a> {
     /// The port it listens on.
     pub port: Option<u16>,
     /// The variables of the environment that may be shown.
-    pub environment: &'a BTreeMap<String, String>,
+    pub environment: &'a BTreeMap<String, Option<String>>,
 }
 
 /// What a visitor's request tells.
@@ -171,7 +171,7 @@ impl Key {
     ///
     /// # Errors
     /// When there is no such key, with the near one; when it names a variable that was not allowed.
-    pub fn parse(name: &str, environment: &BTreeMap<String, String>) -> Result<Self, KeyError> {
+    pub fn parse(name: &str, environment: &BTreeMap<String, Option<String>>) -> Result<Self, KeyError> {
         if name.len() > KEY_BYTES_MAX {
             return Err(KeyError::TooLong { bytes: name.len() });
         }
@@ -213,7 +213,7 @@ impl Key {
             Source::Direct(Direct::Time) => facts.now.as_micros().div_euclid(1000).into(),
             Source::Direct(Direct::Datetime) => datetime(facts.now).into(),
             Source::Direct(Direct::Port) => facts.port.into(),
-            Source::Variable(name) => facts.environment.get(name).cloned().into(),
+            Source::Variable(name) => facts.environment.get(name).cloned().flatten().into(),
             _ => return None,
         })
     }
@@ -359,7 +359,8 @@ mod tests {
     use crate::{Limits, native};
 
     fn parse(name: &str) -> Result<Key, String> {
-        Key::parse(name, &BTreeMap::from([("REGION".to_owned(), "eu".to_owned())])).map_err(|error| error.to_string())
+        Key::parse(name, &BTreeMap::from([("REGION".to_owned(), Some("eu".to_owned()))]))
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -390,7 +391,7 @@ mod tests {
 
     #[test]
     fn events_without_a_visitor() {
-        let environment = BTreeMap::from([("REGION".to_owned(), "eu".to_owned())]);
+        let environment = BTreeMap::from([("REGION".to_owned(), Some("eu".to_owned()))]);
         let now = Timestamp::parse("2026-01-02T03:04:05Z").unwrap().0;
         let facts = Facts { now, port: Some(7171), environment: &environment };
         let names = ["time", "datetime", "user.id", "headers.User-Agent", "ip", "env.REGION", "port"];

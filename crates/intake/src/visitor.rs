@@ -139,7 +139,7 @@ pub fn visit(visit: &Visit, keys: &[Key], fields: &Map<String, Value>, facts: &F
 #[must_use]
 pub fn refused(reason: Reason) -> Decoded {
     let nothing = Decoder::new(Door::Native, Limits::default(), event::Timestamp::from_micros(0)).finish();
-    Decoded { refused: vec![Refused { index: 0, reason }], received: 1, ..nothing }
+    Decoded { refused: vec![Refused { index: 0, reason }], received: 1, visit: true, ..nothing }
 }
 
 #[cfg(test)]

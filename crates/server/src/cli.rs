@@ -61,7 +61,7 @@ Events:
   export   Write events to a file
 
 Administration:
-  logs     List the logs, make one, say how long one is kept
+  logs     List the logs, make one, show its settings, say how long one is kept
   token    Make, list and revoke the tokens of applications and people
 
 Options:

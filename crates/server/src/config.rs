@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use axum::http::HeaderName;
 use engine::{Settings, parse_duration, print_duration};
+use ipnet::IpNet;
 
 use print::Origin;
 
@@ -32,6 +34,16 @@ pub(crate) struct Config {
     pub(crate) engine: Settings,
     /// Logs named in the file, with their retention by stream.
     pub(crate) logs: BTreeMap<String, BTreeMap<String, Duration>>,
+    /// The rules of these logs: keys, fields, path and so on.
+    pub(crate) log_options: BTreeMap<String, engine::Options>,
+    /// Proxies whose word counts for who a request comes from.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// The header in which a trusted proxy says who the user is.
+    pub(crate) user_header: HeaderName,
+    /// The same for the session.
+    pub(crate) session_header: HeaderName,
+    /// Variables of the environment that keys may show.
+    pub(crate) env_allowed: Vec<String>,
     /// The table `logs` as the file has it.
     log_tables: toml::Table,
     /// Where a setting was named last; the others have their defaults.
@@ -48,6 +60,11 @@ impl Default for Config {
             connections_max: 10_000,
             engine: Settings::default(),
             logs: BTreeMap::new(),
+            log_options: BTreeMap::new(),
+            trusted_proxies: Vec::new(),
+            user_header: HeaderName::from_static("x-everlog-user"),
+            session_header: HeaderName::from_static("x-everlog-session"),
+            env_allowed: Vec::new(),
             log_tables: toml::Table::new(),
             origins: BTreeMap::new(),
         }
@@ -93,6 +110,51 @@ pub(crate) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |config| config.require_token.to_string(),
+    },
+    Setting {
+        name: "trusted_proxies",
+        meaning: "addresses of proxies (203.0.113.7, 10.0.0.0/8) whose X-Forwarded-For and user header count, separated by commas",
+        set: |config, text| {
+            config.trusted_proxies = list(text).map(network).collect::<anyhow::Result<_>>()?;
+            Ok(())
+        },
+        show: |config| join(&config.trusted_proxies),
+    },
+    Setting {
+        name: "user_header",
+        meaning: "the header in which a trusted proxy, or a sender with a token, says who the user is",
+        set: |config, text| {
+            config.user_header = header(text)?;
+            Ok(())
+        },
+        show: |config| config.user_header.to_string(),
+    },
+    Setting {
+        name: "session_header",
+        meaning: "the header in which the same say which session it is",
+        set: |config, text| {
+            config.session_header = header(text)?;
+            Ok(())
+        },
+        show: |config| config.session_header.to_string(),
+    },
+    Setting {
+        name: "env_allowed",
+        meaning: "variables of the environment that the keys env.NAME of logs may show, separated by commas",
+        set: |config, text| {
+            config.env_allowed = list(text).map(str::to_owned).collect();
+            Ok(())
+        },
+        show: |config| config.env_allowed.join(","),
+    },
+    Setting {
+        name: "create_logs",
+        meaning: "whether the first event for a log makes it; else it is answered 404",
+        set: |config, text| {
+            config.engine.create_logs = truth(text)?;
+            Ok(())
+        },
+        show: |config| config.engine.create_logs.to_string(),
     },
     Setting {
         name: "connections_max",
@@ -190,7 +252,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
 const SECRETS: &[&str] = &[];
 
 /// Variables of the environment that are no settings of the server.
-const OTHER_VARIABLES: [&str; 4] = ["EVERLOG_URL", "EVERLOG_TOKEN", "EVERLOG_CONFIG", "EVERLOG_TRACE"];
+const OTHER_VARIABLES: [&str; 5] =
+    ["EVERLOG_URL", "EVERLOG_TOKEN", "EVERLOG_CONFIG", "EVERLOG_TRACE", crate::clock::VARIABLE];
 
 impl Config {
     /// Reads the file (`everlog.toml` here, if none is named and it is there), then the environment.
@@ -237,8 +300,13 @@ impl Config {
         let table = settings.as_table().ok_or_else(|| anyhow!("expected a table"))?;
         let retention = self.logs.entry(log.to_owned()).or_default();
         for (name, value) in table {
+            if engine::OPTIONS.contains(&name.as_str()) {
+                let options = self.log_options.entry(log.to_owned()).or_default();
+                options.insert(name.clone(), serde_json::to_value(value)?);
+                continue;
+            }
             if name != "retention" {
-                bail!("unknown key {name:?}{}", suggestion(name, ["retention"].into_iter()));
+                bail!("unknown key {name:?}{}", suggestion(name, ["retention"].into_iter().chain(engine::OPTIONS)));
             }
             match value {
                 toml::Value::Table(streams) => {
@@ -336,6 +404,29 @@ fn truth(text: &str) -> anyhow::Result<bool> {
         "false" | "0" | "no" | "n" => Ok(false),
         _ => bail!("expected true or false, found {text:?}"),
     }
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
+fn join(items: &[IpNet]) -> String {
+    // One address alone is written as one.
+    let one = |network: &IpNet| {
+        if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() }
+    };
+    items.iter().map(one).collect::<Vec<_>>().join(",")
+}
+
+fn network(text: &str) -> anyhow::Result<IpNet> {
+    let one = || text.parse::<std::net::IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    text.parse::<IpNet>()
+        .or_else(|_| one())
+        .map_err(|_| anyhow!("expected addresses such as 203.0.113.7 or 10.0.0.0/8, found {text:?}"))
+}
+
+fn header(text: &str) -> anyhow::Result<HeaderName> {
+    text.parse().map_err(|_| anyhow!("expected the name of a header such as X-Everlog-User, found {text:?}"))
 }
 
 fn number(text: &str) -> anyhow::Result<usize> {

@@ -4,11 +4,13 @@ mod admin;
 mod answer;
 mod auth;
 mod body;
+mod caller;
 mod health;
 mod lenient;
 mod problem;
 mod read;
 mod tail;
+mod visitor;
 mod write;
 
 use std::convert::Infallible;
@@ -77,7 +79,7 @@ fn router(doors: Doors) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/", get(health::home))
-        .fallback(problem::not_found)
+        .fallback(visitor::fallback)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn(with_request_id))
         .with_state(doors)

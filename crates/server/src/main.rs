@@ -4,6 +4,7 @@
 
 mod bench;
 mod cli;
+mod clock;
 mod config;
 mod doctor;
 mod http;

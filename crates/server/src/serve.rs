@@ -1,5 +1,6 @@
 //! `everlog serve`: from an empty directory to a server that answers, and to a clean stop.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -8,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use anyhow::{Context as _, bail};
-use engine::{Engine, LogSettings, Scope, StartReport};
+use engine::{Engine, LogSettings, Scope, StartReport, VARIABLE_BYTES_MAX};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use crate::cli::{Client, Progress, ServeArguments, import_paths};
+use crate::clock;
 use crate::config::Config;
 use crate::http::{Doors, serve};
 
@@ -109,14 +111,19 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyho
     for address in &config.listen {
         listeners.push(bind(*address).await?);
     }
-    let settings = config.engine.clone();
+    let mut settings = config.engine.clone();
+    settings.environment = environment(&config.env_allowed)?;
+    settings.port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
     let data = config.data.clone();
-    let opened =
-        tokio::task::spawn_blocking(move || Engine::open(&data, settings, Arc::new(event::SystemClock))).await?;
+    let clock = clock::from_environment()?;
+    let opened = tokio::task::spawn_blocking(move || Engine::open(&data, settings, clock)).await?;
     let (engine, report) = opened?;
+    engine.configure_logs(config.log_options.clone()).context("the settings of logs")?;
     for (log, retention) in &config.logs {
         let retention = (!retention.is_empty()).then(|| retention.clone());
-        engine.set_log(log, LogSettings { retention }).with_context(|| format!("[logs.{log}]"))?;
+        engine
+            .set_log(log, LogSettings { retention, ..LogSettings::default() })
+            .with_context(|| format!("[logs.{log}]"))?;
     }
     let made = ensure_admin_token(&engine, &config.data)?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
@@ -140,6 +147,21 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyho
     )?;
     tracing::info!("stopped: everything is written");
     Ok(())
+}
+
+/// The variables that keys may show.
+fn environment(allowed: &[String]) -> anyhow::Result<BTreeMap<String, Option<String>>> {
+    let read = |name: &String| {
+        let value = std::env::var(name).ok();
+        let bytes = value.as_ref().map_or(0, String::len);
+        if bytes > VARIABLE_BYTES_MAX {
+            bail!(
+                "env_allowed: the variable {name} has {bytes} bytes; at most {VARIABLE_BYTES_MAX} are kept with each event"
+            );
+        }
+        Ok((name.clone(), value))
+    };
+    allowed.iter().map(read).collect()
 }
 
 fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>) -> Doors {

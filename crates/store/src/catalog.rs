@@ -78,6 +78,7 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS logs (
   number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, retention TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS log_settings (log INTEGER PRIMARY KEY, settings TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS segments (
   number INTEGER PRIMARY KEY, log INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
   index_bytes INTEGER NOT NULL, footer_bytes INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
@@ -169,6 +170,29 @@ impl Catalog {
         })?;
         let logs = self.logs()?;
         logs.into_iter().find(|log| log.name == name).ok_or(StoreError::Catalog(rusqlite::Error::QueryReturnedNoRows))
+    }
+
+    /// What else was set for logs, as the JSON that [`Catalog::set_log_settings`] was given.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn log_settings(&self) -> Result<Vec<(LogId, String)>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare("SELECT log, settings FROM log_settings ORDER BY log")?;
+        let rows = statement.query_map([], |row| Ok((LogId(row.get(0)?), row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Keeps what else is set for a log.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn set_log_settings(&self, log: LogId, settings: &str) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            transaction
+                .execute("INSERT OR REPLACE INTO log_settings VALUES (?1, ?2)", params![log.0, settings])
+                .map(drop)
+        })
     }
 
     /// Sets how long events of a log are kept.

@@ -99,6 +99,15 @@ fn render(engine: &engine::Engine) -> String {
             line(format_args!("everlog_events_refused_total{{log=\"{}\",reason=\"{reason}\"}} {refused}", name(log)));
         }
     }
+    line(format_args!(
+        "# HELP everlog_redacted_total Values replaced by a mark, by the name of the rule.\n# TYPE everlog_redacted_total counter"
+    ));
+    for (log, counts) in &counts {
+        for (key, values) in &counts.redacted {
+            let key = key.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            line(format_args!("everlog_redacted_total{{log=\"{}\",key=\"{key}\"}} {values}", name(log)));
+        }
+    }
     let vitals = engine.vitals();
     let gauges: [(&str, &str, u64); 7] = [
         ("everlog_buffer_bytes", "Bytes of events in memory that are in no segment yet.", vitals.buffer_bytes as u64),

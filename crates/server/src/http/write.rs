@@ -49,7 +49,8 @@ async fn take(
     };
     let received = doors.engine.now();
     let decode = || intake::native(&held.bytes, limits, received);
-    let decoded = if held.bytes.len() > LARGE_BYTES { tokio::task::block_in_place(decode) } else { decode() };
+    let is_large = held.bytes.len() > LARGE_BYTES;
+    let decoded = if is_large { tokio::task::block_in_place(decode) } else { decode() };
     drop(held);
     if decoded.received == 0 {
         return Err(Problem::bad_request(
@@ -58,7 +59,13 @@ async fn take(
     }
     let id = doors.engine.log_or_create(log)?;
     let (sender, receiver) = oneshot::channel();
-    doors.engine.accept(id, decoded, producer, move |result| drop(sender.send(result)));
+    let accept = || doors.engine.accept(id, decoded, producer, move |result| drop(sender.send(result)));
+    // The rules of a log may have to look at each value.
+    if is_large {
+        tokio::task::block_in_place(accept);
+    } else {
+        accept();
+    }
     let result = receiver.await.map_err(|error| Problem::internal(&error))?;
     Ok(result?)
 }

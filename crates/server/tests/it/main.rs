@@ -9,6 +9,7 @@ mod full;
 mod hostile;
 mod imports;
 mod lost;
+mod named;
 mod once;
 mod pages;
 mod reading;
