@@ -182,3 +182,49 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use event::SystemClock;
+
+    use super::*;
+    use crate::Settings;
+
+    fn open(directory: &tempfile::TempDir) -> Arc<Engine> {
+        Engine::open(directory.path(), Settings::default(), Arc::new(SystemClock)).unwrap().0
+    }
+
+    /// The messages about missing messages, each as how many are missing, once there are so many events.
+    fn missing(engine: &Engine, events: u64) -> Vec<i64> {
+        while engine.last_sequence() < events {
+            std::thread::yield_now();
+        }
+        let found = engine.latest(crate::DEFAULT_LOG, &query::filter::Filter::All, 100).unwrap().documents;
+        let parsed = found.iter().map(|(_, document)| serde_json::from_slice::<serde_json::Value>(document).unwrap());
+        parsed
+            .filter(|event| event["event"] == "messages_missing")
+            .map(|event| event["messages"].as_i64().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn what_could_not_be_kept_is_told_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = open(&directory);
+        engine.untold.store(2, Ordering::Relaxed);
+        engine.internal(Level::Info, "all_is_well", "again", &[]);
+        assert_eq!(missing(&engine, 2), [2]);
+        engine.internal(Level::Info, "all_is_well", "still", &[]);
+        assert_eq!(missing(&engine, 3), [2]);
+        // While it stops nothing is kept, and the next start tells of it.
+        engine.queue.close();
+        engine.internal(Level::Warning, "too_late", "nobody keeps this", &[]);
+        engine.close().unwrap();
+        drop(engine);
+        for expected in [vec![2, 1], vec![2, 1]] {
+            let engine = open(&directory);
+            assert_eq!(missing(&engine, 4), expected);
+            engine.close().unwrap();
+        }
+    }
+}

@@ -29,6 +29,8 @@ const NEAR_LOGS: usize = 20;
 struct Placed {
     /// Its time and its sequence number.
     moment: (i64, u64),
+    /// Which log it is of.
+    place: usize,
     document: Vec<u8>,
 }
 
@@ -80,13 +82,12 @@ impl Engine {
             };
             let (part, next) = merged(&places, &request, &bounds, &mut whole)?;
             bytes += part.iter().map(|placed| placed.document.len()).sum::<usize>();
-            whole.documents.extend(part.into_iter().map(|placed| placed.document));
+            whole.documents.extend(part.into_iter().map(|Placed { place, document, .. }| {
+                with_log(&places[place].log, &shaped(document, &question.columns))
+            }));
             cursor = next;
             whole.next = next.map(|next| next.to_string());
             first = false;
-        }
-        for document in &mut whole.documents {
-            *document = shaped(std::mem::take(document), &question.columns);
         }
         Ok(whole)
     }
@@ -166,7 +167,7 @@ fn merged(
     let mut reached: Option<(i64, u64)> = None;
     let mut cut = false;
     let mut unreadable = 0;
-    for place in places {
+    for (at, place) in places.iter().enumerate() {
         let page = query::scan(&place.snapshot, request, bounds)?;
         unreadable += page.unreadable;
         whole.total = whole.total.map(|total| total + page.total.unwrap_or(0));
@@ -175,7 +176,7 @@ fn merged(
         }
         let moments: Vec<(i64, u64)> = page.moments().collect();
         for (moment, (_, document)) in moments.into_iter().zip(documents(&page)) {
-            best.push(Placed { moment, document: with_log(&place.log, document) });
+            best.push(Placed { moment, place: at, document });
         }
         best.sort_unstable_by_key(|placed| rank(placed.moment));
         cut |= best.len() > request.limit;
@@ -193,7 +194,7 @@ fn merged(
     Ok((best, next))
 }
 
-fn with_log(log: &str, document: Vec<u8>) -> Vec<u8> {
+fn with_log(log: &str, document: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(document.len() + log.len() + LOG_KEY.len() + 8);
     out.extend_from_slice(b"{\"");
     out.extend_from_slice(LOG_KEY.as_bytes());
