@@ -4,11 +4,15 @@ mod admin;
 mod answer;
 mod auth;
 mod body;
+mod download;
 mod health;
 mod lenient;
+mod meta;
+mod page;
 mod problem;
 mod read;
 mod tail;
+mod values;
 mod write;
 
 use std::convert::Infallible;
@@ -67,6 +71,7 @@ fn router(doors: Doors) -> Router {
         .route("/api/v1/logs", get(admin::logs))
         .route("/api/v1/logs/{log}", put(admin::set_log).get(admin::log))
         .route("/api/v1/logs/{log}/events", post(write::native).get(read::events))
+        .route("/api/v1/logs/{log}/values", get(values::values))
         .route("/api/v1/logs/{log}/tail", get(tail::tail))
         .route("/api/v1/query", post(read::query))
         .route("/api/v1/producers/{name}", get(admin::producer))
@@ -91,7 +96,7 @@ async fn with_request_id(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.rendered(&id, response.headers());
-    } else if response.status().is_client_error() {
+    } else if response.status().is_client_error() && !page::is_page(&response) {
         response = explained(response).await.rendered(&id, &HeaderMap::new());
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
