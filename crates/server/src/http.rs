@@ -5,11 +5,18 @@ mod answer;
 mod auth;
 mod body;
 mod caller;
+mod download;
+mod entries;
 mod health;
 mod lenient;
+mod meta;
+mod page;
+mod people;
 mod problem;
 mod read;
+mod streams;
 mod tail;
+mod values;
 mod visitor;
 mod write;
 
@@ -69,7 +76,12 @@ fn router(doors: Doors) -> Router {
         .route("/api/v1/logs", get(admin::logs))
         .route("/api/v1/logs/{log}", put(admin::set_log).get(admin::log))
         .route("/api/v1/logs/{log}/events", post(write::native).get(read::events))
+        .route("/api/v1/logs/{log}/entries", post(entries::entries))
+        .route("/api/v1/logs/{log}/values", get(values::values))
         .route("/api/v1/logs/{log}/tail", get(tail::tail))
+        .route("/api/v1/users/{user}/events", get(people::events))
+        .route("/api/v1/streams", get(streams::streams))
+        .route("/api/v1/streams/{name}", put(streams::put).delete(streams::remove))
         .route("/api/v1/query", post(read::query))
         .route("/api/v1/producers/{name}", get(admin::producer))
         .route("/api/v1/tokens", get(admin::tokens).post(admin::create_token))
@@ -93,7 +105,7 @@ async fn with_request_id(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.rendered(&id, response.headers());
-    } else if response.status().is_client_error() {
+    } else if response.status().is_client_error() && !page::is_page(&response) {
         response = explained(response).await.rendered(&id, &HeaderMap::new());
     }
     if let Ok(value) = HeaderValue::from_str(&id) {

@@ -9,6 +9,8 @@ mod config;
 mod doctor;
 mod http;
 mod serve;
+mod trouble;
+mod xlsx;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -311,6 +311,30 @@ impl Catalog {
         })
     }
 
+    /// Remembers for the next start how many messages of Everlog about itself could not be kept.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn set_untold(&self, messages: u64) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            transaction.execute("INSERT OR REPLACE INTO meta VALUES ('untold', ?1)", [signed(messages)]).map(drop)
+        })
+    }
+
+    /// What [`Catalog::set_untold`] remembered, which is forgotten then.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn take_untold(&self) -> Result<u64, StoreError> {
+        let read = "SELECT value FROM meta WHERE key = 'untold' AND value > 0";
+        let untold =
+            self.connection.lock().query_row(read, [], |row| row.get(0).map(unsigned)).optional()?.unwrap_or(0);
+        if untold > 0 {
+            self.set_untold(0)?;
+        }
+        Ok(untold)
+    }
+
     /// All tokens, oldest first.
     ///
     /// # Errors
