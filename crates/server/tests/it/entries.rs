@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::server::{EVERLOG, Server, ask, program};
+use crate::server::{EVERLOG, Server, ask, program, until};
 
 const ENTRIES: &str = "/api/v1/logs/default/entries";
 
