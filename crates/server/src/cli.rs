@@ -105,7 +105,8 @@ enum Command {
 Examples:
   everlog serve
   everlog serve --data /var/lib/everlog --listen 0.0.0.0:7171
-  everlog serve --import /var/log/nginx --log web")]
+  everlog serve --import /var/log/nginx --log web
+  everlog serve --print-config")]
 pub(crate) struct ServeArguments {
     /// Directory in which everything is kept [default: ./everlog-data]
     #[arg(long, value_name = "DIR")]
@@ -122,6 +123,9 @@ pub(crate) struct ServeArguments {
     /// Log that gets what is imported
     #[arg(long, value_name = "NAME", default_value = LOG)]
     pub(crate) log: String,
+    /// Print the configuration, each value with where it comes from, and start nothing
+    #[arg(long)]
+    pub(crate) print_config: bool,
 }
 
 /// Check a data directory, and say what is wrong with it.

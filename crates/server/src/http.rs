@@ -4,14 +4,18 @@ mod admin;
 mod answer;
 mod auth;
 mod body;
+mod download;
 mod entries;
 mod health;
 mod lenient;
+mod meta;
+mod page;
 mod people;
 mod problem;
 mod read;
 mod streams;
 mod tail;
+mod values;
 mod write;
 
 use std::convert::Infallible;
@@ -71,6 +75,7 @@ fn router(doors: Doors) -> Router {
         .route("/api/v1/logs/{log}", put(admin::set_log).get(admin::log))
         .route("/api/v1/logs/{log}/events", post(write::native).get(read::events))
         .route("/api/v1/logs/{log}/entries", post(entries::entries))
+        .route("/api/v1/logs/{log}/values", get(values::values))
         .route("/api/v1/logs/{log}/tail", get(tail::tail))
         .route("/api/v1/users/{user}/events", get(people::events))
         .route("/api/v1/streams", get(streams::streams))
@@ -98,7 +103,7 @@ async fn with_request_id(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.rendered(&id, response.headers());
-    } else if response.status().is_client_error() {
+    } else if response.status().is_client_error() && !page::is_page(&response) {
         response = explained(response).await.rendered(&id, &HeaderMap::new());
     }
     if let Ok(value) = HeaderValue::from_str(&id) {

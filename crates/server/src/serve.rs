@@ -39,6 +39,10 @@ const STACK_BYTES: usize = 16 << 20;
 pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let trouble = start_tracing();
     let config = config(&arguments)?;
+    if arguments.print_config {
+        let mut out = std::io::stdout().lock();
+        return Ok(out.write_all(config.print().as_bytes()).and_then(|()| out.flush())?);
+    }
     for path in &arguments.import {
         if path.as_os_str() != "-" && !path.try_exists().unwrap_or(true) {
             bail!("--import {}: there is nothing of that name", path.display());
@@ -76,20 +80,24 @@ fn start_tracing() -> Trouble {
 
 fn config(arguments: &ServeArguments) -> anyhow::Result<Config> {
     let variable = std::env::var_os("EVERLOG_CONFIG").map(std::path::PathBuf::from);
+    if variable.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+        bail!("the variable EVERLOG_CONFIG is empty: let it name a file, or unset it");
+    }
     let file = arguments.config.clone().or(variable);
     // A variable that is not UTF-8 cannot be one of ours, but must not stop the start either.
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
     let mut config = Config::load(file.as_deref(), variables)?;
     if let Some(data) = &arguments.data {
+        config.set_by_option("data", &data.to_string_lossy())?;
+        // A path need not be text.
         config.data.clone_from(data);
     }
     if !arguments.listen.is_empty() {
-        config.listen.clone_from(&arguments.listen);
+        let listen: Vec<String> = arguments.listen.iter().map(ToString::to_string).collect();
+        config.set_by_option("listen", &listen.join(","))?;
     }
-    for (name, value) in config.show() {
-        tracing::debug!("{name} = {value}");
-    }
+    tracing::debug!("the configuration:\n{}", config.print());
     Ok(config)
 }
 
