@@ -119,7 +119,8 @@ pub enum StreamError {
     },
     /// Nobody said what becomes of its events.
     #[error(
-        "the stream {name} has {events} events in {logs}: say what becomes of them. --keep (data=keep) only takes the name off the list, --purge (data=purge) deletes them for good; --dry-run (dry_run=y) shows what would happen"
+        "the stream {name} has {events} event{} in {logs}: say what becomes of them. --keep (data=keep) only takes the name off the list, --purge (data=purge) deletes them for good; --dry-run (dry_run=y) shows what would happen",
+        if *events == 1 { "" } else { "s" }
     )]
     HasEvents {
         /// Its name.
@@ -276,8 +277,12 @@ impl Engine {
             let row = StreamRow { name: name.to_owned(), label: None, removed: true };
             self.set_stream(&mut self.streams.write(), row)?;
             let left = count.saturating_sub(removed.purged);
-            let message = format!("the stream {name} was taken off the list; {left} events of it are kept");
-            let fields = [("object_type", Value::Str("stream")), ("object_id", Value::Str(name))];
+            let message = format!("the stream {name} was taken off the list; events of it that are kept: {left}");
+            let fields = [
+                ("object_type", Value::Str("stream")),
+                ("object_id", Value::Str(name)),
+                ("events", Value::Int(left.cast_signed())),
+            ];
             self.audit(crate::DEFAULT_LOG, &Deed { event: "stream_removed", by, message: &message, fields: &fields })?;
         }
         Ok(removed)
@@ -325,7 +330,7 @@ impl Engine {
             }
             let gone = self.store.retain(id, &all, Timestamp::from_micros(i64::MAX))?;
             removed.purged += gone;
-            let message = format!("{gone} events of the stream {name} in the log {log} were deleted for good");
+            let message = format!("events of the stream {name} in the log {log} were deleted for good: {gone}");
             let fields = [
                 ("object_type", Value::Str("stream")),
                 ("object_id", Value::Str(&name)),

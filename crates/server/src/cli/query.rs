@@ -114,7 +114,11 @@ async fn ask_events(
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Groups,
-    Events { newest_first: bool },
+    Events {
+        newest_first: bool,
+    },
+    /// The newest first; when there are none, others say so.
+    Timeline,
 }
 
 /// Shows page after page, up to so many rows; gives their number.
@@ -148,6 +152,8 @@ pub(super) async fn show_pages(
         (Format::Json, _) => output.line(if shown == 0 { "[]" } else { "]" })?,
         (Format::Csv, _) => output.bytes(&sheet(&rows))?,
         (Format::Table, Kind::Groups) => show_table(&rows, output)?,
+        (Format::Table, Kind::Timeline) if shown == 0 => {}
+        (Format::Table, Kind::Timeline) => show_events(&rows, true, pages.total, output)?,
         (Format::Table, Kind::Events { newest_first }) => show_events(&rows, newest_first, pages.total, output)?,
     }
     Ok(shown)

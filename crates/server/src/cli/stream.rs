@@ -186,16 +186,16 @@ fn outcome(removed: &Removed, purge: bool, dry_run: bool) -> String {
     let places = if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };
     let events_of = count_of(*events, "event");
     match (dry_run, purge) {
-        (true, true) => format!("{name} would go, and {events_of} of it{places} would be deleted for good"),
-        (true, false) => format!("{name} would be taken off the list; there are {events_of} of it{places}"),
+        (true, true) => format!("{name} would go, with {events_of} of it{places} deleted for good"),
+        (true, false) => format!("{name} would be taken off the list; it has {events_of}{places}"),
         (false, true) if purged < events => format!(
             "{} of {name} were deleted; {} could not be, because their bytes on the disk are damaged (see `everlog doctor`)",
             count_of(*purged, "event"),
             count(events - purged)
         ),
-        (false, true) => format!("{name} is gone, and {events_of} of it{places} were deleted for good"),
-        (false, false) if !listed => format!("{name} is not on the list; {events_of} of it{places} stay"),
-        (false, false) if *events > 0 => format!("{name} is off the list; {events_of} of it{places} stay"),
+        (false, true) => format!("{name} is gone, with {events_of} of it{places} deleted for good"),
+        (false, false) if !listed => format!("{name} is not on the list; kept: {events_of} of it{places}"),
+        (false, false) if *events > 0 => format!("{name} is off the list; kept: {events_of} of it{places}"),
         (false, false) => format!("{name} is off the list"),
     }
 }
@@ -210,15 +210,15 @@ mod tests {
         let mut removed = Removed { name: "PAY".to_owned(), listed: true, events: 4, logs, purged: 4 };
         assert_eq!(
             outcome(&removed, true, false),
-            "PAY is gone, and 4 events of it (3 in default, 1 in shop) were deleted for good"
+            "PAY is gone, with 4 events of it (3 in default, 1 in shop) deleted for good"
         );
         assert_eq!(
             outcome(&removed, true, true),
-            "PAY would go, and 4 events of it (3 in default, 1 in shop) would be deleted for good"
+            "PAY would go, with 4 events of it (3 in default, 1 in shop) deleted for good"
         );
         assert_eq!(
             outcome(&removed, false, false),
-            "PAY is off the list; 4 events of it (3 in default, 1 in shop) stay"
+            "PAY is off the list; kept: 4 events of it (3 in default, 1 in shop)"
         );
         removed.purged = 3;
         assert!(outcome(&removed, true, false).starts_with("3 events of PAY were deleted; 1 could not be"));

@@ -58,8 +58,7 @@ pub(super) async fn run(arguments: UserArguments) -> anyhow::Result<()> {
     let asked = if arguments.json { Some(Format::Ndjson) } else { arguments.format };
     let format = asked.unwrap_or_else(|| Format::usual(&output));
     let mut pages = Pages::new(&client, path(&arguments));
-    let kind = Kind::Events { newest_first: true };
-    let shown = show_pages(&mut pages, kind, arguments.limit, format, &mut output).await?;
+    let shown = show_pages(&mut pages, Kind::Timeline, arguments.limit, format, &mut output).await?;
     output.flush()?;
     if shown == 0 && arguments.limit > 0 {
         note(&nothing(&arguments, pages.hint.as_deref()));

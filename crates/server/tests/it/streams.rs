@@ -100,7 +100,7 @@ async fn what_has_events_goes_only_when_it_is_said_what_becomes_of_them() {
     );
     let would = server.cli(&["stream", "remove", "DEBUG", "--purge", "--dry-run"]);
     assert!(
-        String::from_utf8_lossy(&would.stderr).contains("5 events of it (3 in default, 2 in shop) would be deleted"),
+        String::from_utf8_lossy(&would.stderr).contains("5 events of it (3 in default, 2 in shop) deleted"),
         "{would:?}"
     );
     assert_eq!((listed(&server).len(), count(&server, "shop", "stream=DEBUG").await), (8, 2), "nothing happened yet");
