@@ -35,6 +35,11 @@ impl Columns {
         self.places = self.names.iter().cloned().enumerate().map(|(place, name)| (name, place)).collect();
     }
 
+    /// Their names.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Appends the first line. The mark before it tells spreadsheets that this is UTF-8.
     pub(super) fn push_heading(&self, out: &mut Vec<u8>) {
         out.extend_from_slice("\u{feff}".as_bytes());
@@ -53,7 +58,7 @@ impl Columns {
 }
 
 /// The values of a row with their dotted paths.
-fn cells(row: &Row) -> Vec<(Cow<'_, str>, &Value)> {
+pub(super) fn cells(row: &Row) -> Vec<(Cow<'_, str>, &Value)> {
     let mut cells = Vec::with_capacity(row.0.len());
     for (key, value) in &row.0 {
         push_cells(&mut cells, Cow::Borrowed(key), value);

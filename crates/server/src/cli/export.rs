@@ -3,7 +3,7 @@
 //! The file appears under its name only when it is complete: until then it is FILE.part.
 
 use std::fs::File;
-use std::io::{BufWriter, Read as _, Seek as _, Write};
+use std::io::{BufWriter, IsTerminal as _, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,11 +13,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::LOG;
 use super::client::{Client, Connection};
-use super::csv::Columns;
+use super::csv::{Columns, cells};
 use super::human::{bytes, count, count_of, duration, rate};
 use super::line::Row;
-use super::output::{Output, note};
+use super::output::{Output, WrongUsage, note};
 use super::pages::{Pages, Question, lines};
+use crate::xlsx::Sheet;
 
 /// Events fetched at a time.
 const PAGE: &str = "10000";
@@ -31,6 +32,7 @@ SEARCH, --filter and the times are those of `everlog query`. The oldest event co
 Examples:
   everlog export --out shop.ndjson.zst --log shop
   everlog export 'user:bob' --from 2026-01-01 --to 2026-01-31 --format csv --out bob.csv
+  everlog export level:error --from -7d --format xlsx --out errors.xlsx
   everlog export level:error | jq -r .message | sort | uniq -c")]
 pub(super) struct ExportArguments {
     /// Which events, such as 'level:error user:bob' [default: all]
@@ -64,9 +66,16 @@ enum Format {
     Ndjson,
     /// Comma separated; a column for every key that occurs
     Csv,
+    /// An Excel workbook; up to 1,048,575 events
+    Xlsx,
 }
 
 pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<()> {
+    if arguments.format == Format::Xlsx && arguments.out.is_none() && std::io::stdout().is_terminal() {
+        return Err(
+            WrongUsage("--format xlsx: a terminal cannot show a workbook; add --out FILE.xlsx".to_owned()).into()
+        );
+    }
     let client = Client::connect(&arguments.connection)?;
     let started = Instant::now();
     let mut question = Question::default()
@@ -83,7 +92,7 @@ pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<()> {
     let mut sink = Sink::create(arguments.out.as_deref())?;
     let events = match arguments.format {
         Format::Ndjson => each_page(&mut pages, first, &mut |page| sink.write(page)).await?,
-        Format::Csv => as_sheet(&mut pages, first, &mut sink).await?,
+        Format::Csv | Format::Xlsx => as_sheet(&mut pages, first, &mut sink, arguments.format).await?,
     };
     let size = sink.finish()?;
     if let Some(path) = &arguments.out {
@@ -124,7 +133,7 @@ async fn each_page(
 }
 
 /// The columns are known only at the end, so the events wait in a temporary file.
-async fn as_sheet(pages: &mut Pages<'_>, first: Vec<u8>, sink: &mut Sink) -> anyhow::Result<u64> {
+async fn as_sheet(pages: &mut Pages<'_>, first: Vec<u8>, sink: &mut Sink, format: Format) -> anyhow::Result<u64> {
     let waiting = tempfile::tempfile().context("cannot make a temporary file")?;
     let mut waiting = zstd::stream::write::Encoder::new(waiting, 1)?;
     let mut columns = Columns::default();
@@ -141,20 +150,39 @@ async fn as_sheet(pages: &mut Pages<'_>, first: Vec<u8>, sink: &mut Sink) -> any
     let mut waiting = waiting.finish()?;
     waiting.rewind()?;
     let mut waiting = zstd::stream::read::Decoder::new(waiting)?;
+    if format == Format::Xlsx {
+        let mut sheet = Sheet::new(columns.names())?;
+        each_waiting(&mut waiting, &mut |row| Ok(sheet.push(cells(row))?))?;
+        sink.write(&sheet.finish()?)?;
+        return Ok(events);
+    }
     let mut out = Vec::new();
     columns.push_heading(&mut out);
+    each_waiting(&mut waiting, &mut |row| {
+        columns.push_row(&mut out, row);
+        if out.len() >= SHEET_PART_BYTES {
+            sink.write(&out)?;
+            out.clear();
+        }
+        Ok(())
+    })?;
+    sink.write(&out)?;
+    Ok(events)
+}
+
+/// Bytes of a sheet that are written at a time.
+const SHEET_PART_BYTES: usize = 1 << 20;
+
+fn each_waiting(waiting: &mut impl Read, take: &mut dyn FnMut(&Row) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut length = [0; 8];
     while waiting.read_exact(&mut length).is_ok() {
         let mut page = vec![0; usize::try_from(u64::from_le_bytes(length))?];
         waiting.read_exact(&mut page).context("cannot read the temporary file")?;
         for line in lines(&page) {
-            columns.push_row(&mut out, &serde_json::from_slice::<Row>(line)?);
+            take(&serde_json::from_slice::<Row>(line)?)?;
         }
-        sink.write(&out)?;
-        out.clear();
     }
-    sink.write(&out)?;
-    Ok(events)
+    Ok(())
 }
 
 /// Where the events go.

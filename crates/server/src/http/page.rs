@@ -74,7 +74,8 @@ pub(super) async fn events(doors: &Doors, log: &str, parts: &Parts) -> Response 
     let (status, found) = match found(doors, log, &query).await {
         Ok(found) => (StatusCode::OK, found),
         Err(problem) => {
-            let table = Table::of_events(Vec::new(), &query, None);
+            let mut table = Table::of_events(Vec::new(), &query, None);
+            table.streams = streams(doors, log, &table);
             (problem.status, Found { table, problem: Some(problem), ..Found::default() })
         }
     };
@@ -219,10 +220,11 @@ fn write_found(html: &mut Html, log: &str, query: &Query, found: &Found) {
         html.raw("<p class=\"empty\">Nothing fits. ");
         let all = query.kept(|key, _| key == "_format");
         html.link(&all.link(), "Show all events").raw("</p>");
+        return;
     }
     html.raw("<nav class=\"pager\" aria-label=\"Pages\">");
     let rows = table.rows.len() as u64;
-    if let Some(offset) = found.offset.filter(|_| rows > 0) {
+    if let Some(offset) = found.offset {
         html.count(offset as u64 + 1).raw("–").count(offset as u64 + rows);
     } else {
         html.count(rows).raw(" on this page");

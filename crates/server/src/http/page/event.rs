@@ -31,7 +31,7 @@ pub(super) fn write(html: &mut Html, row: &Row, document: &Value, query: &Query)
             (_, Value::Null) => {
                 html.raw("<i>null</i>");
             }
-            ("timestamp" | "received", _) => write_time(html, &text),
+            ("timestamp" | "received", _) => write_time(html, &text, 6),
             ("level", _) => write_level(html, &text),
             _ => {
                 let (text, is_cut) = cut(&text, VALUE_CHARACTERS);

@@ -61,7 +61,7 @@ pub(super) fn search(html: &mut Html, query: &Query, table: &Table) {
 }
 
 fn time(html: &mut Html, query: &Query, name: &'static str, label: &'static str) {
-    html.raw("<label>").raw(label).raw(" <input class=\"time\" placeholder=\"-1h, 2026-01-31\"");
+    html.raw("<label>").text(label).raw(" <input class=\"time\" placeholder=\"-1h, 2026-01-31\"");
     html.attr("name", name).attr("value", query.get(name).unwrap_or("")).raw("></label>");
 }
 
@@ -82,7 +82,7 @@ pub(super) fn chips(html: &mut Html, query: &Query) {
         let link = if value.is_empty() { link } else { link.with("_from", value) };
         let is_current = query.get("_from").unwrap_or("") == value && query.get("_to").is_none();
         html.raw(" <a").attr("href", &link.link());
-        html.raw(if is_current { " aria-current=\"true\">" } else { ">" }).raw(label).raw("</a>");
+        html.raw(if is_current { " aria-current=\"true\">" } else { ">" }).text(label).raw("</a>");
     }
     html.raw("</span>");
     for (place, (key, value)) in query.pairs.iter().enumerate() {
@@ -147,7 +147,7 @@ fn add_filter(html: &mut Html, query: &Query) {
     html.raw("<label>Column <input name=\"_column\" list=\"names\" required></label>");
     html.raw("<label>Test <select name=\"_operator\">");
     for (operator, label) in OPERATORS {
-        html.raw("<option").attr("value", operator).raw(">").raw(label).raw("</option>");
+        html.raw("<option").attr("value", operator).raw(">").text(label).raw("</option>");
     }
     html.raw("</select></label><label>Value <input name=\"_value\"></label><button>Add</button></form></details>");
 }

@@ -22,14 +22,14 @@ pub(super) fn write(html: &mut Html, logs: &[LogInfo]) {
         for (label, moment) in [("first event", log.size.first), ("last event", log.size.last)] {
             html.raw("</td><td class=\"t\"").attr("data-k", label).raw(">");
             if let Some(moment) = moment {
-                write_time(html, &moment.to_string());
+                write_time(html, &moment.to_string(), 0);
             }
         }
         html.raw("</td></tr>\n");
     }
     html.raw("</tbody></table></div>");
     html.raw("<details><summary>For programs</summary><pre>");
-    html.raw(crate::http::health::DOORS).raw("</pre></details>");
+    html.text(crate::http::health::DOORS).raw("</pre></details>");
 }
 
 fn bytes(bytes: u64) -> String {

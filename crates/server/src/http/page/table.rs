@@ -292,7 +292,8 @@ fn write_cell(html: &mut Html, column: &Column, value: Option<&Value>, link: Opt
         return;
     };
     let (text, is_cut) = cut(&value, CELL_CHARACTERS);
-    if is_cut || (column.kind == Kind::Text && value.len() > 28) {
+    if is_cut || (column.kind == Kind::Text && value.len() > 28) || (column.kind == Kind::Number && short(text) != text)
+    {
         html.attr("title", cut(&value, TITLE_CHARACTERS).0);
     }
     html.raw(">");
@@ -300,13 +301,35 @@ fn write_cell(html: &mut Html, column: &Column, value: Option<&Value>, link: Opt
         html.raw("<a").attr("href", link).raw(">");
     }
     match column.kind {
-        Kind::Time => write_time(html, text),
+        Kind::Time => write_time(html, text, 3),
+        Kind::Number => {
+            html.text(short(text));
+        }
         Kind::Level => write_level(html, text),
+        // So that there is something to click at.
+        _ if text.is_empty() && link.is_some() => {
+            html.raw("<i>empty</i>");
+        }
         _ => {
             html.text(text).raw(if is_cut { "…" } else { "" });
         }
     }
     html.raw(if link.is_some() { "</a></td>" } else { "</td>" });
+}
+
+/// A number without the digits behind the point that nobody reads. One with an exponent stays as it is.
+fn short(text: &str) -> &str {
+    match text.split_once('.') {
+        Some((whole, digits))
+            if digits.len() > 6
+                && whole != "0"
+                && whole != "-0"
+                && digits.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            &text[..whole.len() + 4]
+        }
+        _ => text,
+    }
 }
 
 /// The names that can stand in an input for a level.
@@ -322,8 +345,8 @@ fn write_select(html: &mut Html, key: &str, label: &str, options: &[&str], value
     html.raw("</select>");
 }
 
-/// A moment, easier to read than as RFC 3339 and as exact. A text that is none stays as it is.
-pub(super) fn write_time(html: &mut Html, text: &str) {
+/// A moment, easier to read than as RFC 3339, with so many digits of a second. A text that is none stays as it is.
+pub(super) fn write_time(html: &mut Html, text: &str, digits: usize) {
     let bytes = text.as_bytes();
     let is_moment = bytes.len() >= 20 && bytes[10] == b'T' && text.ends_with('Z') && text.is_ascii();
     if !is_moment {
@@ -332,8 +355,10 @@ pub(super) fn write_time(html: &mut Html, text: &str) {
     }
     let (date, time) = text[..text.len() - 1].split_at(10);
     let time = &time[1..];
-    let time = if time.contains('.') { time.trim_end_matches('0').trim_end_matches('.') } else { time };
-    html.raw("<time").attr("datetime", text).raw(">").text(date).raw(" <b>").text(time).raw("</b></time>");
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let fraction = &fraction[..digits.min(fraction.len())];
+    html.raw("<time").attr("datetime", text).raw(">").text(date).raw(" <b>").text(seconds);
+    html.raw(if fraction.is_empty() { "" } else { "." }).text(fraction).raw("</b></time>");
 }
 
 pub(super) fn write_level(html: &mut Html, text: &str) {
