@@ -3,6 +3,8 @@
 //! One list names every setting with its type and its meaning; the file, the environment and the reference in
 //! docs/operating.md follow it. A name that is not in the list is an error that suggests the near one.
 
+mod print;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use engine::{Settings, parse_duration, print_duration};
+
+use print::Origin;
 
 /// Everything that was decided before the server starts.
 #[derive(Clone, Debug)]
@@ -28,6 +32,10 @@ pub(crate) struct Config {
     pub(crate) engine: Settings,
     /// Logs named in the file, with their retention by stream.
     pub(crate) logs: BTreeMap<String, BTreeMap<String, Duration>>,
+    /// The table `logs` as the file has it.
+    log_tables: toml::Table,
+    /// Where a setting was named last; the others have their defaults.
+    origins: BTreeMap<&'static str, Origin>,
 }
 
 impl Default for Config {
@@ -40,6 +48,8 @@ impl Default for Config {
             connections_max: 10_000,
             engine: Settings::default(),
             logs: BTreeMap::new(),
+            log_tables: toml::Table::new(),
+            origins: BTreeMap::new(),
         }
     }
 }
@@ -56,11 +66,14 @@ pub(crate) struct Setting {
 }
 
 /// Every setting there is, beside the logs.
-pub(crate) const SETTINGS: [Setting; 13] = [
+pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "data",
         meaning: "the data directory",
         set: |config, text| {
+            if text.is_empty() {
+                bail!("expected a directory such as ./everlog-data, found nothing");
+            }
             config.data = text.into();
             Ok(())
         },
@@ -173,6 +186,9 @@ pub(crate) const SETTINGS: [Setting; 13] = [
     },
 ];
 
+/// Settings that are never shown, only whether they are set.
+const SECRETS: &[&str] = &[];
+
 /// Variables of the environment that are no settings of the server.
 const OTHER_VARIABLES: [&str; 4] = ["EVERLOG_URL", "EVERLOG_TOKEN", "EVERLOG_CONFIG", "EVERLOG_TRACE"];
 
@@ -191,14 +207,14 @@ impl Config {
         if let Some(file) = file {
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("the configuration {} cannot be read", file.display()))?;
-            config.read_file(&text).with_context(|| format!("in {}", file.display()))?;
+            config.read_file(file, &text).with_context(|| format!("in {}", file.display()))?;
         }
         config.read_environment(environment)?;
         config.check()?;
         Ok(config)
     }
 
-    fn read_file(&mut self, text: &str) -> anyhow::Result<()> {
+    fn read_file(&mut self, file: &Path, text: &str) -> anyhow::Result<()> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| anyhow!("{error}"))?;
         for (name, value) in &table {
             if name == "logs" {
@@ -208,10 +224,11 @@ impl Config {
                 for (log, settings) in logs {
                     self.read_log(log, settings).with_context(|| format!("[logs.{log}]"))?;
                 }
+                self.log_tables.clone_from(logs);
                 continue;
             }
             let text = plain(value).ok_or_else(|| anyhow!("{name} takes one value, not a table"))?;
-            self.set(name, &text)?;
+            self.set(name, &text, Origin::File(file.to_owned()))?;
         }
         Ok(())
     }
@@ -242,13 +259,20 @@ impl Config {
             if OTHER_VARIABLES.contains(&variable.as_str()) {
                 continue;
             }
-            self.set(&name.to_ascii_lowercase(), &value).with_context(|| format!("the variable {variable}"))?;
+            let name = name.to_ascii_lowercase();
+            if !SETTINGS.iter().any(|setting| setting.name == name) {
+                let known = SETTINGS.iter().map(|setting| format!("EVERLOG_{}", setting.name.to_ascii_uppercase()));
+                let known: Vec<String> = known.chain(OTHER_VARIABLES.map(str::to_owned)).collect();
+                bail!("unknown variable {variable}{}", suggestion(&variable, known.iter().map(String::as_str)));
+            }
+            let origin = Origin::Environment(variable.clone());
+            self.set(&name, &value, origin).with_context(|| format!("the variable {variable}"))?;
         }
         Ok(())
     }
 
     /// Sets one setting by its name.
-    pub(crate) fn set(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
+    fn set(&mut self, name: &str, text: &str, origin: Origin) -> anyhow::Result<()> {
         let known = SETTINGS.iter().find(|setting| setting.name == name);
         let setting = known.ok_or_else(|| {
             anyhow!(
@@ -256,7 +280,17 @@ impl Config {
                 suggestion(name, SETTINGS.iter().map(|setting| setting.name).chain(["logs"]))
             )
         })?;
-        (setting.set)(self, text).with_context(|| format!("{name} ({})", setting.meaning))
+        (setting.set)(self, text).with_context(|| format!("{name} ({})", setting.meaning))?;
+        self.origins.insert(setting.name, origin);
+        Ok(())
+    }
+
+    /// Sets what the command line names.
+    ///
+    /// # Errors
+    /// When the value cannot be.
+    pub(crate) fn set_by_option(&mut self, name: &'static str, text: &str) -> anyhow::Result<()> {
+        self.set(name, text, Origin::Option(name))
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -275,11 +309,6 @@ impl Config {
             );
         }
         Ok(())
-    }
-
-    /// Every setting with its value, as lines of a configuration file.
-    pub(crate) fn show(&self) -> Vec<(String, String)> {
-        SETTINGS.iter().map(|setting| (setting.name.to_owned(), (setting.show)(self))).collect()
     }
 }
 
@@ -366,7 +395,7 @@ mod tests {
 
     fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
         let mut config = Config::default();
-        let read = config.read_file(file).and_then(|()| {
+        let read = config.read_file(Path::new("everlog.toml"), file).and_then(|()| {
             config.read_environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
         });
         read.and_then(|()| config.check()).map(|()| config).map_err(|error| format!("{error:#}"))
@@ -393,9 +422,30 @@ mod tests {
     }
 
     #[test]
-    fn shows_what_it_reads() {
-        let shown: String =
-            Config::default().show().iter().map(|(name, value)| format!("{name} = \"{value}\"\n")).collect();
-        assert!(load(&shown, &[]).is_ok(), "{shown}");
+    fn what_is_printed_is_read_back() {
+        let file = "listen = [\"0.0.0.0:80\", \"[::1]:81\"]
+logs_max = 7
+[logs.\"a b\"]
+retention = \"9d\"
+";
+        let config = load(file, &[("EVERLOG_DATA", "a \"b\""), ("EVERLOG_REQUIRE_TOKEN", "yes")]).unwrap();
+        let printed = config.print();
+        let place = |name: &str| printed.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        assert!(place("data = ").ends_with("# environment EVERLOG_DATA"), "{printed}");
+        assert!(place("logs_max = 7 ").ends_with("# file everlog.toml"), "{printed}");
+        assert!(place("flush_after = \"5m\" ").ends_with("# default"), "{printed}");
+        let again = load(&printed, &[]).unwrap();
+        assert_eq!(again.data, PathBuf::from("a \"b\""));
+        let values = |config: &Config| SETTINGS.iter().map(|setting| (setting.show)(config)).collect::<Vec<_>>();
+        assert_eq!((values(&again), &again.logs), (values(&config), &config.logs));
+    }
+
+    #[test]
+    fn a_secret_is_marked_as_one() {
+        let named = |name: &str| name.contains("secret") || name.contains("password") || name.ends_with("_token");
+        for setting in SETTINGS.iter().filter(|setting| named(setting.name) && setting.name != "require_token") {
+            assert!(SECRETS.contains(&setting.name), "{} is printed", setting.name);
+        }
+        assert!(SECRETS.iter().all(|name| SETTINGS.iter().any(|setting| setting.name == *name)));
     }
 }
