@@ -14,6 +14,7 @@ mod people;
 mod select;
 mod streams;
 mod tokens;
+mod tree;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use store::catalog::Catalog;
 use store::disk::{DirectoryLock, Disk, RealDisk};
 use store::{Store, StoreError};
+use text::TreeSettings;
 use thiserror::Error;
 
 pub use accept::{Producer, Receipt, WriteError};
@@ -61,6 +63,8 @@ pub struct Settings {
     pub query_rows_max: usize,
     /// How many logs there may be.
     pub logs_max: usize,
+    /// The tree of text files, if there is to be one.
+    pub tree: Option<TreeSettings>,
 }
 
 impl Default for Settings {
@@ -74,6 +78,7 @@ impl Default for Settings {
             query_time_max: Duration::from_secs(30),
             query_rows_max: 100_000,
             logs_max: 1000,
+            tree: None,
         }
     }
 }
@@ -129,6 +134,7 @@ pub struct Engine {
     untold: Arc<AtomicU64>,
     streams: RwLock<Vec<store::catalog::StreamRow>>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    following: tree::Following,
     _lock: Option<DirectoryLock>,
 }
 
@@ -197,6 +203,7 @@ impl Engine {
             untold: Arc::default(),
             streams,
             threads: Mutex::default(),
+            following: tree::Following::default(),
             _lock: lock,
         });
         engine.start_threads(jobs)?;
@@ -218,6 +225,9 @@ impl Engine {
             .spawn(move || keeper.keep_house())
             .map_err(refused)?;
         *self.threads.lock() = vec![writer, keeper];
+        if let Some(tree) = self.settings.tree.clone() {
+            self.follow(tree).map_err(refused)?;
+        }
         Ok(())
     }
 
@@ -246,6 +256,7 @@ impl Engine {
                 tracing::error!("a thread of the engine ended badly");
             }
         }
+        self.following.end();
         let flushed = self.store.flush().map(drop);
         let untold = self.untold.load(std::sync::atomic::Ordering::Relaxed);
         if untold > 0 {

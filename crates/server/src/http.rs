@@ -7,6 +7,7 @@ mod body;
 mod entries;
 mod health;
 mod lenient;
+mod lines;
 mod people;
 mod problem;
 mod read;

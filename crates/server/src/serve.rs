@@ -116,7 +116,7 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments, trouble:
     for address in &config.listen {
         listeners.push(bind(*address).await?);
     }
-    let settings = config.engine.clone();
+    let settings = config.engine_settings();
     let data = config.data.clone();
     let opened =
         tokio::task::spawn_blocking(move || Engine::open(&data, settings, Arc::new(event::SystemClock))).await?;

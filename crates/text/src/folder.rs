@@ -6,7 +6,9 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -19,7 +21,9 @@ pub(crate) const NEW: &str = ".new";
 /// A folder, and what is below it by relative paths with `/`.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
+    /// The folder used last, by its path: many changes in a row are in one.
+    last: Mutex<Option<(String, Arc<OwnedFd>)>>,
     #[cfg(test)]
     pub(crate) fuse: std::cell::Cell<Option<usize>>,
 }
@@ -31,10 +35,20 @@ impl Folder {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let root = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self {
-            root,
+            root: Arc::new(root),
+            last: Mutex::default(),
             #[cfg(test)]
             fuse: std::cell::Cell::new(None),
         })
+    }
+
+    /// Whether this folder is what is found at a path.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        let same = || -> io::Result<bool> {
+            let (mine, there) = (rustix::fs::fstat(&self.root)?, rustix::fs::stat(path)?);
+            Ok((mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino))
+        };
+        same().unwrap_or(false)
     }
 
     /// Called before each change.
@@ -57,16 +71,21 @@ impl Folder {
     }
 
     /// The folder that holds a path, and the last name of the path.
-    fn parent<'a>(&self, path: &'a str, make: bool) -> io::Result<(OwnedFd, &'a str)> {
+    fn parent<'a>(&self, path: &'a str, make: bool) -> io::Result<(Arc<OwnedFd>, &'a str)> {
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
         Ok((self.folder(folders, make)?, name))
     }
 
-    fn folder(&self, path: &str, make: bool) -> io::Result<OwnedFd> {
-        let mut at = self.root.try_clone()?;
+    fn folder(&self, path: &str, make: bool) -> io::Result<Arc<OwnedFd>> {
+        if let Some((last, folder)) = &*self.last.lock()
+            && last == path
+        {
+            return Ok(Arc::clone(folder));
+        }
+        let mut at = Arc::clone(&self.root);
         for name in path.split('/').filter(|name| !name.is_empty()) {
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-            at = match rustix::fs::openat(&at, name, flags, Mode::empty()) {
+            let opened = match rustix::fs::openat(&at, name, flags, Mode::empty()) {
                 Err(Errno::NOENT) if make => {
                     self.step()?;
                     match rustix::fs::mkdirat(&at, name, FOLDER_MODE) {
@@ -76,12 +95,19 @@ impl Folder {
                 }
                 opened => opened?,
             };
+            at = Arc::new(opened);
         }
+        *self.last.lock() = Some((path.to_owned(), Arc::clone(&at)));
         Ok(at)
     }
 
+    /// Forgets which folder was used last: from now on it is looked for again.
+    pub(crate) fn look_again(&self) {
+        *self.last.lock() = None;
+    }
+
     /// Makes a folder if it is not there, and holds it against other processes until the guard goes.
-    pub(crate) fn lock(&self, path: &str) -> io::Result<Option<OwnedFd>> {
+    pub(crate) fn lock(&self, path: &str) -> io::Result<Option<Arc<OwnedFd>>> {
         let folder = self.folder(path, true)?;
         match rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(folder)),
@@ -104,7 +130,7 @@ impl Folder {
         let (folder, name) = self.parent(path, false)?;
         // Without waiting: somebody's pipe must not hold us.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        regular(File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?))
+        regular(File::from(rustix::fs::openat(&folder, name, flags, Mode::empty())?))
     }
 
     /// Writes to the end of a file, which is made if it is not there.
@@ -113,7 +139,7 @@ impl Folder {
         self.step()?;
         let flags =
             OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = regular(File::from(rustix::fs::openat(folder, name, flags, FILE_MODE)?))?;
+        let mut file = regular(File::from(rustix::fs::openat(&folder, name, flags, FILE_MODE)?))?;
         let (first, second) = bytes.split_at(bytes.len() / 2);
         file.write_all(first)?;
         self.step()?;
@@ -137,7 +163,7 @@ impl Folder {
         let (folder, name) = self.parent(path, false)?;
         self.step()?;
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        regular(File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?))?.set_len(length)
+        regular(File::from(rustix::fs::openat(&folder, name, flags, Mode::empty())?))?.set_len(length)
     }
 
     /// Gives a file another name, which must be free.
@@ -145,7 +171,7 @@ impl Folder {
         let (from_folder, from_name) = self.parent(from, false)?;
         let (to_folder, to_name) = self.parent(to, true)?;
         self.step()?;
-        Ok(rustix::fs::renameat(from_folder, from_name, to_folder, to_name)?)
+        Ok(rustix::fs::renameat(&from_folder, from_name, &to_folder, to_name)?)
     }
 
     /// Removes a file; one that is not there is removed already.
@@ -155,7 +181,7 @@ impl Folder {
             found => found?,
         };
         self.step()?;
-        match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -163,6 +189,7 @@ impl Folder {
 
     /// Removes a folder with all that is in it.
     pub(crate) fn remove_all(&self, path: &str) -> io::Result<()> {
+        self.look_again();
         for (name, kind) in self.list(path)? {
             let inner = if path.is_empty() { name } else { format!("{path}/{name}") };
             if kind == Kind::Folder { self.remove_all(&inner)? } else { self.remove(&inner)? }
@@ -172,7 +199,8 @@ impl Folder {
             found => found?,
         };
         self.step()?;
-        match rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR) {
+        self.look_again();
+        match rustix::fs::unlinkat(&folder, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -1,6 +1,5 @@
 //! What stands before the message of a line: one label for each stream.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Streams whose label is not their name with a colon, as API Logger writes them.
@@ -21,18 +20,8 @@ impl Labels {
 
     /// The label of a stream: its own, or its name with a colon.
     #[must_use]
-    pub fn of(&self, stream: &str) -> Cow<'_, str> {
-        if let Some(own) = self.own.get(stream) {
-            return Cow::Borrowed(own);
-        }
-        match OWN_LABELS.iter().find(|(name, _)| *name == stream) {
-            Some((_, label)) => Cow::Borrowed(label),
-            None => Cow::Owned(format!("{stream}:")),
-        }
-    }
-
-    /// The streams that were given a label, with it.
-    pub fn own(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.own.iter().map(|(stream, label)| (stream.as_str(), label.as_str()))
+    pub fn of(&self, stream: &str) -> String {
+        let built_in = || OWN_LABELS.iter().find(|(name, _)| *name == stream).map(|(_, label)| (*label).to_owned());
+        self.own.get(stream).cloned().or_else(built_in).unwrap_or_else(|| format!("{stream}:"))
     }
 }

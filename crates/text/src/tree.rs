@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use event::Timestamp;
@@ -131,6 +132,21 @@ pub struct Entry {
     pub text: String,
 }
 
+impl Entry {
+    /// Of an event as an answer holds it, with its lines.
+    #[must_use]
+    pub fn new(event: &serde_json::Value, text: String) -> Self {
+        let found = |key: &str| event.get(key).and_then(serde_json::Value::as_str);
+        let received = ["received", "timestamp"].into_iter().find_map(|key| Timestamp::parse(found(key)?));
+        Self {
+            user: found("user").unwrap_or(event::shared::SYSTEM_USER).to_owned(),
+            stream: found("stream").unwrap_or("INFO").to_owned(),
+            received: received.map_or(Timestamp::from_micros(0), |(moment, _)| moment),
+            text,
+        }
+    }
+}
+
 /// The tree, open.
 #[derive(Debug)]
 pub struct Tree {
@@ -140,7 +156,7 @@ pub struct Tree {
     name: String,
     state: State,
     live: HashMap<String, Live>,
-    _lock: OwnedFd,
+    _lock: Arc<OwnedFd>,
 }
 
 /// How a tree was found.
@@ -218,6 +234,12 @@ impl Tree {
         Ok(())
     }
 
+    /// Whether the directory is still where it was: somebody may have removed or moved it.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.folder.is_at(&self.settings.directory)
+    }
+
     /// All events of a log up to this sequence number are in the tree.
     #[must_use]
     pub fn position(&self, log: &str) -> u64 {
@@ -230,6 +252,7 @@ impl Tree {
     /// # Errors
     /// When the system refuses.
     pub fn write(&mut self, log: &str, root: bool, entries: &[Entry], position: u64) -> Result<(), TreeError> {
+        self.folder.look_again();
         let above = if root { String::new() } else { format!("by-log/{}/", names::of_user(log)) };
         let mut files: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
         for entry in entries {

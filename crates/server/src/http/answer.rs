@@ -19,8 +19,9 @@ fn content_type(format: Format) -> Result<&'static str, Problem> {
         Format::Json => Ok("application/json"),
         Format::Ndjson => Ok("application/x-ndjson"),
         Format::Csv => Ok("text/csv; charset=utf-8"),
-        Format::Xlsx | Format::Html | Format::Text => Err(Problem::bad_request(format!(
-            "_format={} is not available yet: use json, ndjson or csv",
+        Format::Text | Format::Logbook | Format::Logfmt => Ok("text/plain; charset=utf-8"),
+        Format::Xlsx | Format::Html => Err(Problem::bad_request(format!(
+            "_format={} is not available yet: use json, ndjson, csv, text, logbook or logfmt",
             format.name()
         ))),
     }
@@ -58,6 +59,8 @@ pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<
     let body = match question.format {
         Format::Csv => tokio::task::block_in_place(|| csv_of_documents(&events.documents, &question.columns))?,
         Format::Ndjson => ndjson(&events.documents),
+        // Each is its lines already.
+        Format::Text | Format::Logbook | Format::Logfmt => events.documents.concat(),
         _ => joined(&events.documents, b"[", b",\n", b"]\n"),
     };
     Ok((StatusCode::OK, headers, Body::from(body)).into_response())
@@ -84,6 +87,7 @@ pub(crate) fn table(answer: &Answer, question: &Question) -> Result<Response, Pr
             let names = answer.columns.iter().map(|(name, _)| name.clone()).collect();
             csv_of_documents(&documents, &Columns::Only(names))?
         }
+        Format::Text | Format::Logbook | Format::Logfmt => super::lines::rows(answer),
         Format::Ndjson => {
             answer.write_rows(b"\n", &mut rows);
             if !rows.is_empty() {

@@ -22,4 +22,5 @@ mod stopping;
 mod streams;
 mod tail;
 mod tokens;
+mod tree;
 mod trouble;
