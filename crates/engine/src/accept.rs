@@ -284,6 +284,7 @@ impl Engine {
                 if let Some(listener) = &*self.listener.read() {
                     (listener.0)(last);
                 }
+                self.following.stored();
                 self.note_room();
             }
             Err(error) => {

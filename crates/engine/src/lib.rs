@@ -15,6 +15,7 @@ mod rules;
 mod select;
 mod streams;
 mod tokens;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,6 +28,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use store::catalog::Catalog;
 use store::disk::{DirectoryLock, Disk, RealDisk};
 use store::{Store, StoreError};
+use text::TreeSettings;
 use thiserror::Error;
 
 pub use accept::{Producer, Receipt, WriteError};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub port: Option<u16>,
     /// The variables of the environment that the keys `env.NAME` may show, with their values.
     pub environment: BTreeMap<String, Option<String>>,
+    /// The tree of text files, if there is to be one.
+    pub tree: Option<TreeSettings>,
 }
 
 impl Default for Settings {
@@ -87,6 +91,7 @@ impl Default for Settings {
             create_logs: true,
             port: None,
             environment: BTreeMap::new(),
+            tree: None,
         }
     }
 }
@@ -147,6 +152,7 @@ pub struct Engine {
     untold: Arc<AtomicU64>,
     streams: RwLock<Vec<store::catalog::StreamRow>>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    following: tree::Following,
     _lock: Option<DirectoryLock>,
 }
 
@@ -216,6 +222,7 @@ impl Engine {
             untold: Arc::default(),
             streams,
             threads: Mutex::default(),
+            following: tree::Following::default(),
             _lock: lock,
         });
         engine.start_threads(jobs)?;
@@ -238,6 +245,9 @@ impl Engine {
             .spawn(move || keeper.keep_house())
             .map_err(refused)?;
         *self.threads.lock() = vec![writer, keeper];
+        if let Some(tree) = self.settings.tree.clone() {
+            self.follow(tree).map_err(refused)?;
+        }
         Ok(())
     }
 
@@ -266,6 +276,7 @@ impl Engine {
                 tracing::error!("a thread of the engine ended badly");
             }
         }
+        self.following.end();
         let flushed = self.store.flush().map(drop);
         let untold = self.untold.load(std::sync::atomic::Ordering::Relaxed);
         if untold > 0 {

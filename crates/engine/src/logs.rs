@@ -211,6 +211,11 @@ impl Engine {
         }
     }
 
+    /// When a log was made.
+    pub(crate) fn log_created(&self, name: &str) -> Option<Timestamp> {
+        self.logs.read().by_name.get(name).map(|row| row.created)
+    }
+
     /// The names of all logs.
     #[must_use]
     pub fn log_names(&self) -> Vec<String> {

@@ -9,6 +9,7 @@ mod csv;
 mod export;
 mod human;
 mod import;
+mod layout;
 mod line;
 mod log;
 mod logs;
@@ -61,7 +62,7 @@ Events:
   tail     Show events as they arrive
   query    Find events, by the search language or by SQL
   user     Show what one person did, in all streams and logs
-  export   Write events to a file
+  export   Write events to a file, or to a tree of text files
 
 Administration:
   logs     List the logs, make one, show its settings, say how long one is kept

@@ -16,6 +16,7 @@ use engine::{Settings, parse_duration, print_duration};
 use ipnet::IpNet;
 
 use print::Origin;
+use text::{Compress, TreeSettings};
 
 /// Everything that was decided before the server starts.
 #[derive(Clone, Debug)]
@@ -32,6 +33,10 @@ pub(crate) struct Config {
     pub(crate) connections_max: usize,
     /// What the engine is told.
     pub(crate) engine: Settings,
+    /// Whether there is a tree of text files, where, and how it is written.
+    pub(crate) tree: bool,
+    pub(crate) tree_dir: Option<PathBuf>,
+    pub(crate) tree_settings: TreeSettings,
     /// Logs named in the file, with their retention by stream.
     pub(crate) logs: BTreeMap<String, BTreeMap<String, Duration>>,
     /// The rules of these logs: keys, fields, path and so on.
@@ -59,6 +64,9 @@ impl Default for Config {
             body_bytes_max: event::limits::BODY_BYTES_MAX,
             connections_max: 10_000,
             engine: Settings::default(),
+            tree: false,
+            tree_dir: None,
+            tree_settings: TreeSettings::new(PathBuf::new()),
             logs: BTreeMap::new(),
             log_options: BTreeMap::new(),
             trusted_proxies: Vec::new(),
@@ -246,6 +254,84 @@ pub(crate) const SETTINGS: &[Setting] = &[
         },
         show: |config| config.engine.logs_max.to_string(),
     },
+    Setting {
+        name: "tree",
+        meaning: "whether entries are written to a tree of text files too",
+        set: |config, text| {
+            config.tree = truth(text)?;
+            Ok(())
+        },
+        show: |config| config.tree.to_string(),
+    },
+    Setting {
+        name: "tree_dir",
+        meaning: "directory of the tree; none: `logs` in the data directory",
+        set: |config, text| {
+            config.tree_dir = Some(text).filter(|text| !text.is_empty()).map(PathBuf::from);
+            Ok(())
+        },
+        show: |config| config.tree_dir.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+    },
+    Setting {
+        name: "tree_lines_max",
+        meaning: "lines of a file of the tree before it is archived; 0: no limit",
+        set: |config, text| {
+            config.tree_settings.lines_max =
+                text.replace('_', "").parse().map_err(|_| anyhow!("expected a whole number, found {text:?}"))?;
+            Ok(())
+        },
+        show: |config| config.tree_settings.lines_max.to_string(),
+    },
+    Setting {
+        name: "tree_bytes_max",
+        meaning: "size of a file of the tree before it is archived, or none",
+        set: |config, text| {
+            config.tree_settings.bytes_max = (text != "none").then(|| size(text)).transpose()?.map(|size| size as u64);
+            Ok(())
+        },
+        show: |config| match config.tree_settings.bytes_max.map(usize::try_from) {
+            Some(Ok(bytes)) => print_size(bytes),
+            _ => "none".to_owned(),
+        },
+    },
+    Setting {
+        name: "tree_daily",
+        meaning: "whether a day (UTC) begins new files of the tree",
+        set: |config, text| {
+            config.tree_settings.daily = truth(text)?;
+            Ok(())
+        },
+        show: |config| config.tree_settings.daily.to_string(),
+    },
+    Setting {
+        name: "tree_compress",
+        meaning: "how archives of the tree are compressed: gzip, zstd or none",
+        set: |config, text| {
+            let found = Compress::parse(text);
+            config.tree_settings.compress =
+                found.ok_or_else(|| anyhow!("expected gzip, zstd or none, found {text:?}"))?;
+            Ok(())
+        },
+        show: |config| config.tree_settings.compress.name().to_owned(),
+    },
+    Setting {
+        name: "tree_keep",
+        meaning: "how long archives of the tree stay after their last entry, or forever",
+        set: |config, text| {
+            config.tree_settings.keep = (text != "forever").then(|| duration(text)).transpose()?;
+            Ok(())
+        },
+        show: |config| config.tree_settings.keep.map_or_else(|| "forever".to_owned(), print_duration),
+    },
+    Setting {
+        name: "tree_users",
+        meaning: "whether each user has a folder in the tree; otherwise all is in sys",
+        set: |config, text| {
+            config.tree_settings.users = truth(text)?;
+            Ok(())
+        },
+        show: |config| config.tree_settings.users.to_string(),
+    },
 ];
 
 /// Settings that are never shown, only whether they are set.
@@ -359,6 +445,13 @@ impl Config {
     /// When the value cannot be.
     pub(crate) fn set_by_option(&mut self, name: &'static str, text: &str) -> anyhow::Result<()> {
         self.set(name, text, Origin::Option(name))
+    }
+
+    /// What the engine is told, with the directory of the tree, which lies in the data directory if none was named.
+    pub(crate) fn engine_settings(&self) -> Settings {
+        let directory = self.tree_dir.clone().unwrap_or_else(|| self.data.join("logs"));
+        let tree = self.tree.then(|| TreeSettings { directory, ..self.tree_settings.clone() });
+        Settings { tree, ..self.engine.clone() }
     }
 
     fn check(&self) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ mod download;
 mod entries;
 mod health;
 mod lenient;
+mod lines;
 mod meta;
 mod page;
 mod people;

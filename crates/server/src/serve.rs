@@ -118,7 +118,7 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments, trouble:
     for address in &config.listen {
         listeners.push(bind(*address).await?);
     }
-    let mut settings = config.engine.clone();
+    let mut settings = config.engine_settings();
     settings.environment = environment(&config.env_allowed)?;
     settings.port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
     let data = config.data.clone();

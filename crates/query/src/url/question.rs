@@ -156,15 +156,21 @@ pub enum Format {
     Html,
     /// The API Logger's lines.
     Text,
+    /// The lines of Logbook.
+    Logbook,
+    /// `key=value` pairs, one event a line.
+    Logfmt,
 }
 
-pub(super) const FORMATS: [(&str, Format); 6] = [
+pub(super) const FORMATS: [(&str, Format); 8] = [
     ("json", Format::Json),
     ("ndjson", Format::Ndjson),
     ("csv", Format::Csv),
     ("xlsx", Format::Xlsx),
     ("html", Format::Html),
     ("text", Format::Text),
+    ("logbook", Format::Logbook),
+    ("logfmt", Format::Logfmt),
 ];
 
 impl Format {

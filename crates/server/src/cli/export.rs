@@ -2,6 +2,8 @@
 //!
 //! The file appears under its name only when it is complete: until then it is FILE.part.
 
+mod tree;
+
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal as _, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use super::LOG;
 use super::client::{Client, Connection};
 use super::csv::{Columns, cells};
 use super::human::{bytes, count, count_of, duration, rate};
+use super::layout::{LayoutName, Lines};
 use super::line::Row;
 use super::output::{Output, WrongUsage, note};
 use super::pages::{Pages, Question, lines};
@@ -29,10 +32,13 @@ const PAGE: &str = "10000";
 SEARCH, --filter and the times are those of `everlog query`. The oldest event comes first. A FILE that ends in \
 .gz or .zst is compressed. `everlog import` reads what was exported as ndjson.
 
+--format text --out DIR writes DIR/users/USER/STREAM_log.log and DIR/sys/STREAM_log.log; DIR must be new or empty.
+
 Examples:
   everlog export --out shop.ndjson.zst --log shop
   everlog export 'user:bob' --from 2026-01-01 --to 2026-01-31 --format csv --out bob.csv
   everlog export level:error --from -7d --format xlsx --out errors.xlsx
+  everlog export --format text --out logs-of-may --from 2026-05-01 --to 2026-05-31
   everlog export level:error | jq -r .message | sort | uniq -c")]
 pub(super) struct ExportArguments {
     /// Which events, such as 'level:error user:bob' [default: all]
@@ -44,7 +50,7 @@ pub(super) struct ExportArguments {
     /// How to write them
     #[arg(long, value_enum, default_value_t = Format::Ndjson)]
     format: Format,
-    /// File to write [default: standard output]
+    /// File to write, with --format text a directory [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Condition of the URL grammar, such as 'status>=500'; repeat for several
@@ -68,6 +74,12 @@ enum Format {
     Csv,
     /// An Excel workbook; up to 1,048,575 events
     Xlsx,
+    /// Lines as API Logger writes them; with --out a tree of files, one for each user and stream
+    Text,
+    /// Lines as Logbook writes them
+    Logbook,
+    /// key=value pairs
+    Logfmt,
 }
 
 pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<()> {
@@ -89,12 +101,20 @@ pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<()> {
     let mut pages = Pages::new(&client, question.path(&arguments.log, "/events"));
     // The first page before the file: a mistyped question leaves no empty file behind.
     let first = pages.next().await?.unwrap_or_default();
-    let mut sink = Sink::create(arguments.out.as_deref())?;
-    let events = match arguments.format {
-        Format::Ndjson => each_page(&mut pages, first, &mut |page| sink.write(page)).await?,
-        Format::Csv | Format::Xlsx => as_sheet(&mut pages, first, &mut sink, arguments.format).await?,
+    let out = arguments.out.as_deref();
+    let (events, size) = if let (Format::Text, Some(directory)) = (arguments.format, out) {
+        tree::write(&client, &mut pages, first, directory).await?
+    } else {
+        let mut sink = Sink::create(out)?;
+        let events = match arguments.format {
+            Format::Ndjson => each_page(&mut pages, first, &mut |page| sink.write(page)).await?,
+            Format::Csv | Format::Xlsx => as_sheet(&mut pages, first, &mut sink, arguments.format).await?,
+            Format::Text => as_lines(&client, LayoutName::Text, &mut pages, first, &mut sink).await?,
+            Format::Logbook => as_lines(&client, LayoutName::Logbook, &mut pages, first, &mut sink).await?,
+            Format::Logfmt => as_lines(&client, LayoutName::Logfmt, &mut pages, first, &mut sink).await?,
+        };
+        (events, sink.finish()?)
     };
-    let size = sink.finish()?;
     if let Some(path) = &arguments.out {
         note(&format!(
             "{} in {}, {} in {} ({} events/s)",
@@ -130,6 +150,25 @@ async fn each_page(
     }
     progress.finish_and_clear();
     Ok(progress.position())
+}
+
+async fn as_lines(
+    client: &Client,
+    layout: LayoutName,
+    pages: &mut Pages<'_>,
+    first: Vec<u8>,
+    sink: &mut Sink,
+) -> anyhow::Result<u64> {
+    let layout = Lines::new(client, layout).await?;
+    let mut out = String::new();
+    each_page(pages, first, &mut |page| {
+        out.clear();
+        for line in lines(page) {
+            layout.push(&serde_json::from_slice(line)?, &mut out);
+        }
+        sink.write(out.as_bytes())
+    })
+    .await
 }
 
 /// The columns are known only at the end, so the events wait in a temporary file.

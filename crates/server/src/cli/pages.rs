@@ -70,6 +70,11 @@ impl<'a> Pages<'a> {
         Self { client, next: Some(path), total: None, hint: None }
     }
 
+    /// Whom it asks.
+    pub(super) fn client(&self) -> &'a Client {
+        self.client
+    }
+
     /// The next page, whole; none after the last. A page that breaks off is asked for again.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(path) = self.next.take() else { return Ok(None) };

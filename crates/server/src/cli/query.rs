@@ -9,8 +9,9 @@ use super::LOG;
 use super::client::{Client, Connection};
 use super::csv::sheet;
 use super::human::{count, count_of};
+use super::layout::{LayoutName, Lines};
 use super::line::{Liner, Row};
-use super::output::{Output, note};
+use super::output::{Output, WrongUsage, note};
 use super::pages::{Pages, Question, lines};
 use super::table::{Side, Table};
 
@@ -30,6 +31,7 @@ On a terminal the newest event is the last line; in a pipe one JSON object a lin
 Examples:
   everlog query 'level:error \"timed out\"' --from -1h
   everlog query user:bob --limit 1000 --format csv > bob.csv
+  everlog query user:bob --format text
   everlog query --filter 'status>=500' --filter '_by=path'
   everlog query --sql 'SELECT path, count(*) AS n FROM shop GROUP BY path ORDER BY n DESC LIMIT 10'")]
 pub(super) struct QueryArguments {
@@ -74,6 +76,34 @@ pub(super) enum Format {
     Ndjson,
     /// Comma separated, for spreadsheets
     Csv,
+    /// Lines as API Logger writes them, the newest last
+    Text,
+    /// Lines as Logbook writes them, the newest last
+    Logbook,
+    /// key=value pairs, the newest last
+    Logfmt,
+}
+
+impl Format {
+    fn layout(self) -> Option<LayoutName> {
+        match self {
+            Self::Text => Some(LayoutName::Text),
+            Self::Logbook => Some(LayoutName::Logbook),
+            Self::Logfmt => Some(LayoutName::Logfmt),
+            Self::Table | Self::Json | Self::Ndjson | Self::Csv => None,
+        }
+    }
+
+    /// Refuses what makes lines of events where there are only rows.
+    fn for_rows(self) -> anyhow::Result<()> {
+        match self {
+            Self::Text | Self::Logbook => {
+                let what = "rows of SQL and groups are no entries: use --format logfmt, table, json, ndjson or csv";
+                Err(WrongUsage(what.to_owned()).into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Format {
@@ -104,7 +134,10 @@ async fn ask_events(
     let question = question(arguments)?.with("_format", "ndjson").with("_limit", &limit.min(PAGE).to_string());
     let mut pages = Pages::new(client, question.path(arguments.log.as_deref().unwrap_or(LOG), "/events"));
     let kind = match arguments.filter.iter().any(|filter| filter.starts_with("_by")) {
-        true => Kind::Groups,
+        true => {
+            format.for_rows()?;
+            Kind::Groups
+        }
         false => Kind::Events { newest_first: arguments.sort.is_empty() },
     };
     show_pages(&mut pages, kind, limit, format, output).await.map(drop)
@@ -130,6 +163,7 @@ pub(super) async fn show_pages(
     output: &mut Output,
 ) -> anyhow::Result<u64> {
     let mut rows: Vec<Row> = Vec::new();
+    let mut events: Vec<Value> = Vec::new();
     let mut shown = 0;
     while shown < limit
         && let Some(page) = pages.next().await?
@@ -144,6 +178,7 @@ pub(super) async fn show_pages(
                     output.bytes(line)?;
                 }
                 Format::Table | Format::Csv => rows.push(serde_json::from_slice(line)?),
+                Format::Text | Format::Logbook | Format::Logfmt => events.push(serde_json::from_slice(line)?),
             }
         }
     }
@@ -151,12 +186,30 @@ pub(super) async fn show_pages(
         (Format::Ndjson, _) => {}
         (Format::Json, _) => output.line(if shown == 0 { "[]" } else { "]" })?,
         (Format::Csv, _) => output.bytes(&sheet(&rows))?,
+        (Format::Text | Format::Logbook | Format::Logfmt, _) => {
+            if kind == (Kind::Events { newest_first: true }) {
+                events.reverse();
+            }
+            show_lines(pages.client(), format, &events, output).await?;
+        }
         (Format::Table, Kind::Groups) => show_table(&rows, output)?,
         (Format::Table, Kind::Timeline) if shown == 0 => {}
         (Format::Table, Kind::Timeline) => show_events(&rows, true, pages.total, output)?,
         (Format::Table, Kind::Events { newest_first }) => show_events(&rows, newest_first, pages.total, output)?,
     }
     Ok(shown)
+}
+
+async fn show_lines(client: &Client, format: Format, events: &[Value], output: &mut Output) -> anyhow::Result<()> {
+    let Some(layout) = format.layout() else { return Ok(()) };
+    let lines = Lines::new(client, layout).await?;
+    let mut out = String::new();
+    for event in events {
+        lines.push(event, &mut out);
+        output.bytes(out.as_bytes())?;
+        out.clear();
+    }
+    Ok(())
 }
 
 fn question(arguments: &QueryArguments) -> anyhow::Result<Question> {
@@ -208,6 +261,7 @@ struct Answer {
 }
 
 async fn ask_sql(client: &Client, sql: &str, format: Format, output: &mut Output) -> anyhow::Result<()> {
+    format.for_rows()?;
     let Answer { columns, rows } = client.ask(client.post("/api/v1/query")?.json(&json!({ "sql": sql }))).await?;
     let name = |column: &Value| column.as_str().or_else(|| column.get("name")?.as_str()).map(str::to_owned);
     let columns: Vec<String> = columns.iter().filter_map(name).collect();
@@ -222,6 +276,10 @@ async fn ask_sql(client: &Client, sql: &str, format: Format, output: &mut Output
         Format::Csv if rows.is_empty() => output.line(&format!("\u{feff}{}", columns.join(","))),
         Format::Csv => output.bytes(&sheet(&rows)),
         Format::Table => show_table(&rows, output),
+        Format::Text | Format::Logbook | Format::Logfmt => {
+            let events: Vec<Value> = rows.into_iter().map(|row| Value::Object(row.0.into_iter().collect())).collect();
+            show_lines(client, format, &events, output).await
+        }
     }
 }
 

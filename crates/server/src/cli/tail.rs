@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::LOG;
 use super::client::{Client, Connection, Failure};
+use super::layout::{LayoutName, Lines};
 use super::line::{Liner, Row};
 use super::output::{Output, note};
 use super::pages::{Pages, Question, lines};
@@ -26,6 +27,7 @@ Examples:
   everlog tail
   everlog tail 'level:>=warning -path:/health' --log shop
   everlog tail user:bob -n 100 --no-follow
+  everlog tail --format text user:bob >> bob.log
   everlog tail --json | jq .request_id")]
 pub(super) struct TailArguments {
     /// Only events that fit, such as 'level:error user:bob'
@@ -40,6 +42,9 @@ pub(super) struct TailArguments {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+    /// How to write them [default: lines for people]
+    #[arg(long, value_enum, conflicts_with = "json")]
+    format: Option<LayoutName>,
     /// Stop after the latest events
     #[arg(long)]
     no_follow: bool,
@@ -51,13 +56,18 @@ pub(super) async fn run(arguments: TailArguments) -> anyhow::Result<()> {
     let client = Client::connect(&arguments.connection)?;
     let output = Output::new();
     let liner = Liner::new(output.paint(), TimeZone::system());
-    let mut tail = Tail { client, liner, output, json: arguments.json, last_id: None, pause: Duration::ZERO };
+    let lines = match arguments.format {
+        Some(format) => Some(Lines::new(&client, format).await?),
+        None => None,
+    };
+    let mut tail = Tail { client, liner, lines, output, json: arguments.json, last_id: None, pause: Duration::ZERO };
     if arguments.no_follow { tail.latest(&arguments).await } else { tail.follow(&arguments).await }
 }
 
 struct Tail {
     client: Client,
     liner: Liner,
+    lines: Option<Lines>,
     output: Output,
     json: bool,
     /// After which event to go on.
@@ -139,6 +149,11 @@ impl Tail {
     fn show(&mut self, event: &str) -> anyhow::Result<()> {
         if self.json {
             return self.output.line(event);
+        }
+        if let Some(lines) = &self.lines {
+            let mut out = String::new();
+            lines.push(&serde_json::from_str(event)?, &mut out);
+            return self.output.bytes(out.as_bytes());
         }
         match serde_json::from_str::<Row>(event) {
             Ok(row) => self.output.lines(&self.liner.lines(&row)),

@@ -16,17 +16,14 @@ use crate::xlsx::{Sheet, SheetError};
 /// Cells that a spreadsheet would take for a formula begin with one of these.
 const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-fn content_type(format: Format) -> Result<&'static str, Problem> {
+fn content_type(format: Format) -> &'static str {
     match format {
-        Format::Json => Ok("application/json"),
-        Format::Ndjson => Ok("application/x-ndjson"),
-        Format::Csv => Ok("text/csv; charset=utf-8"),
-        Format::Xlsx => Ok("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-        Format::Html => Ok("text/html; charset=utf-8"),
-        Format::Text => Err(Problem::bad_request(format!(
-            "_format={} is not available yet: use json, ndjson or csv",
-            format.name()
-        ))),
+        Format::Json => "application/json",
+        Format::Ndjson => "application/x-ndjson",
+        Format::Csv => "text/csv; charset=utf-8",
+        Format::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        Format::Html => "text/html; charset=utf-8",
+        Format::Text | Format::Logbook | Format::Logfmt => "text/plain; charset=utf-8",
     }
 }
 
@@ -35,7 +32,7 @@ const TABLE_COLUMNS_MAX: usize = 2000;
 
 /// A page of events. `path` is the path of the request, for the link to the next page.
 pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<Response, Problem> {
-    let mut headers = start(question)?;
+    let mut headers = start(question);
     if let Some(total) = events.total {
         headers.insert("x-total-count", HeaderValue::from(total));
     }
@@ -60,6 +57,8 @@ pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<
         Format::Csv => tokio::task::block_in_place(|| csv_of_documents(&events.documents, &question.columns))?,
         Format::Xlsx => tokio::task::block_in_place(|| workbook(&events, question))?,
         Format::Ndjson => ndjson(&events.documents),
+        // Each is its lines already.
+        Format::Text | Format::Logbook | Format::Logfmt => events.documents.concat(),
         _ => joined(&events.documents, b"[", b",\n", b"]\n"),
     };
     Ok((StatusCode::OK, headers, Body::from(body)).into_response())
@@ -72,7 +71,7 @@ pub(crate) fn ndjson(documents: &[Vec<u8>]) -> Vec<u8> {
 
 /// A table: groups, or an SQL answer in the formats of the URL grammar.
 pub(crate) fn table(answer: &Answer, question: &Question) -> Result<Response, Problem> {
-    let mut headers = start(question)?;
+    let mut headers = start(question);
     if let Some(total) = answer.total {
         headers.insert("x-total-count", HeaderValue::from(total));
     }
@@ -86,6 +85,7 @@ pub(crate) fn table(answer: &Answer, question: &Question) -> Result<Response, Pr
             let columns = columns(answer);
             tokio::task::block_in_place(|| workbook_of_documents(&documents(answer), &columns))?
         }
+        Format::Text | Format::Logbook | Format::Logfmt => super::lines::rows(answer),
         Format::Ndjson => {
             answer.write_rows(b"\n", &mut rows);
             if !rows.is_empty() {
@@ -103,15 +103,15 @@ pub(crate) fn table(answer: &Answer, question: &Question) -> Result<Response, Pr
     Ok((StatusCode::OK, headers, Body::from(body)).into_response())
 }
 
-fn start(question: &Question) -> Result<HeaderMap, Problem> {
+fn start(question: &Question) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(question.format)?));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(question.format)));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     if let Some(disposition) = disposition(question.download.as_deref(), question.format) {
         set(&mut headers, "content-disposition", &disposition);
     }
-    Ok(headers)
+    headers
 }
 
 /// The rows of a table as JSON objects.

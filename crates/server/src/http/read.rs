@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use engine::filter::Filter;
 use engine::url::{Format, Question, Sort};
-use engine::{Answer, Events, QueryError, Scope, search, url};
+use engine::{Answer, AskError, Events, QueryError, Scope, search, url};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::problem::Problem;
 use super::{Doors, auth, body};
 
-/// An NDJSON answer of more rows is sent while it is read, without a link to the next page.
+/// An answer in lines of more rows is sent while it is read, without a link to the next page.
 const STREAM_ROWS: usize = 10_000;
 
 /// `GET /api/v1/logs/{log}/events?…`: the URL grammar.
@@ -32,10 +32,12 @@ pub(crate) async fn events(
     auth::require(&doors, &parts, Scope::Read, Some(&log))?;
     let query = parts.uri.query().unwrap_or("");
     let question = question(query)?;
+    super::lines::check(&question)?;
+    let by_line = question.format == Format::Ndjson || super::lines::layout(question.format).is_some();
     let (mut response, ignored, question) = if question.by.is_some() {
         let answer = group(&doors, &log, &question).await?;
         (super::answer::table(&answer, &question)?, answer.ignored, question)
-    } else if question.format == Format::Ndjson && question.limit > STREAM_ROWS {
+    } else if by_line && question.limit > STREAM_ROWS {
         streamed(&doors, log, question).await?
     } else {
         let (events, question) = ask(&doors, log, question).await?;
@@ -57,7 +59,7 @@ pub(super) async fn group(doors: &Doors, log: &str, question: &Question) -> Resu
     Ok(asked.await.map_err(|error| Problem::internal(&error))??)
 }
 
-/// A long NDJSON answer, sent while it is read. What goes wrong after the beginning breaks the answer off, which a
+/// A long answer in lines, sent while it is read. What goes wrong after the beginning breaks the answer off, which a
 /// client sees as a body that does not end as it should.
 async fn streamed(
     doors: &Doors,
@@ -68,18 +70,22 @@ async fn streamed(
     let engine = doors.engine.clone();
     let asked = question.clone();
     tokio::task::spawn_blocking(move || {
-        let read = engine.each_part(&log, &asked, &mut |part| sender.blocking_send(Ok(part)).is_ok());
+        let read = engine.each_part(&log, &asked, &mut |mut part| {
+            super::lines::lay_out(&engine, asked.format, &mut part.documents);
+            sender.blocking_send(Ok(part)).is_ok()
+        });
         if let Err(error) = read {
             // When nobody reads any more, nobody has to be told.
             let _ = sender.blocking_send(Err(error));
         }
     });
     let first = receiver.recv().await.ok_or_else(|| Problem::internal(&"the reader ended"))??;
-    let begin = super::answer::ndjson(&first.documents);
+    let format = question.format;
+    let begin = super::lines::body(format, &first.documents);
     let ignored = first.ignored.clone();
     let (head, _) = super::answer::events(Events { next: None, ..first }, &question, "")?.into_parts();
     let rest = ReceiverStream::new(receiver)
-        .map(|part| part.map(|part| super::answer::ndjson(&part.documents)).map_err(std::io::Error::other));
+        .map(move |part| part.map(|part| super::lines::body(format, &part.documents)).map_err(std::io::Error::other));
     let body = Body::from_stream(tokio_stream::once(Ok(begin)).chain(rest));
     Ok((Response::from_parts(head, body), ignored, question))
 }
@@ -96,7 +102,11 @@ pub(crate) fn question(query: &str) -> Result<Question, Problem> {
 /// The events of a question.
 pub(super) async fn ask(doors: &Doors, log: String, question: Question) -> Result<(Events, Question), Problem> {
     let engine = doors.engine.clone();
-    let asked = tokio::task::spawn_blocking(move || engine.events(&log, &question).map(|events| (events, question)));
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut events = engine.events(&log, &question)?;
+        super::lines::lay_out(&engine, question.format, &mut events.documents);
+        Ok::<_, AskError>((events, question))
+    });
     Ok(asked.await.map_err(|error| Problem::internal(&error))??)
 }
 

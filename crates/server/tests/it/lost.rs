@@ -1,4 +1,5 @@
-//! Nothing is ever lost: sixteen writers, three power cuts, every event once and in its order.
+//! Nothing is ever lost: sixteen writers, three power cuts, every event once and in its order, in the store and in the
+//! tree of text files.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::server::{EVENTS, Server, client, until};
+use crate::tree::{caught_up, check_ids};
 
 const WRITERS: usize = 16;
 const EVENTS_EACH: usize = 10_000;
@@ -16,7 +18,10 @@ const KILLS: usize = 3;
 
 /// Sends `first..first + BATCH` of writer `writer` until it is acknowledged, wherever the server is by then.
 async fn deliver(http: &reqwest::Client, address: &watch::Receiver<String>, writer: usize, first: usize) {
-    let event = |number: usize| json!({"stream": "INFO", "user": "u", "id": format!("{writer}-{number}")});
+    let event = |number: usize| {
+        let id = format!("{writer}-{number}");
+        json!({"stream": "INFO", "user": "u", "message": format!("id={id}"), "id": id})
+    };
     let lines: String = (first..first + BATCH).map(|number| format!("{}\n", event(number))).collect();
     loop {
         let url = address.borrow().clone();
@@ -33,7 +38,7 @@ async fn deliver(http: &reqwest::Client, address: &watch::Receiver<String>, writ
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_writers_and_three_power_cuts() {
-    let mut server = Server::start().await;
+    let mut server = Server::start_with(&[("EVERLOG_TREE", "true"), ("EVERLOG_TREE_LINES_MAX", "20")]).await;
     let (moved, address) = watch::channel(server.url().to_owned());
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let writers: Vec<_> = (0..WRITERS)
@@ -59,6 +64,11 @@ async fn sixteen_writers_and_three_power_cuts() {
         writer.await.unwrap();
     }
     check(&server).await;
+    let tree = server.data().join("logs");
+    caught_up(&server, &tree).await;
+    check_ids(&tree, WRITERS, EVENTS_EACH);
+    assert_eq!(server.internal("tree_rebuilt").await, 0);
+    assert_eq!(server.internal("tree_failed").await, 0);
 }
 
 /// Every event is there once, and those of each writer in the order in which it sent them.

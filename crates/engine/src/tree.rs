@@ -1,0 +1,255 @@
+//! The tree of text files follows the store: a thread reads what came after its position, and writes it.
+//!
+//! Nobody waits for it, and nothing hangs on it: what it cannot write now, it writes later, from the store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use event::{Level, Value};
+use parking_lot::{Condvar, Mutex};
+use query::filter::Filter;
+use text::{Entry, Found, Layout, Tree, TreeError, TreeSettings};
+use thiserror::Error;
+
+use crate::{AskError, DEFAULT_LOG, Engine};
+
+/// Events read at a time at first, and at the most. In between it goes by their size.
+const STEP: usize = 512;
+const STEP_MAX: usize = 4096;
+const STEP_BYTES: usize = 8 << 20;
+
+/// After a batch it waits this long, so that a busy server makes large batches and not many.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// How long it waits after trouble, at first and at the most.
+const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Trouble of one kind is told again after this long at the earliest, if it was over meanwhile: what is told is written
+/// to the tree too.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often it looks for archives that are too old.
+const SWEEP_ROUND: Duration = Duration::from_secs(3600);
+
+/// How long it may go on writing when the server stops.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// How the thread is woken and ended.
+#[derive(Debug, Default)]
+pub(crate) struct Following {
+    signal: Mutex<Signal>,
+    wake: Condvar,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    stored: bool,
+    /// Until when it may go on at the most.
+    end: Option<Instant>,
+}
+
+impl Following {
+    /// Called when something was stored.
+    pub(crate) fn stored(&self) {
+        self.signal.lock().stored = true;
+        self.wake.notify_all();
+    }
+
+    /// Lets the thread write what is left, and waits for its end.
+    pub(crate) fn end(&self) {
+        self.signal.lock().end = Some(Instant::now() + END_MAX);
+        self.wake.notify_all();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes the tree of text files ended badly");
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.signal.lock().end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Waits until something was stored since the last call, and a moment longer. False when the server stops.
+    fn wait_for_more(&self) -> bool {
+        let mut signal = self.signal.lock();
+        let until = Instant::now() + SWEEP_ROUND;
+        while !signal.stored && signal.end.is_none() && Instant::now() < until {
+            self.wake.wait_until(&mut signal, until);
+        }
+        let more = signal.stored;
+        signal.stored = false;
+        drop(signal);
+        self.wait(BREATH) || more
+    }
+
+    /// Waits so long. False when the server stops.
+    fn wait(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut signal = self.signal.lock();
+        while signal.end.is_none() && Instant::now() < until {
+            self.wake.wait_until(&mut signal, until);
+        }
+        signal.end.is_none()
+    }
+}
+
+#[derive(Debug, Error)]
+enum Trouble {
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+}
+
+impl Trouble {
+    fn kind(&self) -> String {
+        match self {
+            Self::Tree(error) => error.kind(),
+            Self::Ask(_) => "Ask".to_owned(),
+        }
+    }
+}
+
+struct Follower<'a> {
+    engine: &'a Engine,
+    settings: TreeSettings,
+    tree: Option<Tree>,
+    /// How many events of a log to read next, and up to where there were none.
+    steps: HashMap<String, (usize, u64)>,
+    told: HashMap<String, Instant>,
+    pause: Duration,
+    swept: Option<Instant>,
+}
+
+impl Engine {
+    /// Starts the thread that writes the tree.
+    pub(crate) fn follow(self: &Arc<Self>, settings: TreeSettings) -> std::io::Result<()> {
+        let engine = Arc::clone(self);
+        let work = move || {
+            let (steps, told) = (HashMap::new(), HashMap::new());
+            Follower { engine: &engine, settings, tree: None, steps, told, pause: PAUSE, swept: None }.run();
+        };
+        let thread = std::thread::Builder::new().name("tree".to_owned()).spawn(work)?;
+        *self.following.thread.lock() = Some(thread);
+        Ok(())
+    }
+}
+
+impl Follower<'_> {
+    fn run(mut self) {
+        let following = &self.engine.following;
+        while !following.is_over() {
+            match self.round() {
+                Ok(true) => {}
+                Ok(false) => {
+                    if !following.wait_for_more() {
+                        break;
+                    }
+                }
+                Err(trouble) => {
+                    // Opened again, it undoes what was half written.
+                    self.tree = None;
+                    self.tell(&trouble);
+                    let pause = self.pause;
+                    self.pause = (pause * 2).min(PAUSE_MAX);
+                    if !following.wait(pause) {
+                        return;
+                    }
+                }
+            }
+        }
+        // Once more: what was stored last is written too.
+        while !following.is_over() && matches!(self.round(), Ok(true)) {}
+        if let Some(tree) = self.tree.take()
+            && let Err(error) = tree.close()
+        {
+            tracing::info!("the tree of text files may be written anew after a power failure: {error}");
+        }
+    }
+
+    /// Writes a batch of each log that has something new. True when there is more.
+    fn round(&mut self) -> Result<bool, Trouble> {
+        if self.tree.as_ref().is_some_and(|tree| !tree.is_in_place()) {
+            self.tree = None;
+        }
+        let mut tree = match self.tree.take() {
+            Some(tree) => tree,
+            None => self.open()?,
+        };
+        let mut more = false;
+        for log in self.engine.log_names() {
+            more |= self.step(&mut tree, &log)?;
+        }
+        if self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP_ROUND) {
+            self.swept = Some(Instant::now());
+            tree.remove_old(self.engine.now())?;
+        }
+        self.tree = Some(tree);
+        self.pause = PAUSE;
+        self.told.retain(|_, told| told.elapsed() < TOLD_AGAIN);
+        Ok(more)
+    }
+
+    fn step(&mut self, tree: &mut Tree, log: &str) -> Result<bool, Trouble> {
+        let position = tree.position(log);
+        let (limit, seen) = self.steps.get(log).copied().unwrap_or((STEP, 0));
+        let tailed = self.engine.tail(log, &Filter::All, position.max(seen), limit)?;
+        let count = tailed.documents.len();
+        if count == 0 {
+            self.steps.insert(log.to_owned(), (limit, tailed.seen));
+            return Ok(false);
+        }
+        let bytes: usize = tailed.documents.iter().map(|(_, document)| document.len()).sum();
+        let fitting = STEP_BYTES / (bytes / count).max(1);
+        self.steps.insert(log.to_owned(), (fitting.clamp(16, (limit * 2).min(STEP_MAX)), 0));
+        let labels = self.engine.labels();
+        let entries: Vec<Entry> =
+            tailed.documents.iter().filter_map(|(_, document)| entry(&labels, document)).collect();
+        tree.write(log, log == DEFAULT_LOG, &entries, tailed.seen)?;
+        Ok(count >= limit)
+    }
+
+    fn open(&mut self) -> Result<Tree, TreeError> {
+        let last = self.engine.last_sequence();
+        let origin = self.engine.log_created(DEFAULT_LOG).map(|created| created.to_string()).unwrap_or_default();
+        let (tree, found) = Tree::open(self.settings.clone(), &origin, last)?;
+        self.steps.clear();
+        let (level, why) = match found {
+            Found::Whole => return Ok(tree),
+            Found::Nothing if last == 0 => return Ok(tree),
+            Found::Nothing => (Level::Info, "there was none".to_owned()),
+            Found::Unusable { reason } => (Level::Warning, reason),
+        };
+        let message = format!(
+            "the tree of text files in {} is written anew from the store: {why}",
+            self.settings.directory.display()
+        );
+        self.engine.internal(level, "tree_rebuilt", &message, &[("reason", Value::Str(&why))]);
+        Ok(tree)
+    }
+
+    /// Tells of trouble: once for each kind, until it went well again.
+    fn tell(&mut self, trouble: &Trouble) {
+        let kind = trouble.kind();
+        if self.told.insert(kind.clone(), Instant::now()).is_none() {
+            let message = format!(
+                "the tree of text files in {} cannot be written: {trouble}; no event is lost, and it is tried again",
+                self.settings.directory.display()
+            );
+            self.engine.internal(Level::Error, "tree_failed", &message, &[("kind", Value::Str(&kind))]);
+        }
+    }
+}
+
+/// An event for the tree.
+fn entry(labels: &text::Labels, document: &[u8]) -> Option<Entry> {
+    let event: serde_json::Value = serde_json::from_slice(document).ok()?;
+    let mut text = String::with_capacity(128);
+    Layout::Text.write(labels, &event, &mut text);
+    Some(Entry::new(&event, text))
+}
