@@ -27,6 +27,11 @@ pub(crate) async fn events(
         logs.retain(|log| named.iter().any(|(_, name)| name == log));
     }
     let question = url::parse(&pairs, jiff::Timestamp::now()).map_err(QueryError::from)?;
+    if question.format == url::Format::Html {
+        // A page belongs to one log; anything else sent as a page would be a stranger's markup.
+        let detail = "_format=html shows one log: ask /api/v1/logs/{log}/events?user=…&_format=html; a timeline comes as json, ndjson, csv or xlsx";
+        return Err(Problem::bad_request(detail));
+    }
     let engine = doors.engine.clone();
     let asked = tokio::task::spawn_blocking(move || {
         let events = engine.timeline(&user, &logs, &question)?;

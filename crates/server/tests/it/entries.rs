@@ -234,3 +234,26 @@ async fn a_token_for_another_log_does_not_open_the_door() {
     send("/api/v1/logs/shop/entries").await.accepted(1, 0);
     send("/api/v1/logs/%2e%2e%2f/entries").await.problem(403, "forbidden");
 }
+
+/// The drop-in of docs/protocol.md, as it stands there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_of_the_documentation() {
+    let server = Server::start().await;
+    let documentation = include_str!("../../../../docs/protocol.md");
+    let code = documentation.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut python = program("python3", server.folder());
+    let Ok(output) = python.args(["-c", code]).env("EVERLOG_URL", server.url()).output() else {
+        eprintln!("SKIPPED: there is no python3 here");
+        return;
+    };
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        stored(&server, "").await,
+        [
+            json!({"stream": "INFO", "message": "Log entry here.", "user": "alice@example.com", "show_timestamp": true}),
+            json!({"stream": "LOGIN", "message": "{\"ip\":\"203.0.113.9\"}", "user": "alice@example.com", "heading": "New Login",
+                "data": {"ip": "203.0.113.9"}, "dict_to_string": true}),
+            json!({"stream": "INFO", "message": "For the stream INFO and the user system.", "user": "system"}),
+        ]
+    );
+}

@@ -89,6 +89,7 @@ async fn what_a_timeline_can_be_asked() {
         ("_cursor=x", "cursor"),
         ("_lmit=5", "parameter"),
         ("_format=nope", "parameter"),
+        ("_format=html", "bad_request"),
     ] {
         server.get(&format!("{path}?{query}")).await.problem(400, kind);
     }
