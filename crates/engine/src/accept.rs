@@ -86,6 +86,8 @@ impl WriteError {
 type Done = Box<dyn FnOnce(Result<Receipt, WriteError>) + Send>;
 
 pub(crate) struct Job {
+    /// The log it was sent to; the one that keeps it may be another.
+    log: LogId,
     incoming: Incoming,
     /// What is answered when all of it is stored.
     receipt: Receipt,
@@ -135,6 +137,11 @@ impl Queue {
         *self.sender.lock() = None;
     }
 
+    /// Whether little waits, so that a message about ourselves takes nobody's place.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) < QUEUE_BYTES_MAX / 2
+    }
+
     /// Bytes of events that are in no segment yet, as of the last group.
     pub(crate) fn buffered(&self) -> usize {
         self.buffered.load(Ordering::Relaxed)
@@ -165,6 +172,7 @@ impl Engine {
         producer: Option<Producer>,
         done: impl FnOnce(Result<Receipt, WriteError>) + Send + 'static,
     ) {
+        let (kept_in, decoded) = self.ruled(log, decoded);
         assert!(
             decoded.received == decoded.batch.len() + decoded.refused_count(),
             "every item is either kept or refused with a reason"
@@ -187,12 +195,12 @@ impl Engine {
         }
         self.queue.bytes.fetch_add(bytes, Ordering::Relaxed);
         let incoming = Incoming {
-            log,
+            log: kept_in,
             received: self.clock.now(),
             producer: producer.map(|producer| (producer.name, producer.position)),
             batch: decoded.batch,
         };
-        let job = Job { incoming, receipt, bytes, done: Box::new(done) };
+        let job = Job { log, incoming, receipt, bytes, done: Box::new(done) };
         let unsent = match &*self.queue.sender.lock() {
             Some(sender) => sender.send(job).err().map(|error| error.0),
             None => Some(job),
@@ -250,7 +258,7 @@ impl Engine {
     fn refuse_group(&self, group: Vec<Job>, bytes: usize) {
         self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
         for job in group {
-            self.refuse(job.incoming.log, job.incoming.batch.len(), job.done, WriteError::Busy);
+            self.refuse(job.log, job.incoming.batch.len(), job.done, WriteError::Busy);
         }
     }
 
@@ -258,7 +266,7 @@ impl Engine {
         let mut waiting = Vec::with_capacity(group.len());
         let mut incoming = Vec::with_capacity(group.len());
         for job in group {
-            waiting.push((job.incoming.log, job.receipt, job.done));
+            waiting.push((job.log, job.receipt, job.done));
             incoming.push(job.incoming);
         }
         let stored = self.store.append(incoming);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use intake::Decoded;
+use intake::redact::Redacted;
 use parking_lot::Mutex;
 use store::LogId;
 
@@ -23,6 +24,8 @@ pub struct LogCounts {
     pub duplicates: u64,
     /// Items that are not kept, by reason.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Values that were replaced by a mark, by the name of the rule.
+    pub redacted: BTreeMap<String, u64>,
     /// Items that wait to be written.
     pub waiting: u64,
 }
@@ -59,6 +62,14 @@ impl Counters {
             *counts.refused.entry(*reason).or_default() += *more as u64;
         }
         counts.check();
+    }
+
+    pub(crate) fn redacted(&self, log: LogId, redacted: Redacted) {
+        let mut logs = self.logs.lock();
+        let counts = &mut logs.entry(log).or_default().redacted;
+        for (name, values) in redacted {
+            *counts.entry(name).or_default() += values;
+        }
     }
 
     pub(crate) fn accepted(&self, log: LogId, events: usize, duplicates: usize) {

@@ -4,15 +4,19 @@
 
 mod accept;
 mod ask;
+mod audit;
 mod counters;
 mod diagnose;
 mod housekeeping;
 mod internal;
 mod logs;
+mod people;
+mod rules;
 mod select;
 mod streams;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -29,11 +33,14 @@ pub use accept::{Producer, Receipt, WriteError};
 pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
 pub use diagnose::{Diagnosis, Finding, diagnose};
+pub use intake::keys::VARIABLE_BYTES_MAX;
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, parse_duration, print_duration};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, filter, search, url};
+pub use rules::{OPTIONS, Options, Rules, ShownOptions};
 pub use store::{LogId, LogSize, PRODUCER_BYTES_MAX, StartReport, StoreError as StorageError};
+pub use streams::{Leftover, Removed, StreamError, StreamInfo, StreamKind};
 pub use tokens::{Grant, NewToken, Scope, TokenInfo};
 
 /// The log that a fresh installation has, and that Everlog's own messages go to.
@@ -58,6 +65,12 @@ pub struct Settings {
     pub query_rows_max: usize,
     /// How many logs there may be.
     pub logs_max: usize,
+    /// Whether the first event for a log makes it.
+    pub create_logs: bool,
+    /// The port that the server listens on, for the key `port`.
+    pub port: Option<u16>,
+    /// The variables of the environment that the keys `env.NAME` may show, with their values.
+    pub environment: BTreeMap<String, Option<String>>,
 }
 
 impl Default for Settings {
@@ -71,6 +84,9 @@ impl Default for Settings {
             query_time_max: Duration::from_secs(30),
             query_rows_max: 100_000,
             logs_max: 1000,
+            create_logs: true,
+            port: None,
+            environment: BTreeMap::new(),
         }
     }
 }
@@ -97,6 +113,9 @@ pub enum OpenError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The settings of logs cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The query engine cannot be set up.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -109,6 +128,8 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     settings: Settings,
     logs: RwLock<logs::Logs>,
+    /// Held while settings of logs change.
+    setting: Mutex<()>,
     tokens: RwLock<Vec<store::catalog::TokenRow>>,
     sql: query::Sql,
     queue: accept::Queue,
@@ -122,6 +143,9 @@ pub struct Engine {
     /// Set when a retention was changed: the housekeeper looks at once.
     retention_due: AtomicBool,
     refusals: Mutex<internal::Refusals>,
+    /// Messages about ourselves that could not be kept.
+    untold: Arc<AtomicU64>,
+    streams: RwLock<Vec<store::catalog::StreamRow>>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     _lock: Option<DirectoryLock>,
 }
@@ -169,6 +193,8 @@ impl Engine {
         let limits = query::SqlLimits { memory_bytes: settings.query_memory_bytes, rows_max: settings.query_rows_max };
         let logs = logs::Logs::new(store.catalog().logs()?);
         let tokens = RwLock::new(store.catalog().tokens()?);
+        let streams = RwLock::new(store.catalog().named_streams()?);
+        let untold = store.catalog().take_untold()?;
         let (queue, jobs) = accept::Queue::new();
         let engine = Arc::new(Self {
             sql: query::Sql::new(limits)?,
@@ -176,6 +202,7 @@ impl Engine {
             clock,
             settings,
             logs: RwLock::new(logs),
+            setting: Mutex::default(),
             tokens,
             queue,
             counters: Counters::default(),
@@ -186,11 +213,15 @@ impl Engine {
             refused_while_full: AtomicU64::new(0),
             retention_due: AtomicBool::new(false),
             refusals: Mutex::default(),
+            untold: Arc::default(),
+            streams,
             threads: Mutex::default(),
             _lock: lock,
         });
         engine.start_threads(jobs)?;
+        engine.configure_logs(BTreeMap::new())?;
         engine.report_start(&report);
+        engine.tell_untold(untold);
         Ok((engine, report))
     }
 
@@ -235,6 +266,11 @@ impl Engine {
                 tracing::error!("a thread of the engine ended badly");
             }
         }
-        self.store.flush().map(drop)
+        let flushed = self.store.flush().map(drop);
+        let untold = self.untold.load(std::sync::atomic::Ordering::Relaxed);
+        if untold > 0 {
+            self.store.catalog().set_untold(untold)?;
+        }
+        flushed
     }
 }

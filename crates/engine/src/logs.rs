@@ -12,16 +12,19 @@ use thiserror::Error;
 
 use crate::Engine;
 use crate::counters::Vitals;
+use crate::rules::{Options, Settled, ShownOptions};
 
 /// The logs in memory.
 #[derive(Debug)]
 pub(crate) struct Logs {
     by_name: HashMap<String, LogRow>,
+    pub(crate) settled: Settled,
 }
 
 impl Logs {
     pub(crate) fn new(rows: Vec<LogRow>) -> Self {
-        Self { by_name: rows.into_iter().map(|row| (row.name.clone(), row)).collect() }
+        let by_name = rows.into_iter().map(|row| (row.name.clone(), row)).collect();
+        Self { by_name, settled: Settled::default() }
     }
 
     pub(crate) fn id(&self, name: &str) -> Option<LogId> {
@@ -52,6 +55,24 @@ pub enum LogError {
         /// As asked.
         name: String,
     },
+    /// A setting that cannot be.
+    #[error("the log {log}: {detail}")]
+    Setting {
+        /// Of which log.
+        log: String,
+        /// Which, and what to do.
+        detail: String,
+    },
+    /// A setting that stands in the file.
+    #[error(
+        "{setting} of the log {log} stands in the configuration file, and what the file says holds: change it there, and restart"
+    )]
+    InFile {
+        /// Of which log.
+        log: String,
+        /// Which.
+        setting: String,
+    },
     /// There are too many.
     #[error("there are {logs_max} logs already, which is the most: use one of them, or raise the setting logs_max")]
     TooMany {
@@ -68,6 +89,8 @@ pub enum LogError {
 pub struct LogSettings {
     /// How long events are kept, by stream; the empty name stands for all other streams.
     pub retention: Option<Retention>,
+    /// The rules that change, by name; null goes back to the default.
+    pub options: Options,
 }
 
 /// A log as it is shown.
@@ -81,32 +104,49 @@ pub struct LogInfo {
     pub created: Timestamp,
     /// How long its events are kept.
     pub retention: BTreeMap<String, Duration>,
+    /// Its rules.
+    pub options: ShownOptions,
     /// How large it is.
     pub size: store::LogSize,
 }
 
 impl Engine {
-    /// The number of a log.
+    /// The number of a log; of one with an `index` that of the log in which its events are kept.
     ///
     /// # Errors
     /// When there is none of that name; the message names one that is near.
     pub fn log(&self, name: &str) -> Result<LogId, LogError> {
         let logs = self.logs.read();
-        logs.id(name).ok_or_else(|| {
-            let near = query::suggest::suggest(name, logs.by_name.keys().map(String::as_str));
-            let hint = near.map_or_else(
-                || ": `everlog logs` lists them; the first event makes it".to_owned(),
-                |near| format!(": did you mean {near:?}?"),
-            );
-            LogError::Unknown { name: name.to_owned(), hint }
-        })
+        let id = logs.id(name).ok_or_else(|| self.unknown(&logs, name))?;
+        let index = logs.settled.rules(id).and_then(|rules| logs.id(rules.index.as_ref()?));
+        Ok(index.unwrap_or(id))
     }
 
-    /// The number of a log, which is made if it is not there.
+    pub(crate) fn unknown(&self, logs: &Logs, name: &str) -> LogError {
+        let near = query::suggest::suggest(name, logs.by_name.keys().map(String::as_str));
+        let how = if self.settings.create_logs {
+            "the first event makes it"
+        } else {
+            "`everlog logs create` makes one, and so does its name in the configuration file"
+        };
+        let hint = near
+            .map_or_else(|| format!(": `everlog logs` lists them; {how}"), |near| format!(": did you mean {near:?}?"));
+        LogError::Unknown { name: name.to_owned(), hint }
+    }
+
+    /// The number of a log to write to, which is made if it is not there, unless the setting `create_logs` says no.
     ///
     /// # Errors
-    /// When the name is none, there are too many logs, or the catalog refuses.
+    /// When the name is none, there is no such log, there are too many, or the catalog refuses.
     pub fn log_or_create(&self, name: &str) -> Result<LogId, LogError> {
+        if !self.settings.create_logs {
+            let logs = self.logs.read();
+            return logs.id(name).ok_or_else(|| self.unknown(&logs, name));
+        }
+        self.create_log(name)
+    }
+
+    pub(crate) fn create_log(&self, name: &str) -> Result<LogId, LogError> {
         if let Some(id) = self.logs.read().id(name) {
             return Ok(id);
         }
@@ -130,8 +170,17 @@ impl Engine {
     /// # Errors
     /// As [`Engine::log_or_create`].
     pub fn set_log(&self, name: &str, settings: LogSettings) -> Result<LogInfo, LogError> {
-        let id = self.log_or_create(name)?;
+        if settings.options.is_empty() {
+            self.create_log(name)?;
+        } else {
+            self.change_options(name, &settings.options)?;
+        }
         if let Some(retention) = settings.retention {
+            let id = self.create_log(name)?;
+            if let Some(index) = self.logs.read().settled.rules(id).and_then(|rules| rules.index.clone()) {
+                let detail = format!("its events are kept in {index}, so that is the log whose retention counts");
+                return Err(LogError::Setting { log: name.to_owned(), detail });
+            }
             self.store.catalog().set_retention(id, &retention)?;
             if let Some(row) = self.logs.write().by_name.get_mut(name) {
                 row.retention = retention;
@@ -157,6 +206,7 @@ impl Engine {
             number: row.id.0,
             created: row.created,
             retention: row.retention.clone(),
+            options: self.logs.read().settled.shown(&row.name),
             size: self.store.size(row.id),
         }
     }

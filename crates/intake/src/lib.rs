@@ -5,8 +5,13 @@
 
 pub mod body;
 mod decode;
+mod entries;
 mod exception;
+pub mod keys;
 pub mod lines;
 mod normalise;
+pub mod redact;
+pub mod visitor;
 
 pub use decode::{Decoded, Limits, Reason, Refused, native};
+pub use entries::{entries, form};

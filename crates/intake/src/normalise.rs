@@ -110,6 +110,37 @@ pub(crate) fn role(path: &str) -> Role {
     Role::Plain
 }
 
+impl Role {
+    /// The role for what a stranger sends: what he calls his keys fills no shared key but the one of that name.
+    pub(crate) fn of_stranger(self) -> Self {
+        match self {
+            Self::Alias(..) => Self::Plain,
+            other => other,
+        }
+    }
+}
+
+/// The columns that another name of this shared key fills.
+pub(crate) fn shared_name(shared: Shared) -> &'static [&'static str] {
+    match shared {
+        Shared::Timestamp => &[],
+        Shared::Level => &["level"],
+        Shared::User => &["user"],
+        Shared::Status => &["status"],
+        Shared::DurationMs => &["duration_ms"],
+        Shared::Request => &["method", "path"],
+        Shared::Message => &["message"],
+        Shared::RequestId => &["request_id"],
+        Shared::TraceId => &["trace_id"],
+        Shared::SpanId => &["span_id"],
+        Shared::Ip => &["ip"],
+        Shared::UserAgent => &["user_agent"],
+        Shared::Service => &["service"],
+        Shared::Host => &["host"],
+        Shared::Environment => &["environment"],
+    }
+}
+
 /// A value that is looked at again once the whole event was read.
 #[derive(Clone, Debug)]
 pub(crate) enum Kept<'a> {

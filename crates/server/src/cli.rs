@@ -16,9 +16,11 @@ mod output;
 mod pages;
 mod query;
 mod sse;
+mod stream;
 mod table;
 mod tail;
 mod token;
+mod user;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -58,10 +60,12 @@ Events:
   import   Send log files, each line once, however often it is run
   tail     Show events as they arrive
   query    Find events, by the search language or by SQL
+  user     Show what one person did, in all streams and logs
   export   Write events to a file
 
 Administration:
-  logs     List the logs, make one, say how long one is kept
+  logs     List the logs, make one, show its settings, say how long one is kept
+  stream   List the streams, add one, remove one
   token    Make, list and revoke the tokens of applications and people
 
 Options:
@@ -88,7 +92,9 @@ enum Command {
     Tail(tail::TailArguments),
     Query(query::QueryArguments),
     Export(export::ExportArguments),
+    User(user::UserArguments),
     Logs(logs::LogsArguments),
+    Stream(stream::StreamArguments),
     Token(token::TokenArguments),
     Bench(bench::BenchArguments),
 }
@@ -99,7 +105,8 @@ enum Command {
 Examples:
   everlog serve
   everlog serve --data /var/lib/everlog --listen 0.0.0.0:7171
-  everlog serve --import /var/log/nginx --log web")]
+  everlog serve --import /var/log/nginx --log web
+  everlog serve --print-config")]
 pub(crate) struct ServeArguments {
     /// Directory in which everything is kept [default: ./everlog-data]
     #[arg(long, value_name = "DIR")]
@@ -116,6 +123,9 @@ pub(crate) struct ServeArguments {
     /// Log that gets what is imported
     #[arg(long, value_name = "NAME", default_value = LOG)]
     pub(crate) log: String,
+    /// Print the configuration, each value with where it comes from, and start nothing
+    #[arg(long)]
+    pub(crate) print_config: bool,
 }
 
 /// Check a data directory, and say what is wrong with it.
@@ -164,7 +174,9 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Tail(arguments) => wait(tail::run(arguments)),
         Command::Query(arguments) => wait(query::run(arguments)),
         Command::Export(arguments) => wait(export::run(arguments)),
+        Command::User(arguments) => wait(user::run(arguments)),
         Command::Logs(arguments) => wait(logs::run(arguments)),
+        Command::Stream(arguments) => wait(stream::run(arguments)),
         Command::Token(arguments) => wait(token::run(arguments)),
         Command::Bench(arguments) => wait(bench::run(arguments)),
     }

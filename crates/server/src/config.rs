@@ -3,13 +3,19 @@
 //! One list names every setting with its type and its meaning; the file, the environment and the reference in
 //! docs/operating.md follow it. A name that is not in the list is an error that suggests the near one.
 
+mod print;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use axum::http::HeaderName;
 use engine::{Settings, parse_duration, print_duration};
+use ipnet::IpNet;
+
+use print::Origin;
 
 /// Everything that was decided before the server starts.
 #[derive(Clone, Debug)]
@@ -28,6 +34,20 @@ pub(crate) struct Config {
     pub(crate) engine: Settings,
     /// Logs named in the file, with their retention by stream.
     pub(crate) logs: BTreeMap<String, BTreeMap<String, Duration>>,
+    /// The rules of these logs: keys, fields, path and so on.
+    pub(crate) log_options: BTreeMap<String, engine::Options>,
+    /// Proxies whose word counts for who a request comes from.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// The header in which a trusted proxy says who the user is.
+    pub(crate) user_header: HeaderName,
+    /// The same for the session.
+    pub(crate) session_header: HeaderName,
+    /// Variables of the environment that keys may show.
+    pub(crate) env_allowed: Vec<String>,
+    /// The table `logs` as the file has it.
+    log_tables: toml::Table,
+    /// Where a setting was named last; the others have their defaults.
+    origins: BTreeMap<&'static str, Origin>,
 }
 
 impl Default for Config {
@@ -40,6 +60,13 @@ impl Default for Config {
             connections_max: 10_000,
             engine: Settings::default(),
             logs: BTreeMap::new(),
+            log_options: BTreeMap::new(),
+            trusted_proxies: Vec::new(),
+            user_header: HeaderName::from_static("x-everlog-user"),
+            session_header: HeaderName::from_static("x-everlog-session"),
+            env_allowed: Vec::new(),
+            log_tables: toml::Table::new(),
+            origins: BTreeMap::new(),
         }
     }
 }
@@ -56,11 +83,14 @@ pub(crate) struct Setting {
 }
 
 /// Every setting there is, beside the logs.
-pub(crate) const SETTINGS: [Setting; 13] = [
+pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "data",
         meaning: "the data directory",
         set: |config, text| {
+            if text.is_empty() {
+                bail!("expected a directory such as ./everlog-data, found nothing");
+            }
             config.data = text.into();
             Ok(())
         },
@@ -80,6 +110,51 @@ pub(crate) const SETTINGS: [Setting; 13] = [
             Ok(())
         },
         show: |config| config.require_token.to_string(),
+    },
+    Setting {
+        name: "trusted_proxies",
+        meaning: "addresses of proxies (203.0.113.7, 10.0.0.0/8) whose X-Forwarded-For and user header count, separated by commas",
+        set: |config, text| {
+            config.trusted_proxies = list(text).map(network).collect::<anyhow::Result<_>>()?;
+            Ok(())
+        },
+        show: |config| join(&config.trusted_proxies),
+    },
+    Setting {
+        name: "user_header",
+        meaning: "the header in which a trusted proxy, or a sender with a token, says who the user is",
+        set: |config, text| {
+            config.user_header = header(text)?;
+            Ok(())
+        },
+        show: |config| config.user_header.to_string(),
+    },
+    Setting {
+        name: "session_header",
+        meaning: "the header in which the same say which session it is",
+        set: |config, text| {
+            config.session_header = header(text)?;
+            Ok(())
+        },
+        show: |config| config.session_header.to_string(),
+    },
+    Setting {
+        name: "env_allowed",
+        meaning: "variables of the environment that the keys env.NAME of logs may show, separated by commas",
+        set: |config, text| {
+            config.env_allowed = list(text).map(str::to_owned).collect();
+            Ok(())
+        },
+        show: |config| config.env_allowed.join(","),
+    },
+    Setting {
+        name: "create_logs",
+        meaning: "whether the first event for a log makes it; else it is answered 404",
+        set: |config, text| {
+            config.engine.create_logs = truth(text)?;
+            Ok(())
+        },
+        show: |config| config.engine.create_logs.to_string(),
     },
     Setting {
         name: "connections_max",
@@ -173,8 +248,12 @@ pub(crate) const SETTINGS: [Setting; 13] = [
     },
 ];
 
+/// Settings that are never shown, only whether they are set.
+const SECRETS: &[&str] = &[];
+
 /// Variables of the environment that are no settings of the server.
-const OTHER_VARIABLES: [&str; 4] = ["EVERLOG_URL", "EVERLOG_TOKEN", "EVERLOG_CONFIG", "EVERLOG_TRACE"];
+const OTHER_VARIABLES: [&str; 5] =
+    ["EVERLOG_URL", "EVERLOG_TOKEN", "EVERLOG_CONFIG", "EVERLOG_TRACE", crate::clock::VARIABLE];
 
 impl Config {
     /// Reads the file (`everlog.toml` here, if none is named and it is there), then the environment.
@@ -191,14 +270,14 @@ impl Config {
         if let Some(file) = file {
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("the configuration {} cannot be read", file.display()))?;
-            config.read_file(&text).with_context(|| format!("in {}", file.display()))?;
+            config.read_file(file, &text).with_context(|| format!("in {}", file.display()))?;
         }
         config.read_environment(environment)?;
         config.check()?;
         Ok(config)
     }
 
-    fn read_file(&mut self, text: &str) -> anyhow::Result<()> {
+    fn read_file(&mut self, file: &Path, text: &str) -> anyhow::Result<()> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| anyhow!("{error}"))?;
         for (name, value) in &table {
             if name == "logs" {
@@ -208,10 +287,11 @@ impl Config {
                 for (log, settings) in logs {
                     self.read_log(log, settings).with_context(|| format!("[logs.{log}]"))?;
                 }
+                self.log_tables.clone_from(logs);
                 continue;
             }
             let text = plain(value).ok_or_else(|| anyhow!("{name} takes one value, not a table"))?;
-            self.set(name, &text)?;
+            self.set(name, &text, Origin::File(file.to_owned()))?;
         }
         Ok(())
     }
@@ -220,8 +300,13 @@ impl Config {
         let table = settings.as_table().ok_or_else(|| anyhow!("expected a table"))?;
         let retention = self.logs.entry(log.to_owned()).or_default();
         for (name, value) in table {
+            if engine::OPTIONS.contains(&name.as_str()) {
+                let options = self.log_options.entry(log.to_owned()).or_default();
+                options.insert(name.clone(), serde_json::to_value(value)?);
+                continue;
+            }
             if name != "retention" {
-                bail!("unknown key {name:?}{}", suggestion(name, ["retention"].into_iter()));
+                bail!("unknown key {name:?}{}", suggestion(name, ["retention"].into_iter().chain(engine::OPTIONS)));
             }
             match value {
                 toml::Value::Table(streams) => {
@@ -242,13 +327,20 @@ impl Config {
             if OTHER_VARIABLES.contains(&variable.as_str()) {
                 continue;
             }
-            self.set(&name.to_ascii_lowercase(), &value).with_context(|| format!("the variable {variable}"))?;
+            let name = name.to_ascii_lowercase();
+            if !SETTINGS.iter().any(|setting| setting.name == name) {
+                let known = SETTINGS.iter().map(|setting| format!("EVERLOG_{}", setting.name.to_ascii_uppercase()));
+                let known: Vec<String> = known.chain(OTHER_VARIABLES.map(str::to_owned)).collect();
+                bail!("unknown variable {variable}{}", suggestion(&variable, known.iter().map(String::as_str)));
+            }
+            let origin = Origin::Environment(variable.clone());
+            self.set(&name, &value, origin).with_context(|| format!("the variable {variable}"))?;
         }
         Ok(())
     }
 
     /// Sets one setting by its name.
-    pub(crate) fn set(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
+    fn set(&mut self, name: &str, text: &str, origin: Origin) -> anyhow::Result<()> {
         let known = SETTINGS.iter().find(|setting| setting.name == name);
         let setting = known.ok_or_else(|| {
             anyhow!(
@@ -256,7 +348,17 @@ impl Config {
                 suggestion(name, SETTINGS.iter().map(|setting| setting.name).chain(["logs"]))
             )
         })?;
-        (setting.set)(self, text).with_context(|| format!("{name} ({})", setting.meaning))
+        (setting.set)(self, text).with_context(|| format!("{name} ({})", setting.meaning))?;
+        self.origins.insert(setting.name, origin);
+        Ok(())
+    }
+
+    /// Sets what the command line names.
+    ///
+    /// # Errors
+    /// When the value cannot be.
+    pub(crate) fn set_by_option(&mut self, name: &'static str, text: &str) -> anyhow::Result<()> {
+        self.set(name, text, Origin::Option(name))
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -275,11 +377,6 @@ impl Config {
             );
         }
         Ok(())
-    }
-
-    /// Every setting with its value, as lines of a configuration file.
-    pub(crate) fn show(&self) -> Vec<(String, String)> {
-        SETTINGS.iter().map(|setting| (setting.name.to_owned(), (setting.show)(self))).collect()
     }
 }
 
@@ -307,6 +404,29 @@ fn truth(text: &str) -> anyhow::Result<bool> {
         "false" | "0" | "no" | "n" => Ok(false),
         _ => bail!("expected true or false, found {text:?}"),
     }
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
+fn join(items: &[IpNet]) -> String {
+    // One address alone is written as one.
+    let one = |network: &IpNet| {
+        if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() }
+    };
+    items.iter().map(one).collect::<Vec<_>>().join(",")
+}
+
+fn network(text: &str) -> anyhow::Result<IpNet> {
+    let one = || text.parse::<std::net::IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    text.parse::<IpNet>()
+        .or_else(|_| one())
+        .map_err(|_| anyhow!("expected addresses such as 203.0.113.7 or 10.0.0.0/8, found {text:?}"))
+}
+
+fn header(text: &str) -> anyhow::Result<HeaderName> {
+    text.parse().map_err(|_| anyhow!("expected the name of a header such as X-Everlog-User, found {text:?}"))
 }
 
 fn number(text: &str) -> anyhow::Result<usize> {
@@ -366,7 +486,7 @@ mod tests {
 
     fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
         let mut config = Config::default();
-        let read = config.read_file(file).and_then(|()| {
+        let read = config.read_file(Path::new("everlog.toml"), file).and_then(|()| {
             config.read_environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
         });
         read.and_then(|()| config.check()).map(|()| config).map_err(|error| format!("{error:#}"))
@@ -393,9 +513,30 @@ mod tests {
     }
 
     #[test]
-    fn shows_what_it_reads() {
-        let shown: String =
-            Config::default().show().iter().map(|(name, value)| format!("{name} = \"{value}\"\n")).collect();
-        assert!(load(&shown, &[]).is_ok(), "{shown}");
+    fn what_is_printed_is_read_back() {
+        let file = "listen = [\"0.0.0.0:80\", \"[::1]:81\"]
+logs_max = 7
+[logs.\"a b\"]
+retention = \"9d\"
+";
+        let config = load(file, &[("EVERLOG_DATA", "a \"b\""), ("EVERLOG_REQUIRE_TOKEN", "yes")]).unwrap();
+        let printed = config.print();
+        let place = |name: &str| printed.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        assert!(place("data = ").ends_with("# environment EVERLOG_DATA"), "{printed}");
+        assert!(place("logs_max = 7 ").ends_with("# file everlog.toml"), "{printed}");
+        assert!(place("flush_after = \"5m\" ").ends_with("# default"), "{printed}");
+        let again = load(&printed, &[]).unwrap();
+        assert_eq!(again.data, PathBuf::from("a \"b\""));
+        let values = |config: &Config| SETTINGS.iter().map(|setting| (setting.show)(config)).collect::<Vec<_>>();
+        assert_eq!((values(&again), &again.logs), (values(&config), &config.logs));
+    }
+
+    #[test]
+    fn a_secret_is_marked_as_one() {
+        let named = |name: &str| name.contains("secret") || name.contains("password") || name.ends_with("_token");
+        for setting in SETTINGS.iter().filter(|setting| named(setting.name) && setting.name != "require_token") {
+            assert!(SECRETS.contains(&setting.name), "{} is printed", setting.name);
+        }
+        assert!(SECRETS.iter().all(|name| SETTINGS.iter().any(|setting| setting.name == *name)));
     }
 }

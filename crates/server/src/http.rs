@@ -4,15 +4,20 @@ mod admin;
 mod answer;
 mod auth;
 mod body;
+mod caller;
 mod download;
+mod entries;
 mod health;
 mod lenient;
 mod meta;
 mod page;
+mod people;
 mod problem;
 mod read;
+mod streams;
 mod tail;
 mod values;
+mod visitor;
 mod write;
 
 use std::convert::Infallible;
@@ -71,8 +76,12 @@ fn router(doors: Doors) -> Router {
         .route("/api/v1/logs", get(admin::logs))
         .route("/api/v1/logs/{log}", put(admin::set_log).get(admin::log))
         .route("/api/v1/logs/{log}/events", post(write::native).get(read::events))
+        .route("/api/v1/logs/{log}/entries", post(entries::entries))
         .route("/api/v1/logs/{log}/values", get(values::values))
         .route("/api/v1/logs/{log}/tail", get(tail::tail))
+        .route("/api/v1/users/{user}/events", get(people::events))
+        .route("/api/v1/streams", get(streams::streams))
+        .route("/api/v1/streams/{name}", put(streams::put).delete(streams::remove))
         .route("/api/v1/query", post(read::query))
         .route("/api/v1/producers/{name}", get(admin::producer))
         .route("/api/v1/tokens", get(admin::tokens).post(admin::create_token))
@@ -82,7 +91,7 @@ fn router(doors: Doors) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/", get(health::home))
-        .fallback(problem::not_found)
+        .fallback(visitor::fallback)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn(with_request_id))
         .with_state(doors)

@@ -4,10 +4,12 @@
 
 mod bench;
 mod cli;
+mod clock;
 mod config;
 mod doctor;
 mod http;
 mod serve;
+mod trouble;
 mod xlsx;
 
 fn main() -> std::process::ExitCode {

@@ -1,5 +1,6 @@
 //! `everlog serve`: from an empty directory to a server that answers, and to a clean stop.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -8,15 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use anyhow::{Context as _, bail};
-use engine::{Engine, LogSettings, Scope, StartReport};
+use engine::{Engine, LogSettings, Scope, StartReport, VARIABLE_BYTES_MAX};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::cli::{Client, Progress, ServeArguments, import_paths};
+use crate::clock;
 use crate::config::Config;
 use crate::http::{Doors, serve};
+use crate::trouble::{self, Trouble};
 
 /// The file that tells the command line where the server is.
 const SERVER_FILE: &str = "server.json";
@@ -33,8 +39,12 @@ const STACK_BYTES: usize = 16 << 20;
 /// # Errors
 /// When it cannot start, or what was taken could not be written at the end (it stays in the journal).
 pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
-    start_tracing();
+    let trouble = start_tracing();
     let config = config(&arguments)?;
+    if arguments.print_config {
+        let mut out = std::io::stdout().lock();
+        return Ok(out.write_all(config.print().as_bytes()).and_then(|()| out.flush())?);
+    }
     for path in &arguments.import {
         if path.as_os_str() != "-" && !path.try_exists().unwrap_or(true) {
             bail!("--import {}: there is nothing of that name", path.display());
@@ -47,42 +57,49 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         .thread_stack_size(STACK_BYTES)
         .build()
         .context("cannot start the threads of the server")?;
-    let result = runtime.block_on(serve_until_stopped(config, arguments));
+    let result = runtime.block_on(serve_until_stopped(config, arguments, trouble));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
 }
 
-fn start_tracing() {
+/// Everything goes to standard error; trouble is collected for the stream INTERNAL besides.
+fn start_tracing() -> Trouble {
     let wanted = std::env::var("EVERLOG_TRACE").unwrap_or_else(|_| "info".to_owned());
     let filter =
         tracing_subscriber::EnvFilter::try_new(&wanted).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let built = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let written = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(terminal)
-        .finish();
+        .with_filter(filter);
+    let (collector, trouble) = trouble::collect();
+    let built = tracing_subscriber::registry().with(written).with(collector.with_filter(LevelFilter::WARN));
     // A second call, in tests, keeps the first.
     let _ = tracing::subscriber::set_global_default(built);
+    trouble
 }
 
 fn config(arguments: &ServeArguments) -> anyhow::Result<Config> {
     let variable = std::env::var_os("EVERLOG_CONFIG").map(std::path::PathBuf::from);
+    if variable.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+        bail!("the variable EVERLOG_CONFIG is empty: let it name a file, or unset it");
+    }
     let file = arguments.config.clone().or(variable);
     // A variable that is not UTF-8 cannot be one of ours, but must not stop the start either.
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
     let mut config = Config::load(file.as_deref(), variables)?;
     if let Some(data) = &arguments.data {
+        config.set_by_option("data", &data.to_string_lossy())?;
+        // A path need not be text.
         config.data.clone_from(data);
     }
     if !arguments.listen.is_empty() {
-        config.listen.clone_from(&arguments.listen);
+        let listen: Vec<String> = arguments.listen.iter().map(ToString::to_string).collect();
+        config.set_by_option("listen", &listen.join(","))?;
     }
-    for (name, value) in config.show() {
-        tracing::debug!("{name} = {value}");
-    }
+    tracing::debug!("the configuration:\n{}", config.print());
     Ok(config)
 }
 
@@ -95,20 +112,26 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyhow::Result<()> {
+async fn serve_until_stopped(config: Config, arguments: ServeArguments, trouble: Trouble) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let mut listeners = Vec::new();
     for address in &config.listen {
         listeners.push(bind(*address).await?);
     }
-    let settings = config.engine.clone();
+    let mut settings = config.engine.clone();
+    settings.environment = environment(&config.env_allowed)?;
+    settings.port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
     let data = config.data.clone();
-    let opened =
-        tokio::task::spawn_blocking(move || Engine::open(&data, settings, Arc::new(event::SystemClock))).await?;
+    let clock = clock::from_environment()?;
+    let opened = tokio::task::spawn_blocking(move || Engine::open(&data, settings, clock)).await?;
     let (engine, report) = opened?;
+    engine.configure_logs(config.log_options.clone()).context("the settings of logs")?;
+    trouble.tell(&engine)?;
     for (log, retention) in &config.logs {
         let retention = (!retention.is_empty()).then(|| retention.clone());
-        engine.set_log(log, LogSettings { retention }).with_context(|| format!("[logs.{log}]"))?;
+        engine
+            .set_log(log, LogSettings { retention, ..LogSettings::default() })
+            .with_context(|| format!("[logs.{log}]"))?;
     }
     let made = ensure_admin_token(&engine, &config.data)?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
@@ -132,6 +155,21 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyho
     )?;
     tracing::info!("stopped: everything is written");
     Ok(())
+}
+
+/// The variables that keys may show.
+fn environment(allowed: &[String]) -> anyhow::Result<BTreeMap<String, Option<String>>> {
+    let read = |name: &String| {
+        let value = std::env::var(name).ok();
+        let bytes = value.as_ref().map_or(0, String::len);
+        if bytes > VARIABLE_BYTES_MAX {
+            bail!(
+                "env_allowed: the variable {name} has {bytes} bytes; at most {VARIABLE_BYTES_MAX} are kept with each event"
+            );
+        }
+        Ok((name.clone(), value))
+    };
+    allowed.iter().map(read).collect()
 }
 
 fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>) -> Doors {

@@ -47,6 +47,17 @@ pub struct TokenRow {
     pub created: Timestamp,
 }
 
+/// What was said about a stream: that it was added, that one of the first was removed, or what its label is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRow {
+    /// Its name.
+    pub name: String,
+    /// Its label, if it has one of its own.
+    pub label: Option<String>,
+    /// Whether it was removed.
+    pub removed: bool,
+}
+
 /// What changes at once.
 #[derive(Debug, Default)]
 pub(crate) struct Change<'a> {
@@ -67,6 +78,7 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS logs (
   number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, retention TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS log_settings (log INTEGER PRIMARY KEY, settings TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS segments (
   number INTEGER PRIMARY KEY, log INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
   index_bytes INTEGER NOT NULL, footer_bytes INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
@@ -74,6 +86,7 @@ CREATE TABLE IF NOT EXISTS segments (
 CREATE TABLE IF NOT EXISTS streams (
   segment INTEGER NOT NULL, stream TEXT NOT NULL, rows INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
   PRIMARY KEY (segment, stream)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS named_streams (name TEXT PRIMARY KEY, label TEXT, removed INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS producers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tokens (
   id TEXT PRIMARY KEY, label TEXT NOT NULL, hash BLOB NOT NULL, scopes TEXT NOT NULL, logs TEXT NOT NULL,
@@ -157,6 +170,29 @@ impl Catalog {
         })?;
         let logs = self.logs()?;
         logs.into_iter().find(|log| log.name == name).ok_or(StoreError::Catalog(rusqlite::Error::QueryReturnedNoRows))
+    }
+
+    /// What else was set for logs, as the JSON that [`Catalog::set_log_settings`] was given.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn log_settings(&self) -> Result<Vec<(LogId, String)>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare("SELECT log, settings FROM log_settings ORDER BY log")?;
+        let rows = statement.query_map([], |row| Ok((LogId(row.get(0)?), row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Keeps what else is set for a log.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn set_log_settings(&self, log: LogId, settings: &str) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            transaction
+                .execute("INSERT OR REPLACE INTO log_settings VALUES (?1, ?2)", params![log.0, settings])
+                .map(drop)
+        })
     }
 
     /// Sets how long events of a log are kept.
@@ -250,6 +286,53 @@ impl Catalog {
             }
             Ok(())
         })
+    }
+
+    /// What was said about streams, by name.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn named_streams(&self) -> Result<Vec<StreamRow>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare("SELECT name, label, removed FROM named_streams ORDER BY name")?;
+        let rows = statement
+            .query_map([], |row| Ok(StreamRow { name: row.get(0)?, label: row.get(1)?, removed: row.get(2)? }))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Keeps what was said about a stream.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn name_stream(&self, row: &StreamRow) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            let values = params![row.name, row.label, row.removed];
+            transaction.execute("INSERT OR REPLACE INTO named_streams VALUES (?1, ?2, ?3)", values).map(drop)
+        })
+    }
+
+    /// Remembers for the next start how many messages of Everlog about itself could not be kept.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn set_untold(&self, messages: u64) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            transaction.execute("INSERT OR REPLACE INTO meta VALUES ('untold', ?1)", [signed(messages)]).map(drop)
+        })
+    }
+
+    /// What [`Catalog::set_untold`] remembered, which is forgotten then.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn take_untold(&self) -> Result<u64, StoreError> {
+        let read = "SELECT value FROM meta WHERE key = 'untold' AND value > 0";
+        let untold =
+            self.connection.lock().query_row(read, [], |row| row.get(0).map(unsigned)).optional()?.unwrap_or(0);
+        if untold > 0 {
+            self.set_untold(0)?;
+        }
+        Ok(untold)
     }
 
     /// All tokens, oldest first.

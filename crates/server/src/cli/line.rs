@@ -126,7 +126,7 @@ impl Liner {
     }
 
     fn push_rest(&self, line: &mut String, event: &Row) {
-        const SHOWN: [&str; 11] = [
+        const SHOWN: [&str; 13] = [
             "id",
             "timestamp",
             "received",
@@ -138,9 +138,15 @@ impl Liner {
             "heading",
             "message",
             "exception",
+            "dict_to_string",
+            "show_timestamp",
         ];
+        // A message that is an object is there a second time, taken apart.
+        let said = |key: &str, value: &Value| {
+            key == "data" && serde_json::from_str::<Value>(event.text("message")).is_ok_and(|message| message == *value)
+        };
         for (key, value) in &event.0 {
-            if SHOWN.contains(&key.as_str()) {
+            if SHOWN.contains(&key.as_str()) || said(key, value) {
                 continue;
             }
             if PAYLOADS.contains(&key.as_str()) {

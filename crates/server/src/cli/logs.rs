@@ -14,7 +14,7 @@ use super::human::{bytes, count, minute};
 use super::output::{Output, note};
 use super::table::{Side, Table};
 
-/// List the logs, make one, say how long one is kept.
+/// List the logs, make one, show its settings, say how long one is kept.
 #[derive(Args, Debug)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -22,6 +22,7 @@ use super::table::{Side, Table};
 Examples:
   everlog logs
   everlog logs create shop
+  everlog logs show shop
   everlog logs retention shop 90d --stream DEBUG=7d --stream AUDIT=forever"
 )]
 pub(super) struct LogsArguments {
@@ -45,6 +46,22 @@ enum Task {
     Create {
         /// Its name
         name: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show the settings of a log
+    #[command(after_help = "\
+Settings stand in the configuration file, or are set by PUT /api/v1/logs/NAME (docs/operating.md names them all).
+
+Examples:
+  everlog logs show shop
+  everlog logs show shop --json")]
+    Show {
+        /// Its name
+        name: String,
+        /// As the server tells it
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         connection: Connection,
     },
@@ -90,6 +107,15 @@ struct Log {
     /// By stream; the empty name stands for all that have no time of their own.
     #[serde(default)]
     retention: BTreeMap<String, String>,
+    /// The log that keeps its events.
+    index: Option<String>,
+    /// Of its visitor endpoint.
+    path: Option<String>,
+    #[serde(default)]
+    public_write: bool,
+    /// Settings that the file has.
+    #[serde(default)]
+    in_file: Vec<String>,
 }
 
 pub(super) async fn run(arguments: LogsArguments) -> anyhow::Result<()> {
@@ -101,6 +127,7 @@ pub(super) async fn run(arguments: LogsArguments) -> anyhow::Result<()> {
             note(&format!("the log {name} is there. Send it something: everlog log INFO system Hello --log {name}"));
             Ok(())
         }
+        Task::Show { name, json, connection } => show(&Client::connect(&connection)?, &name, json).await,
         Task::Retention { name, time, streams, forever, connection } => {
             let client = Client::connect(&connection)?;
             let time = if forever { Some(FOREVER.to_owned()) } else { time };
@@ -112,7 +139,8 @@ pub(super) async fn run(arguments: LogsArguments) -> anyhow::Result<()> {
 async fn list(client: &Client) -> anyhow::Result<()> {
     let logs: Vec<Log> = client.ask(client.get("/api/v1/logs")?).await?;
     let mut output = Output::new();
-    let mut table = Table::new(&[
+    let visited = logs.iter().any(|log| log.path.is_some());
+    let mut columns = vec![
         ("log", Side::Left),
         ("number", Side::Right),
         ("events", Side::Right),
@@ -121,7 +149,9 @@ async fn list(client: &Client) -> anyhow::Result<()> {
         ("first event", Side::Left),
         ("last event", Side::Left),
         ("kept", Side::Left),
-    ]);
+    ];
+    columns.extend(visited.then_some(("visitors", Side::Left)));
+    let mut table = Table::new(&columns);
     let zone = TimeZone::system();
     let when = |moment: &Option<Value>| match moment {
         Some(Value::String(text)) => minute(text, &zone),
@@ -129,16 +159,18 @@ async fn list(client: &Client) -> anyhow::Result<()> {
         Some(other) => other.to_string(),
     };
     for log in &logs {
-        table.row([
-            &log.name,
-            &log.number.to_string(),
-            &count(log.events),
-            &bytes(log.bytes),
-            &count(log.segments),
-            &when(&log.first),
-            &when(&log.last),
-            &kept(&log.retention),
-        ]);
+        let cells = [
+            log.name.clone(),
+            log.number.to_string(),
+            count(log.events),
+            bytes(log.bytes),
+            count(log.segments),
+            when(&log.first),
+            when(&log.last),
+            log.index.as_ref().map_or_else(|| kept(&log.retention), |index| format!("in {index}")),
+        ];
+        let cells = cells.into_iter().chain(visited.then(|| visitors(log)));
+        table.cells(cells.collect::<Vec<_>>().iter().map(String::as_str));
     }
     if !logs.is_empty() {
         output.lines(&table.lines(output.paint()))?;
@@ -148,6 +180,55 @@ async fn list(client: &Client) -> anyhow::Result<()> {
         note("there are no events yet. Send the first: everlog log INFO alice@example.com \"Hello.\"");
     }
     Ok(())
+}
+
+/// Where visitors come in, and whether they need a token.
+fn visitors(log: &Log) -> String {
+    log.path.as_ref().map_or_else(
+        || "-".to_owned(),
+        |path| if log.public_write { format!("{path} (all)") } else { format!("{path} (with a token)") },
+    )
+}
+
+async fn show(client: &Client, name: &str, json: bool) -> anyhow::Result<()> {
+    let shown: Value = client.ask(client.get(&log_path(name, ""))?).await?;
+    let mut output = Output::new();
+    if json {
+        output.line(&serde_json::to_string_pretty(&shown)?)?;
+        return output.flush();
+    }
+    let log: Log = serde_json::from_value(shown.clone())?;
+    let mut table = Table::new(&[("setting", Side::Left), ("value", Side::Left), ("from", Side::Left)]);
+    table.row(["retention", &kept(&log.retention), ""]);
+    for setting in engine::OPTIONS {
+        let value = &shown[setting];
+        let is_unset = matches!(value, Value::Null | Value::Bool(false))
+            || value.as_array().is_some_and(Vec::is_empty)
+            || value.as_object().is_some_and(serde_json::Map::is_empty);
+        let from = match () {
+            () if log.in_file.iter().any(|name| name == setting) => "file",
+            () if is_unset => "default",
+            () => "set at runtime",
+        };
+        table.row([setting, &written(value), from]);
+    }
+    output.lines(&table.lines(output.paint()))?;
+    output.flush()
+}
+
+/// A value as one would write it into the file.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            if fields.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", fields.join(", ")) }
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(Value::to_string).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// How a time without end is written.

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use engine::{LogInfo, LogSettings, Scope, TokenInfo, parse_duration, print_duration};
+use engine::{LogInfo, LogSettings, Options, Scope, TokenInfo, parse_duration, print_duration};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ pub(crate) async fn log(
 fn log_json(log: &LogInfo) -> Value {
     let retention: BTreeMap<&str, String> =
         log.retention.iter().map(|(stream, kept)| (stream.as_str(), print_duration(*kept))).collect();
-    json!({
+    let mut shown = json!({
         "name": log.name,
         "number": log.number,
         "events": log.size.events,
@@ -51,13 +51,20 @@ fn log_json(log: &LogInfo) -> Value {
         "last": log.size.last.map(|moment| moment.to_string()),
         "created": log.created.to_string(),
         "retention": retention,
-    })
+        "in_file": log.options.in_file,
+    });
+    for (name, value) in &log.options.values {
+        shown[name] = value.clone();
+    }
+    shown
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct LogBody {
     retention: Option<Retention>,
+    /// The engine knows their names.
+    #[serde(flatten)]
+    options: Options,
 }
 
 /// One length for all streams, or one for each.
@@ -68,7 +75,7 @@ enum Retention {
     ByStream(BTreeMap<String, String>),
 }
 
-/// `PUT /api/v1/logs/{log}`: makes a log, sets how long it keeps its events.
+/// `PUT /api/v1/logs/{log}`: makes a log, sets how long it keeps its events and what it does with them.
 pub(crate) async fn set_log(
     State(doors): State<Doors>,
     Path(log): Path<String>,
@@ -76,7 +83,7 @@ pub(crate) async fn set_log(
 ) -> Result<Json<Value>, Problem> {
     let sent = admin_body::<LogBody>(&doors, request).await?;
     let retention = sent.retention.map(read_retention).transpose()?;
-    let info = doors.engine.set_log(&log, LogSettings { retention })?;
+    let info = doors.engine.set_log(&log, LogSettings { retention, options: sent.options })?;
     Ok(Json(log_json(&info)))
 }
 

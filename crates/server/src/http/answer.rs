@@ -126,7 +126,7 @@ fn columns(answer: &Answer) -> Columns {
 }
 
 /// Sets a header; what cannot stand in one is left out character by character.
-pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+pub(crate) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     let visible: String = value.chars().filter(|character| matches!(character, ' '..='~')).collect();
     if let Ok(value) = HeaderValue::from_str(&visible) {
         headers.insert(HeaderName::from_static(name), value);

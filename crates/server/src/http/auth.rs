@@ -53,6 +53,23 @@ pub(crate) fn require(doors: &Doors, parts: &Parts, scope: Scope, log: Option<&s
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }
 
+/// Whether the request carries a token that allows something on a log: not who is on this machine, nor anybody.
+pub(crate) fn has_token_for(doors: &Doors, parts: &Parts, scope: Scope, log: &str) -> bool {
+    let grant = token(&parts.headers).and_then(|token| doors.engine.authorise(&token));
+    grant.is_some_and(|grant| grant.allows(scope, Some(log)))
+}
+
+/// The names of the logs that the sender may read.
+///
+/// # Errors
+/// 401 as [`grant`], 403 when there can be none.
+pub(crate) fn readable(doors: &Doors, parts: &Parts) -> Result<Vec<String>, Problem> {
+    let grant = grant(doors, parts)?;
+    let logs: Vec<String> = doors.engine.log_names().into_iter().filter(|log| grant.may_read(log)).collect();
+    // Who may read no log at all is told so as for any other question.
+    if logs.is_empty() { require(doors, parts, Scope::Read, None).map(|_| logs) } else { Ok(logs) }
+}
+
 fn token(headers: &HeaderMap) -> Option<String> {
     if let Some(token) = headers.get("x-everlog-token").and_then(|value| value.to_str().ok()) {
         return Some(token.to_owned());
@@ -98,6 +115,18 @@ fn decode_base64(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// What proxies add to a request that they pass on.
+const PROXY_HEADERS: [&str; 8] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "via",
+    "cf-connecting-ip",
+    "true-client-ip",
+];
+
 /// Whether a request was made by a program on this machine, and not passed on or made by a web page.
 fn is_local(parts: &Parts) -> bool {
     is_of_this_machine(parts) && !comes_from_another_page(&parts.headers)
@@ -106,8 +135,7 @@ fn is_local(parts: &Parts) -> bool {
 /// Whether a request was made on this machine, by a program or by a browser, and not passed on.
 pub(crate) fn is_of_this_machine(parts: &Parts) -> bool {
     let peer = parts.extensions.get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
-    let passed_on =
-        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| parts.headers.contains_key(*name));
+    let passed_on = PROXY_HEADERS.iter().any(|name| parts.headers.contains_key(*name));
     peer && !passed_on && names_this_machine(parts)
 }
 

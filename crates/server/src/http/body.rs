@@ -61,7 +61,19 @@ impl Held {
 /// # Errors
 /// 413 when it is too large, 408 when it is too slow, 415 for an unknown encoding, 400 when it does not unpack.
 pub(crate) async fn read(doors: &Doors, headers: &HeaderMap, body: Body) -> Result<Held, Problem> {
-    let bytes_max = doors.config.body_bytes_max;
+    read_within(doors, headers, body, doors.config.body_bytes_max).await
+}
+
+/// The same with a bound of its own.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) async fn read_within(
+    doors: &Doors,
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Held, Problem> {
     let mut body = body;
     let mut held = Held { bytes: Vec::new(), counted: 0, all: Arc::clone(&doors.body_bytes) };
     match tokio::time::timeout(TIME_MAX, receive(&mut held, &mut body, bytes_max)).await {

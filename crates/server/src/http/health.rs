@@ -39,8 +39,12 @@ pub(crate) async fn readyz(State(doors): State<Doors>) -> Response {
 /// The doors of everyday use.
 pub(super) const DOORS: &str = "\
 POST /api/v1/logs/{log}/events   send events: a JSON object, an array, or one object a line
+POST /api/v1/logs/{log}/entries  the call of API Logger: {\"stream\", \"location\", \"message\", …}
 GET  /api/v1/logs/{log}/events   ask: ?user=alice&status>=500&_sort=-timestamp&_limit=100
+GET  /api/v1/logs/{log}/values   what values a key has, for forms
 GET  /api/v1/logs/{log}/tail     watch them come in (server-sent events)
+GET  /api/v1/users/{user}/events one person's events in all logs
+GET  /api/v1/streams             the streams and their labels
 POST /api/v1/query               {\"sql\": \"SELECT …\"} or {\"search\": \"level:error timeout\", \"log\": \"default\"}
 GET  /api/v1/logs                what there is
 GET  /healthz /readyz /metrics
@@ -101,6 +105,15 @@ fn render(engine: &engine::Engine) -> String {
         for reason in Reason::NAMES.iter().chain(&WriteError::NAMES) {
             let refused = counts.refused.get(reason).copied().unwrap_or(0);
             line(format_args!("everlog_events_refused_total{{log=\"{}\",reason=\"{reason}\"}} {refused}", name(log)));
+        }
+    }
+    line(format_args!(
+        "# HELP everlog_redacted_total Values replaced by a mark, by the name of the rule.\n# TYPE everlog_redacted_total counter"
+    ));
+    for (log, counts) in &counts {
+        for (key, values) in &counts.redacted {
+            let key = key.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            line(format_args!("everlog_redacted_total{{log=\"{}\",key=\"{key}\"}} {values}", name(log)));
         }
     }
     let vitals = engine.vitals();

@@ -1,9 +1,12 @@
 //! Refusals as RFC 9457 problem details: one table from errors to statuses.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::{AskError, LogError, QueryError, StorageError, WriteError};
 use serde_json::{Map, Value, json};
+
+/// Headers that a refusal keeps when it gets its body; those of CORS it keeps as well.
+const KEPT: [HeaderName; 3] = [header::WWW_AUTHENTICATE, header::ALLOW, header::CACHE_CONTROL];
 
 /// A refusal on its way to the client.
 #[derive(Clone, Debug)]
@@ -61,7 +64,7 @@ impl Problem {
         sent.extend(
             headers
                 .iter()
-                .filter(|(name, _)| **name == header::WWW_AUTHENTICATE || **name == header::ALLOW)
+                .filter(|(name, _)| KEPT.contains(name) || name.as_str().starts_with("access-control-"))
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
         sent.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -104,6 +107,8 @@ impl From<LogError> for Problem {
         match error {
             LogError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "unknown_log", detail),
             LogError::Name { .. } => Self::new(StatusCode::BAD_REQUEST, "log_name", detail),
+            LogError::Setting { .. } => Self::new(StatusCode::BAD_REQUEST, "log_setting", detail),
+            LogError::InFile { .. } => Self::new(StatusCode::CONFLICT, "in_file", detail),
             LogError::TooMany { .. } => Self::new(StatusCode::CONFLICT, "too_many_logs", detail),
             LogError::Store(error) => error.into(),
         }
@@ -140,6 +145,7 @@ impl From<AskError> for Problem {
         match error {
             AskError::Log(error) => error.into(),
             AskError::Query(error) => error.into(),
+            AskError::Timeline { .. } => Self::new(StatusCode::BAD_REQUEST, "timeline", error.to_string()),
         }
     }
 }

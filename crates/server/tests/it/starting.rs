@@ -52,7 +52,9 @@ fn settings_that_are_not_known() {
     }
     std::fs::remove_file(folder.path().join("everlog.toml")).unwrap();
     for (name, value, expected) in [
-        ("EVERLOG_REQUIRE_TOKN", "true", "did you mean \"require_token\"?"),
+        ("EVERLOG_REQUIRE_TOKN", "true", "did you mean \"EVERLOG_REQUIRE_TOKEN\"?"),
+        ("EVERLOG_DATA", "", "expected a directory"),
+        ("EVERLOG_CONFIG", "", "EVERLOG_CONFIG is empty"),
         ("EVERLOG_REQUIRE_TOKEN", "perhaps", "expected true or false"),
         ("EVERLOG_CONFIG", "nowhere.toml", "nowhere.toml"),
     ] {
@@ -64,6 +66,29 @@ fn settings_that_are_not_known() {
         assert!(said.contains(expected), "{name}: {said}");
     }
     assert!(!folder.path().join("data").try_exists().unwrap());
+}
+
+#[test]
+fn the_configuration_is_printed_and_can_be_fed_back() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("everlog.toml"), "logs_max = 5\n[logs.shop]\nretention = \"9d\"\n").unwrap();
+    let print = |arguments: &[&str]| {
+        let mut command = program(EVERLOG, folder.path());
+        let output = command.args(["serve", "--print-config"]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let printed = print(&["--listen", "127.0.0.1:0", "--data", "here"]);
+    for expected in ["# file everlog.toml", "# option --listen", "# option --data", "# default", "retention = \"9d\""] {
+        assert!(printed.contains(expected), "{expected}: {printed}");
+    }
+    std::fs::write(folder.path().join("again.toml"), &printed).unwrap();
+    let values = |printed: &str| {
+        let lines = printed.lines().map(|line| line.split("  # ").next().unwrap().trim_end().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(values(&print(&["--config", "again.toml"])), values(&printed));
+    assert!(!folder.path().join("here").try_exists().unwrap(), "nothing is started");
 }
 
 #[test]

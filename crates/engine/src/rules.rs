@@ -1,0 +1,460 @@
+//! What a log does with its events: keys that are added, values that are replaced, the log they are kept in, the door
+//! for visitors.
+//!
+//! Settings come from the file and from whoever administrates a running server. What the file names holds; the rest can
+//! be set at runtime, and is kept in the catalog.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use event::Level;
+use event::limits::LOG_NAME_BYTES_MAX;
+use event::suggest::suggest;
+use intake::keys::{Facts, KEYS_MAX, Key, complete};
+use intake::redact::{Redact, Redacted};
+use intake::visitor::NAME_BYTES_MAX;
+use intake::{Decoded, Reason};
+use serde_json::{Map, Value, json};
+use store::LogId;
+
+use crate::Engine;
+use crate::logs::LogError;
+
+/// Settings of a log by their names, as JSON.
+pub type Options = Map<String, Value>;
+
+/// The names of the settings that are rules.
+pub const OPTIONS: [&str; 7] = ["keys", "fields", "index", "path", "public_write", "arrays", "redact"];
+
+/// Most fixed fields of a log, and most names in its `redact`.
+const NAMES_MAX: usize = 200;
+
+/// Longest path of a visitor endpoint, in bytes.
+const PATH_BYTES_MAX: usize = 256;
+
+/// Paths and beginnings of paths that are doors already, or are kept for those to come.
+const DOORS: [&str; 16] = [
+    "/api",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/es",
+    "/v1",
+    "/v2",
+    "/v2.1",
+    "/mp",
+    "/widget",
+    "/console",
+    "/assets",
+    "/favicon.ico",
+    "/robots.txt",
+    "/.well-known",
+];
+
+/// Fields that are not fixed for a whole log.
+const OWN: [&str; 5] = ["id", "timestamp", "received", "sequence", "stream"];
+
+/// The rules of one log.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The name of the log.
+    pub log: String,
+    /// Keys that the server adds.
+    pub keys: Vec<Key>,
+    /// Fixed fields of visits.
+    pub fields: Map<String, Value>,
+    /// The log that keeps the events.
+    pub index: Option<String>,
+    /// The path of the visitor endpoint.
+    pub path: Option<String>,
+    /// Whether any visitor may use it.
+    pub public_write: bool,
+    /// Whether a repeated argument becomes a list.
+    pub arrays: bool,
+    /// What is replaced in visits: what the log says, and what looks like a secret.
+    pub visit_redact: Redact,
+    redact: Redact,
+}
+
+/// The settings of all logs, and the rules they come to.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// As they were set at runtime, by log.
+    runtime: BTreeMap<String, Options>,
+    /// As the file has them.
+    file: BTreeMap<String, Options>,
+    rules: HashMap<LogId, Arc<Rules>>,
+    paths: HashMap<String, LogId>,
+}
+
+/// The settings of a log as they are shown: each with its value, and which stand in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShownOptions {
+    /// All of them.
+    pub values: Options,
+    /// The names of those that only the file can change.
+    pub in_file: Vec<String>,
+}
+
+impl Settled {
+    /// What holds for a log.
+    fn effective(&self, log: &str) -> Options {
+        merged(self.runtime.get(log), self.file.get(log))
+    }
+
+    pub(crate) fn shown(&self, log: &str) -> ShownOptions {
+        let set = self.effective(log);
+        let default = |name: &str| match name {
+            "keys" | "redact" => json!([]),
+            "fields" => json!({}),
+            "public_write" | "arrays" => json!(false),
+            _ => Value::Null,
+        };
+        let value = |name: &&str| ((*name).to_owned(), set.get(*name).cloned().unwrap_or_else(|| default(name)));
+        let in_file = self.file.get(log).map(|options| options.keys().cloned().collect()).unwrap_or_default();
+        ShownOptions { values: OPTIONS.iter().map(value).collect(), in_file }
+    }
+
+    pub(crate) fn rules(&self, log: LogId) -> Option<Arc<Rules>> {
+        self.rules.get(&log).cloned()
+    }
+
+    fn with(&self, log: &str, runtime: Options) -> Self {
+        let mut changed = Self { runtime: self.runtime.clone(), file: self.file.clone(), ..Self::default() };
+        changed.runtime.insert(log.to_owned(), runtime);
+        changed
+    }
+}
+
+fn merged(below: Option<&Options>, above: Option<&Options>) -> Options {
+    let mut merged = below.cloned().unwrap_or_default();
+    merged.extend(above.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    merged
+}
+
+impl Engine {
+    /// Takes the settings of logs as the file has them, together with what was set at runtime, and makes logs that are
+    /// not there. What was set at runtime and cannot be any more is left out, and told.
+    ///
+    /// # Errors
+    /// When what the file says cannot be; the message names the log and the setting.
+    pub fn configure_logs(&self, file: BTreeMap<String, Options>) -> Result<(), LogError> {
+        for log in file.keys() {
+            self.create_log(log)?;
+        }
+        let mut settled = Settled { file, ..Settled::default() };
+        self.settle(&mut settled)?;
+        let mut kept = self.store.catalog().log_settings()?;
+        kept.retain(|(_, settings)| settings != "{}");
+        let names = self.log_numbers();
+        for (log, settings) in kept {
+            let Some(name) = names.get(&log) else { continue };
+            let options: Options = serde_json::from_str(&settings).unwrap_or_default();
+            self.tell_of_conflicts(name, &options, settled.file.get(name));
+            let mut with = settled.with(name, options);
+            match self.settle(&mut with) {
+                Ok(()) => settled = with,
+                Err(error) => self.internal(
+                    Level::Error,
+                    "log_settings_left_out",
+                    &format!("what was set at runtime for the log {name} cannot be any more and is left out: {error}"),
+                    &[("log", event::Value::Str(name))],
+                ),
+            }
+        }
+        self.logs.write().settled = settled;
+        Ok(())
+    }
+
+    fn tell_of_conflicts(&self, log: &str, runtime: &Options, file: Option<&Options>) {
+        let Some(file) = file else { return };
+        let differs = |name: &&String| file.get(*name).is_some_and(|value| *value != runtime[*name]);
+        let names: Vec<&str> = runtime.keys().filter(differs).map(String::as_str).collect();
+        if !names.is_empty() {
+            let names = names.join(", ");
+            let message = format!("{names} of the log {log} had been set at runtime too: what the file says holds");
+            self.internal(Level::Warning, "log_settings_in_file", &message, &[("log", event::Value::Str(log))]);
+        }
+    }
+
+    /// Changes settings at runtime; null goes back to the default.
+    ///
+    /// # Errors
+    /// When a setting stands in the file, or cannot be. Nothing is changed then.
+    pub(crate) fn change_options(&self, log: &str, change: &Options) -> Result<(), LogError> {
+        let _one_at_a_time = self.setting.lock();
+        let mut changed = {
+            let logs = self.logs.read();
+            let fixed = logs.settled.file.get(log);
+            let in_file = |name: &&String| fixed.is_some_and(|fixed| fixed.contains_key(*name));
+            if let Some(name) = change.keys().find(in_file) {
+                return Err(LogError::InFile { log: log.to_owned(), setting: name.clone() });
+            }
+            let mut runtime = logs.settled.runtime.get(log).cloned().unwrap_or_default();
+            for (name, value) in change {
+                if value.is_null() {
+                    known_option(log, name)?;
+                    runtime.shift_remove(name);
+                } else {
+                    runtime.insert(name.clone(), value.clone());
+                }
+            }
+            logs.settled.with(log, runtime)
+        };
+        // Looked at before the log is made, and again with its number.
+        self.check_options(log, &changed)?;
+        let id = self.create_log(log)?;
+        self.settle(&mut changed)?;
+        let settings = Value::Object(changed.runtime.get(log).cloned().unwrap_or_default()).to_string();
+        self.store.catalog().set_log_settings(id, &settings)?;
+        self.logs.write().settled = changed;
+        Ok(())
+    }
+
+    fn check_options(&self, log: &str, changed: &Settled) -> Result<(), LogError> {
+        self.rules_of(log, &changed.effective(log)).map(drop)
+    }
+
+    /// Makes rules of the settings, each log for itself and then all together.
+    fn settle(&self, settled: &mut Settled) -> Result<(), LogError> {
+        let names: BTreeSet<String> = settled.file.keys().chain(settled.runtime.keys()).cloned().collect();
+        let mut all: BTreeMap<String, Rules> = BTreeMap::new();
+        for log in &names {
+            let options = settled.effective(log);
+            if !options.is_empty() {
+                all.insert(log.clone(), self.rules_of(log, &options)?);
+            }
+        }
+        for rules in all.values() {
+            self.check_index(rules, &all)?;
+        }
+        for (log, rules) in all {
+            let Some(id) = self.logs.read().id(&log) else { continue };
+            if let Some(path) = &rules.path
+                && let Some(other) = settled.paths.insert(path.clone(), id)
+            {
+                let other = self.log_numbers().get(&other).cloned().unwrap_or_default();
+                return Err(wrong(
+                    &log,
+                    format!("the path {path:?} is that of the log {other:?} already: each has its own"),
+                ));
+            }
+            settled.rules.insert(id, Arc::new(rules));
+        }
+        Ok(())
+    }
+
+    fn check_index(&self, rules: &Rules, all: &BTreeMap<String, Rules>) -> Result<(), LogError> {
+        let (log, Some(index)) = (&rules.log, &rules.index) else { return Ok(()) };
+        if log == index {
+            return Err(wrong(log, "index names the log itself: leave it out".to_owned()));
+        }
+        if let Some(further) = all.get(index).and_then(|rules| rules.index.as_ref()) {
+            let detail =
+                format!("index = {index:?} leads on to {further:?}: name the log in which the events are kept");
+            return Err(wrong(log, detail));
+        }
+        let logs = self.logs.read();
+        let target = logs.id(index).ok_or_else(|| wrong(log, format!("index: {}", self.unknown(&logs, index))))?;
+        let own = logs.id(log);
+        let held = own.filter(|own| *own != target).map_or(0, |own| self.store.size(own).events);
+        if held > 0 {
+            let detail = format!(
+                "it holds {held} events of its own, which nobody would find once index = {index:?}: export them, import them into {index}, and give the index to a log with another name"
+            );
+            return Err(wrong(log, detail));
+        }
+        Ok(())
+    }
+
+    fn rules_of(&self, log: &str, options: &Options) -> Result<Rules, LogError> {
+        let mut rules = Rules { log: log.to_owned(), ..Rules::default() };
+        let mut redact = Vec::new();
+        for (name, value) in options {
+            known_option(log, name)?;
+            let read = match name.as_str() {
+                "keys" => read_keys(value, &self.settings.environment).map(|keys| rules.keys = keys),
+                "fields" => read_fields(value).map(|fields| rules.fields = fields),
+                "index" => read_text(value, "the name of a log").map(|index| rules.index = Some(index)),
+                "path" => read_path(value).map(|path| rules.path = Some(path)),
+                "public_write" => read_truth(value).map(|truth| rules.public_write = truth),
+                "arrays" => read_truth(value).map(|truth| rules.arrays = truth),
+                _ => read_redact(value).map(|names| redact = names),
+            };
+            read.map_err(|detail| wrong(log, format!("{name}: {detail}")))?;
+        }
+        if rules.public_write && rules.path.is_none() {
+            return Err(wrong(
+                log,
+                "public_write opens the visitor endpoint, and there is none: set its path".to_owned(),
+            ));
+        }
+        if let Some(key) = rules.keys.iter().find(|key| rules.fields.contains_key(key.name())) {
+            return Err(wrong(log, format!("{:?} is in keys and in fields: keep one of them", key.name())));
+        }
+        rules.redact = Redact::new(&redact);
+        rules.visit_redact = rules.redact.clone().with_secrets();
+        Ok(rules)
+    }
+
+    /// The log with a visitor endpoint at this path.
+    #[must_use]
+    pub fn visitor(&self, path: &str) -> Option<(LogId, Arc<Rules>)> {
+        let logs = self.logs.read();
+        let id = *logs.settled.paths.get(path)?;
+        Some((id, logs.settled.rules(id)?))
+    }
+
+    /// What the server knows without any request.
+    #[must_use]
+    pub fn facts(&self) -> Facts<'_> {
+        Facts { now: self.clock.now(), port: self.settings.port, environment: &self.settings.environment }
+    }
+
+    /// What a door decoded, by the rules of its log; and the log that keeps it.
+    pub(crate) fn ruled(&self, log: LogId, decoded: Decoded) -> (LogId, Decoded) {
+        let rules = self.logs.read().settled.rules(log);
+        let Some(rules) = rules else { return (log, decoded) };
+        let mut decoded = decoded;
+        if !rules.keys.is_empty() && !decoded.visit {
+            let (batch, lost) = complete(&decoded.batch, &rules.keys, &self.facts());
+            decoded.batch = batch;
+            if lost > 0 {
+                *decoded.unlisted.entry(Reason::BatchFull.name()).or_default() += lost;
+            }
+        }
+        let redact = if decoded.visit { &rules.visit_redact } else { &rules.redact };
+        if !redact.is_empty() {
+            let (batch, redacted): (_, Redacted) = redact.apply(decoded.batch);
+            decoded.batch = batch;
+            self.counters.redacted(log, redacted);
+        }
+        let target = rules.index.as_ref().and_then(|index| self.logs.read().id(index));
+        (target.unwrap_or(log), decoded)
+    }
+}
+
+fn wrong(log: &str, detail: String) -> LogError {
+    LogError::Setting { log: log.to_owned(), detail }
+}
+
+/// Checks the name of a setting.
+fn known_option(log: &str, name: &str) -> Result<(), LogError> {
+    if OPTIONS.contains(&name) {
+        return Ok(());
+    }
+    let hint = match suggest(name, OPTIONS.into_iter().chain(["retention"])) {
+        Some(near) => format!(": did you mean {near:?}?"),
+        None => format!("; the keys are retention, {}", OPTIONS.join(", ")),
+    };
+    Err(wrong(log, format!("unknown key {name:?}{hint}")))
+}
+
+fn read_truth(value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("expected true or false, found {value}"))
+}
+
+fn read_text(value: &Value, what: &str) -> Result<String, String> {
+    let text = value.as_str().filter(|text| !text.is_empty() && text.len() <= LOG_NAME_BYTES_MAX);
+    text.map(str::to_owned).ok_or_else(|| format!("expected {what}, found {value}"))
+}
+
+fn read_names(value: &Value, example: &str) -> Result<Vec<String>, String> {
+    let list = value.as_array().map(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+    list.flatten().ok_or_else(|| format!("expected a list of names such as {example}, found {value}"))
+}
+
+fn read_keys(value: &Value, environment: &BTreeMap<String, Option<String>>) -> Result<Vec<Key>, String> {
+    let names = read_names(value, "[\"datetime\", \"user.id\"]")?;
+    if names.len() > KEYS_MAX {
+        return Err(format!("{} keys: at most {KEYS_MAX} are added to each event", names.len()));
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+        return Err(format!("{twice:?} is named twice"));
+    }
+    names.iter().map(|name| Key::parse(name, environment).map_err(|error| error.to_string())).collect()
+}
+
+fn read_fields(value: &Value) -> Result<Map<String, Value>, String> {
+    let fields =
+        value.as_object().ok_or_else(|| format!("expected a table such as {{ event = \"visit\" }}, found {value}"))?;
+    if fields.len() > NAMES_MAX {
+        return Err(format!("{} fields: at most {NAMES_MAX} are added to each visit", fields.len()));
+    }
+    for (name, value) in fields {
+        // The stream of a whole log may well be fixed.
+        let own = name.starts_with('_') || (OWN.contains(&name.as_str()) && name != "stream");
+        if own || name.len() > NAME_BYTES_MAX {
+            return Err(format!("{name:?} cannot be a fixed field: its value is set for each event"));
+        }
+        if value.is_null() || value.is_array() || value.is_object() {
+            return Err(format!("{name} is a text, a number, true or false, found {value}"));
+        }
+    }
+    Ok(fields.clone())
+}
+
+fn read_path(value: &Value) -> Result<String, String> {
+    let path = value.as_str().unwrap_or("");
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
+    let good = path.starts_with('/') && path.len() > 1 && path.len() <= PATH_BYTES_MAX && path.bytes().all(plain);
+    if !good || path.contains("//") || path.split('/').any(|part| matches!(part, "." | "..")) {
+        return Err(format!("expected a path such as \"/log\" of letters, digits and - _ . ~ /, found {value}"));
+    }
+    let taken = DOORS
+        .iter()
+        .find(|door| path.strip_prefix(**door).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+    match taken {
+        Some(door) => Err(format!(
+            "{path:?} is a door of Everlog itself, as is all below {door}: choose another such as \"/log\""
+        )),
+        None => Ok(path.to_owned()),
+    }
+}
+
+fn read_redact(value: &Value) -> Result<Vec<String>, String> {
+    let names = read_names(value, "[\"card\", \"password\"]")?;
+    if names.len() > NAMES_MAX {
+        return Err(format!("{} names: at most {NAMES_MAX} are looked for", names.len()));
+    }
+    for name in &names {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(format!("{name:?} cannot be the name of a key"));
+        }
+        if OWN.contains(&name.as_str()) {
+            return Err(format!("{name:?} is what events are found and told apart by: it cannot be replaced"));
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_are_free() {
+        for path in ["/log", "/a/b-c_d.e~f", "/apis", "/v10", "/es2/x"] {
+            assert!(read_path(&json!(path)).is_ok(), "{path}");
+        }
+        for path in [
+            "",
+            "/",
+            "log",
+            "/a?b",
+            "/a b",
+            "/ä",
+            "/a//b",
+            "/a/../b",
+            "/api",
+            "/api/v1/x",
+            "/metrics",
+            "/v1/logs",
+            "/es/_bulk",
+        ] {
+            assert!(read_path(&json!(path)).is_err(), "{path}");
+        }
+    }
+}
