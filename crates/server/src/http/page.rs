@@ -18,15 +18,16 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::Scope;
-use engine::url::{Columns, Question};
+use engine::url::{Columns, Format, Question};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use self::html::Html;
 use self::query::Query;
 use self::table::{COLUMNS_MAX, Row, Table};
+use super::download::disposition;
 use super::problem::Problem;
-use super::{Doors, answer, auth, read};
+use super::{Doors, answer, auth, meta, read};
 
 /// Rows of a page.
 const ROWS_MAX: usize = 1000;
@@ -79,17 +80,23 @@ pub(super) async fn events(doors: &Doors, log: &str, parts: &Parts) -> Response 
             (problem.status, Found { table, problem: Some(problem), ..Found::default() })
         }
     };
+    let html = tokio::task::block_in_place(|| written(log, &query, &found, started));
+    let mut response = response(status, html);
+    response.headers_mut().extend(found.headers);
+    response
+}
+
+fn written(log: &str, query: &Query, found: &Found, started: Instant) -> Html {
     let mut html = begin(log, true);
     if let [document] = &found.documents[..] {
         html.raw("<p>One event</p></header><main>");
-        event::write(&mut html, &found.table.rows[0], document, &query);
+        event::write(&mut html, &found.table.rows[0], document, query);
     } else {
-        write_found(&mut html, log, &query, &found);
+        write_found(&mut html, log, query, found);
     }
-    html.raw("</main><footer>Times are UTC. Answered in ")
-        .count(started.elapsed().as_millis() as u64)
-        .raw(" ms.</footer>");
-    response(status, html)
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    html.raw("</main><footer>Times are UTC. Answered in ").count(milliseconds).raw(" ms.</footer>");
+    html
 }
 
 /// What a question found, or why nothing.
@@ -105,6 +112,8 @@ struct Found {
     problem: Option<Problem>,
     /// The event that was asked for by its id.
     documents: Vec<Value>,
+    /// What an answer in another format says beside it.
+    headers: HeaderMap,
 }
 
 async fn found(doors: &Doors, log: &str, query: &Query) -> Result<Found, Problem> {
@@ -134,7 +143,9 @@ async fn found(doors: &Doors, log: &str, query: &Query) -> Result<Found, Problem
         }
     }
     let (events, mut question) = read::ask(doors, log.to_owned(), question).await?;
-    let rows: Vec<Row> = events.documents.iter().map(|document| answer::cells(document, &question.columns)).collect();
+    let rows: Vec<Row> = tokio::task::block_in_place(|| {
+        events.documents.iter().map(|document| answer::cells(document, &question.columns)).collect()
+    });
     if let Columns::Only(names) = &mut question.columns
         && !query.pairs.iter().any(|(key, value)| key == "_c" && value == "id")
     {
@@ -151,7 +162,7 @@ async fn found(doors: &Doors, log: &str, query: &Query) -> Result<Found, Problem
             events.unreadable
         ));
     }
-    ignored(&mut found, &events.ignored);
+    told(&mut found, query, &question, &events.ignored);
     if let ([document], true) = (&events.documents[..], is_one) {
         found.documents.extend(serde_json::from_slice::<Value>(document).ok());
     }
@@ -170,15 +181,25 @@ async fn grouped(doors: &Doors, log: &str, query: &Query, question: Question, fo
     if answer.total.is_some_and(|total| total > shown as u64) && answer.rows() > 0 {
         found.next = Some(query.without(&[]).with("_offset", &shown.to_string()));
     }
-    ignored(&mut found, &answer.ignored);
+    told(&mut found, query, &question, &answer.ignored);
     Ok(found)
 }
 
-fn ignored(found: &mut Found, names: &[String]) {
-    if !names.is_empty() {
-        found
-            .remarks
-            .push(format!("No event has these columns, so they were left out of the question: {}.", names.join(", ")));
+/// The remarks and the headers that events and groups have in common.
+fn told(found: &mut Found, query: &Query, question: &Question, ignored: &[String]) {
+    if !ignored.is_empty() {
+        let names = ignored.join(", ");
+        found.remarks.push(format!("No event has these columns, so they were left out of the question: {names}."));
+    }
+    if let Some(total) = found.total {
+        found.headers.insert("x-total-count", HeaderValue::from(total));
+    }
+    if question.meta {
+        meta::add(&mut found.headers, &query.string(), question, ignored);
+    }
+    if let Some(name) = &question.download {
+        let disposition = disposition(Some(name), Format::Html).and_then(|value| HeaderValue::from_str(&value).ok());
+        found.headers.extend(disposition.map(|value| (header::CONTENT_DISPOSITION, value)));
     }
 }
 
@@ -217,7 +238,8 @@ fn write_found(html: &mut Html, log: &str, query: &Query, found: &Found) {
         return;
     }
     if table.rows.is_empty() {
-        html.raw("<p class=\"empty\">Nothing fits. ");
+        let is_beyond = found.total.is_some_and(|total| total > 0);
+        html.raw("<p class=\"empty\">").raw(if is_beyond { "No rows here. " } else { "Nothing fits. " });
         let all = query.kept(|key, _| key == "_format");
         html.link(&all.link(), "Show all events").raw("</p>");
         return;

@@ -175,6 +175,29 @@ async fn hostile_texts_stay_texts() {
     }
 }
 
+/// Long keys and values are cut, and a page ends before it becomes a burden.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_bounded() {
+    let server = Server::start().await;
+    let long = "&".repeat(1200);
+    let events: Vec<Value> = (0..100)
+        .map(|number| {
+            let mut event: serde_json::Map<String, Value> =
+                (0..30).map(|key| (format!("k{key}"), json!(format!("{number}{long}")))).collect();
+            event.insert(format!("long{long}"), json!(1));
+            Value::from(event)
+        })
+        .collect();
+    for part in events.chunks(30) {
+        server.post(SHOP, json!(part).to_string()).await.accepted(part.len(), 0);
+    }
+    let columns: Vec<String> = (0..30).map(|key| format!("_c=k{key}")).collect();
+    let answer = get(&server, &format!("_format=html&_limit=1000&{}", columns.join("&"))).await;
+    assert!(answer.body.len() < 9 << 20, "{} bytes", answer.body.len());
+    assert!(Page::read(&answer.text()).text().contains("are left out"));
+    assert!(get(&server, "_format=html").await.body.len() < 8 << 20);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_can_be_sorted_narrowed_and_turned() {
     let server = five().await;
@@ -249,6 +272,9 @@ async fn a_wrong_question_is_a_page_too() {
     }
     let nowhere = server.get("/api/v1/logs/nope/events?_format=html").await;
     assert!(nowhere.status == 404 && Page::read(&nowhere.text()).text().contains("nope"));
+    let saved = get(&server, "_format=html&_download=list&_meta=y&status=404").await;
+    assert_eq!(saved.header("content-disposition"), "attachment; filename=\"list.html\"; filename*=UTF-8''list.html");
+    assert_eq!((saved.header("fh-data-filters"), saved.header("fh-data-count")), (r#"[["status","",[404]]]"#, "2"));
     let empty = page(&server, "status>=600").await;
     assert!(empty.text().contains("Nothing fits"));
     let many = page(&server, "_limit=100000").await;

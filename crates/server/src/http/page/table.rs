@@ -20,7 +20,16 @@ const NAMES_MAX: usize = 300;
 
 /// Characters of a cell, and of what is shown when the pointer rests on it.
 const CELL_CHARACTERS: usize = 240;
-const TITLE_CHARACTERS: usize = 2000;
+const TITLE_CHARACTERS: usize = 1000;
+
+/// Bytes of a page after which it has no further row.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+
+/// Longest name that gets a column without being chosen, in bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+/// Characters of a name beside each of its values, on a narrow screen.
+const LABEL_CHARACTERS: usize = 40;
 
 /// Values offered in an input, and the longest of them.
 const OFFERS_MAX: usize = 20;
@@ -71,7 +80,7 @@ impl Table {
     pub(super) fn of_events(rows: Vec<Row>, query: &Query, question: Option<&Question>) -> Self {
         let mut names: Vec<String> = Vec::new();
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        for (name, _) in rows.iter().flatten() {
+        for (name, _) in rows.iter().flatten().filter(|(name, _)| name.len() <= NAME_BYTES_MAX) {
             *counts.entry(name).or_insert_with(|| {
                 names.push(name.clone());
                 0
@@ -139,7 +148,12 @@ impl Table {
             html.raw("</td>");
         }
         html.raw("</tr></thead><tbody>\n");
+        let mut left_out = self.rows.len();
         for row in &self.rows {
+            if html.len() > PAGE_BYTES_MAX {
+                break;
+            }
+            left_out -= 1;
             html.raw("<tr>");
             for (place, column) in self.columns.iter().enumerate() {
                 let link = if place == 0 { self.link(row, query) } else { None };
@@ -148,6 +162,10 @@ impl Table {
             html.raw("</tr>\n");
         }
         html.raw("</tbody></table></div>");
+        if left_out > 0 {
+            html.raw("<p class=\"remark\">These rows are very large: the last ").count(left_out as u64);
+            html.raw(" of this page are left out. Choose fewer columns, or fewer rows.</p>");
+        }
     }
 
     fn write_head(&self, html: &mut Html, column: &Column, query: &Query) {
@@ -276,7 +294,7 @@ impl Table {
 
 fn write_cell(html: &mut Html, column: &Column, value: Option<&Value>, link: Option<&str>) {
     let value = value.filter(|value| !value.is_null());
-    html.raw("<td").attr("data-k", &column.name);
+    html.raw("<td").attr("data-k", cut(&column.name, LABEL_CHARACTERS).0);
     html.raw(match column.kind {
         Kind::Number => " class=\"n\"",
         Kind::Time => " class=\"t\"",
