@@ -27,11 +27,11 @@ pub(crate) fn files(directory: &Path) -> BTreeMap<String, String> {
                 continue;
             }
             let mut text = String::new();
-            let mut file = fs::File::open(&path).unwrap();
             if name.ends_with(".gz") {
+                let file = fs::File::open(&path).unwrap();
                 flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
             } else {
-                file.read_to_string(&mut text).unwrap();
+                text = fs::read_to_string(&path).unwrap();
             }
             found.insert(name, text);
         }
