@@ -62,7 +62,7 @@ impl Folder {
     #[cfg(test)]
     fn step(&self) -> io::Result<()> {
         match self.fuse.get() {
-            Some(0) => Err(io::Error::other("cut off")),
+            Some(0) => Err(Errno::IO.into()),
             left => {
                 self.fuse.set(left.map(|left| left - 1));
                 Ok(())

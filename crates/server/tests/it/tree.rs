@@ -27,11 +27,11 @@ pub(crate) fn files(directory: &Path) -> BTreeMap<String, String> {
                 continue;
             }
             let mut text = String::new();
-            let bytes = fs::read(&path).unwrap();
             if name.ends_with(".gz") {
-                flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+                let file = fs::File::open(&path).unwrap();
+                flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
             } else {
-                text = String::from_utf8(bytes).unwrap();
+                text = fs::read_to_string(&path).unwrap();
             }
             found.insert(name, text);
         }

@@ -129,15 +129,20 @@ pub(super) fn restore(
     bytes: u64,
 ) -> Result<(), TreeError> {
     let (_, compress, archived) = archive;
-    let reader = folder.read(archived).and_then(|file| compress.reader(file)).map_err(at(archived))?;
+    let file = folder.read(archived).map_err(at(archived))?;
+    let reader = compress.reader(file).map_err(at(archived))?;
+    let changed = || TreeError::Changed { path: archived.clone() };
     let mut copied = 0;
-    folder
-        .replace(path, |file| {
-            copied = io::copy(&mut reader.take(bytes), file)?;
-            Ok(())
-        })
-        .map_err(at(path))?;
-    if copied == bytes { Ok(()) } else { Err(TreeError::Changed { path: archived.clone() }) }
+    let restored = folder.replace(path, |file| {
+        copied = io::copy(&mut reader.take(bytes), file)?;
+        Ok(())
+    });
+    restored.map_err(|error| match error.raw_os_error() {
+        Some(_) => at(path)(error),
+        // What cannot be unpacked is not what was packed.
+        None => changed(),
+    })?;
+    if copied == bytes { Ok(()) } else { Err(changed()) }
 }
 
 impl Tree {
