@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
-use crate::server::{EVENTS, EVERLOG, Server, ask, program};
+use crate::server::{EVENTS, EVERLOG, Server, ask, program, until};
 
 /// The moment of the frozen clock.
 const MOMENT: &str = "2026-01-02T03:04:05Z";
@@ -405,13 +405,13 @@ async fn what_the_file_says_holds() {
         (&shown["keys"], &shown["path"], &shown["in_file"]),
         (&json!(["method"]), &json!("/shop"), &json!(["keys"]))
     );
-    assert_eq!(server.internal("log_settings_in_file").await, 1);
+    until("the message", async || (server.internal("log_settings_in_file").await == 1).then_some(())).await;
     let refused = server.as_admin(Method::PUT, "/api/v1/logs/shop", &json!({"keys": []})).await;
     refused.problem(409, "in_file");
     server.stop().await;
     std::fs::write(server.folder().join("everlog.toml"), "[logs.other]\npath = \"/shop\"\n").unwrap();
     server.restart().await;
-    assert_eq!(server.internal("log_settings_left_out").await, 1);
+    until("the message", async || (server.internal("log_settings_left_out").await == 1).then_some(())).await;
     visited(&server, "other", server.request(Method::GET, "/shop")).await;
 }
 
