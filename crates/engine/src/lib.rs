@@ -118,9 +118,6 @@ pub enum OpenError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The settings of logs cannot be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
     /// The query engine cannot be set up.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -167,7 +164,7 @@ impl std::fmt::Debug for Listener {
 impl Engine {
     /// Opens a data directory, makes it if it is not there, and starts the threads that write and keep house.
     ///
-    /// Damage never stops a start: it is in the report, and an event of the stream INTERNAL each.
+    /// The settings of logs hold from [`Engine::configure_logs`] on. Damage never stops a start: it is in the report, and an event of the stream INTERNAL each.
     ///
     /// # Errors
     /// When the directory is in use, cannot be used, or was written by a later version.
@@ -226,7 +223,6 @@ impl Engine {
             _lock: lock,
         });
         engine.start_threads(jobs)?;
-        engine.configure_logs(BTreeMap::new())?;
         engine.report_start(&report);
         engine.tell_untold(untold);
         Ok((engine, report))

@@ -75,6 +75,8 @@ pub struct Rules {
     /// What is replaced in visits: what the log says, and what looks like a secret.
     pub visit_redact: Redact,
     redact: Redact,
+    /// The names that make these two.
+    redacted: Vec<String>,
 }
 
 /// The settings of all logs, and the rules they come to.
@@ -148,18 +150,27 @@ impl Engine {
         let mut kept = self.store.catalog().log_settings()?;
         kept.retain(|(_, settings)| settings != "{}");
         let names = self.log_numbers();
+        let mut runtime: BTreeMap<String, Options> = BTreeMap::new();
         for (log, settings) in kept {
             let Some(name) = names.get(&log) else { continue };
             let options: Options = serde_json::from_str(&settings).unwrap_or_default();
             self.tell_of_conflicts(name, &options, settled.file.get(name));
-            let mut with = settled.with(name, options);
+            runtime.insert(name.clone(), options);
+        }
+        let mut whole = Settled { runtime: runtime.clone(), file: settled.file.clone(), ..Settled::default() };
+        if self.settle(&mut whole).is_ok() {
+            self.logs.write().settled = whole;
+            return Ok(());
+        }
+        for (name, options) in runtime {
+            let mut with = settled.with(&name, options);
             match self.settle(&mut with) {
                 Ok(()) => settled = with,
                 Err(error) => self.internal(
                     Level::Error,
                     "log_settings_left_out",
                     &format!("what was set at runtime for the log {name} cannot be any more and is left out: {error}"),
-                    &[("log", event::Value::Str(name))],
+                    &[("log", event::Value::Str(&name))],
                 ),
             }
         }
@@ -202,18 +213,14 @@ impl Engine {
             }
             logs.settled.with(log, runtime)
         };
-        // Looked at before the log is made, and again with its number.
-        self.check_options(log, &changed)?;
+        // Looked at before the log is made, and then once more with its number.
+        self.settle(&mut changed)?;
         let id = self.create_log(log)?;
         self.settle(&mut changed)?;
         let settings = Value::Object(changed.runtime.get(log).cloned().unwrap_or_default()).to_string();
         self.store.catalog().set_log_settings(id, &settings)?;
         self.logs.write().settled = changed;
         Ok(())
-    }
-
-    fn check_options(&self, log: &str, changed: &Settled) -> Result<(), LogError> {
-        self.rules_of(log, &changed.effective(log)).map(drop)
     }
 
     /// Makes rules of the settings, each log for itself and then all together.
@@ -229,17 +236,23 @@ impl Engine {
         for rules in all.values() {
             self.check_index(rules, &all)?;
         }
-        for (log, rules) in all {
-            let Some(id) = self.logs.read().id(&log) else { continue };
+        let redacted: BTreeMap<String, Vec<String>> =
+            all.iter().map(|(log, rules)| (log.clone(), rules.redacted.clone())).collect();
+        let mut visited: BTreeMap<String, String> = BTreeMap::new();
+        for (log, mut rules) in all {
+            // What must not be in a log must not come into it under another name either.
+            let of_index = rules.index.as_ref().and_then(|index| redacted.get(index)).into_iter().flatten();
+            rules.redacted.extend(of_index.cloned());
+            rules.redact = Redact::new(&rules.redacted);
+            rules.visit_redact = rules.redact.clone().with_secrets();
             if let Some(path) = &rules.path
-                && let Some(other) = settled.paths.insert(path.clone(), id)
+                && let Some(other) = visited.insert(path.clone(), log.clone())
             {
-                let other = self.log_numbers().get(&other).cloned().unwrap_or_default();
-                return Err(wrong(
-                    &log,
-                    format!("the path {path:?} is that of the log {other:?} already: each has its own"),
-                ));
+                let detail = format!("the path {path:?} is that of the log {other:?} already: each has its own");
+                return Err(wrong(&log, detail));
             }
+            let Some(id) = self.logs.read().id(&log) else { continue };
+            settled.paths.extend(rules.path.iter().map(|path| (path.clone(), id)));
             settled.rules.insert(id, Arc::new(rules));
         }
         Ok(())
@@ -270,7 +283,6 @@ impl Engine {
 
     fn rules_of(&self, log: &str, options: &Options) -> Result<Rules, LogError> {
         let mut rules = Rules { log: log.to_owned(), ..Rules::default() };
-        let mut redact = Vec::new();
         for (name, value) in options {
             known_option(log, name)?;
             let read = match name.as_str() {
@@ -280,7 +292,7 @@ impl Engine {
                 "path" => read_path(value).map(|path| rules.path = Some(path)),
                 "public_write" => read_truth(value).map(|truth| rules.public_write = truth),
                 "arrays" => read_truth(value).map(|truth| rules.arrays = truth),
-                _ => read_redact(value).map(|names| redact = names),
+                _ => read_redact(value).map(|names| rules.redacted = names),
             };
             read.map_err(|detail| wrong(log, format!("{name}: {detail}")))?;
         }
@@ -293,8 +305,6 @@ impl Engine {
         if let Some(key) = rules.keys.iter().find(|key| rules.fields.contains_key(key.name())) {
             return Err(wrong(log, format!("{:?} is in keys and in fields: keep one of them", key.name())));
         }
-        rules.redact = Redact::new(&redact);
-        rules.visit_redact = rules.redact.clone().with_secrets();
         Ok(rules)
     }
 

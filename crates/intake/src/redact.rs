@@ -1,13 +1,14 @@
 //! Values that must not be kept, replaced by a mark before anything is stored.
 //!
-//! A rule is the name of a key. It holds at any depth, in lists of objects too; what stands below such a key goes
+//! A rule is the name of a key. It holds at any depth, in lists of objects and in texts that are JSON too; what stands below such a key goes
 //! whole. It works on a batch, behind every decoder, so that no door can forget it.
 
 use std::collections::{BTreeMap, HashMap};
 
+use event::limits::DEPTH_MAX;
 use event::{Batch, BatchBuilder, Value, logical_name};
 
-use crate::decode::each_member;
+use crate::decode::{each_member, is_too_deep};
 use crate::normalise::{Role, role, shared_name};
 
 /// Names under which applications send secrets.
@@ -127,7 +128,7 @@ impl Redact {
         }
         let verdicts: Vec<Option<Verdict>> = batch.keys().iter().map(|path| self.verdict(path)).collect();
         let mut ignored = Redacted::new();
-        let mut is_named = |value| matches!(value, Value::Raw(json) if self.json(json, &mut ignored).is_some());
+        let mut is_named = |value| self.inside(value, &mut ignored).is_some();
         let untouched = verdicts.iter().all(Option::is_none)
             && !batch.rows().any(|row| row.fields().any(|field| is_named(field.value)));
         if untouched {
@@ -156,14 +157,12 @@ impl Redact {
                 let derived = sources
                     .iter()
                     .find(|(names, text, _)| !field.sent && names.contains(&path) && is_from(field.value, text, names));
-                let rewritten = match field.value {
-                    Value::Raw(json) => self.json(json, redacted),
-                    _ => None,
-                };
-                let value = match (derived, &rewritten) {
-                    (Some((_, _, mark)), _) => Value::Str(mark),
-                    (None, Some(json)) => Value::Raw(json),
-                    (None, None) => field.value,
+                let rewritten = self.inside(field.value, redacted);
+                let value = match (derived, &rewritten, field.value) {
+                    (Some((_, _, mark)), ..) => Value::Str(mark),
+                    (None, Some(json), Value::Raw(_)) => Value::Raw(json),
+                    (None, Some(json), _) => Value::Str(json),
+                    (None, None, value) => value,
                 };
                 let key = builder.key(path);
                 builder.push(key, value, field.sent);
@@ -180,6 +179,17 @@ impl Redact {
         }
         let kept = builder.commit(row.id.clone(), row.timestamp);
         debug_assert!(kept, "marks for values that fitted into a request fit into a batch");
+    }
+
+    /// A list, or a text that is JSON itself, with the values under named keys replaced; `None` when there are none.
+    fn inside(&self, value: Value<'_>, redacted: &mut Redacted) -> Option<String> {
+        match value {
+            Value::Raw(json) => self.json(json, redacted),
+            Value::Str(text) if text.starts_with(['{', '[']) && !is_too_deep(text, DEPTH_MAX) => {
+                self.json(text, redacted)
+            }
+            _ => None,
+        }
     }
 
     /// A list or an object with the values under named keys replaced; `None` when there are none.
@@ -301,6 +311,18 @@ mod tests {
             r#"{"list":[{"card":{"n":1},"x":1.50},[{"Card":2}],"card"]}"#,
             r#"list=[{"card":"[REDACTED:card]","x":1.50},[{"Card":"[REDACTED:card]"}],"card"] user=system"#,
             2,
+        );
+        check(
+            &["card"],
+            r#"{"body":"{\"card\": 4111, \"x\":1}"}"#,
+            r#"body={"card":"[REDACTED:card]","x":1} user=system"#,
+            1,
+        );
+        check(
+            &["card"],
+            &format!(r#"{{"body":"{}"}}"#, "[{".repeat(9)),
+            &format!("body={} user=system", "[{".repeat(9)),
+            0,
         );
         check(&["card"], r#"{"discard":1,"text":"card"}"#, "discard=1 text=card user=system", 0);
     }
