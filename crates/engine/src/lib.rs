@@ -30,7 +30,7 @@ pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
 pub use diagnose::{Diagnosis, Finding, diagnose};
 pub use intake::{Decoded, Limits, Reason, Refused};
-pub use logs::{LogError, LogInfo, LogSettings, parse_duration, print_duration};
+pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, filter, search, url};
 pub use store::{LogId, LogSize, PRODUCER_BYTES_MAX, StartReport, StoreError as StorageError};

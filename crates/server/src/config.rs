@@ -14,6 +14,7 @@ use anyhow::{Context as _, anyhow, bail};
 use engine::{Settings, parse_duration, print_duration};
 
 use print::Origin;
+pub(crate) use print::value as print_value;
 
 /// Everything that was decided before the server starts.
 #[derive(Clone, Debug)]
@@ -63,6 +64,13 @@ pub(crate) struct Setting {
     pub(crate) meaning: &'static str,
     set: Set,
     show: Show,
+}
+
+impl Setting {
+    /// Its value, as a file would have it.
+    pub(crate) fn value(&self, config: &Config) -> String {
+        (self.show)(config)
+    }
 }
 
 /// Every setting there is, beside the logs.
@@ -210,6 +218,17 @@ impl Config {
             config.read_file(file, &text).with_context(|| format!("in {}", file.display()))?;
         }
         config.read_environment(environment)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// When it is no configuration.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut config = Self::default();
+        config.read_file(Path::new("everlog.toml"), text)?;
         config.check()?;
         Ok(config)
     }
@@ -436,7 +455,7 @@ retention = \"9d\"
         assert!(place("flush_after = \"5m\" ").ends_with("# default"), "{printed}");
         let again = load(&printed, &[]).unwrap();
         assert_eq!(again.data, PathBuf::from("a \"b\""));
-        let values = |config: &Config| SETTINGS.iter().map(|setting| (setting.show)(config)).collect::<Vec<_>>();
+        let values = |config: &Config| SETTINGS.iter().map(|setting| setting.value(config)).collect::<Vec<_>>();
         assert_eq!((values(&again), &again.logs), (values(&config), &config.logs));
     }
 
