@@ -135,6 +135,11 @@ impl Queue {
         *self.sender.lock() = None;
     }
 
+    /// Whether little waits, so that a message about ourselves takes nobody's place.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) < QUEUE_BYTES_MAX / 2
+    }
+
     /// Bytes of events that are in no segment yet, as of the last group.
     pub(crate) fn buffered(&self) -> usize {
         self.buffered.load(Ordering::Relaxed)

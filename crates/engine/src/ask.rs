@@ -27,6 +27,14 @@ pub enum AskError {
     /// The question cannot be answered as it is.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// A timeline is more than one log, in the order of time.
+    #[error(
+        "the events of a user are of several logs and come in the order of time: they cannot be {what}; ask one log at /api/v1/logs/{{log}}/events?user=… for that"
+    )]
+    Timeline {
+        /// What was asked.
+        what: &'static str,
+    },
 }
 
 /// Events of one page.
@@ -186,13 +194,13 @@ impl Engine {
         self.store.last_sequence()
     }
 
-    fn bounds(&self) -> Bounds {
+    pub(crate) fn bounds(&self) -> Bounds {
         Bounds::new(self.settings.query_time_max)
     }
 }
 
 /// Refuses a question that names a column no event has; with `strict` off, the question without it.
-fn check_columns(snapshot: &Snapshot, question: &Question) -> Result<(Question, Vec<String>), QueryError> {
+pub(crate) fn check_columns(snapshot: &Snapshot, question: &Question) -> Result<(Question, Vec<String>), QueryError> {
     let mut names: BTreeSet<&str> = question.filter.fields();
     names.extend(question.sort.iter().map(|sort| sort.column.as_str()));
     if let Columns::Only(columns) | Columns::Except(columns) = &question.columns {
@@ -210,16 +218,19 @@ fn check_columns(snapshot: &Snapshot, question: &Question) -> Result<(Question, 
     match unknown.first() {
         Some(first) if question.strict => Err(known.unknown(first)),
         None => Ok((question.clone(), unknown)),
-        Some(_) => {
-            let mut lenient = question.clone();
-            lenient.filter = without(&lenient.filter, &unknown);
-            lenient.sort.retain(|sort| !unknown.contains(&sort.column));
-            if let Columns::Only(columns) | Columns::Except(columns) = &mut lenient.columns {
-                columns.retain(|column| !unknown.contains(column));
-            }
-            Ok((lenient, unknown))
-        }
+        Some(_) => Ok((without_columns(question, &unknown), unknown)),
     }
+}
+
+/// The question without what it asks of these columns.
+pub(crate) fn without_columns(question: &Question, unknown: &[String]) -> Question {
+    let mut lenient = question.clone();
+    lenient.filter = without(&lenient.filter, unknown);
+    lenient.sort.retain(|sort| !unknown.contains(&sort.column));
+    if let Columns::Only(columns) | Columns::Except(columns) = &mut lenient.columns {
+        columns.retain(|column| !unknown.contains(column));
+    }
+    lenient
 }
 
 fn without(filter: &Filter, unknown: &[String]) -> Filter {
@@ -239,7 +250,7 @@ fn without(filter: &Filter, unknown: &[String]) -> Filter {
     }
 }
 
-fn documents(page: &Page) -> Vec<(u64, Vec<u8>)> {
+pub(crate) fn documents(page: &Page) -> Vec<(u64, Vec<u8>)> {
     let mut writers: Vec<Documents<'_>> = page.batches.iter().map(Documents::new).collect();
     page.rows
         .iter()
@@ -251,7 +262,7 @@ fn documents(page: &Page) -> Vec<(u64, Vec<u8>)> {
         .collect()
 }
 
-fn shaped(document: Vec<u8>, columns: &Columns) -> Vec<u8> {
+pub(crate) fn shaped(document: Vec<u8>, columns: &Columns) -> Vec<u8> {
     match columns {
         Columns::All => document,
         Columns::Only(names) => {

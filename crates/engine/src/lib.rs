@@ -4,11 +4,13 @@
 
 mod accept;
 mod ask;
+mod audit;
 mod counters;
 mod diagnose;
 mod housekeeping;
 mod internal;
 mod logs;
+mod people;
 mod select;
 mod streams;
 mod tokens;
@@ -34,6 +36,7 @@ pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, p
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, filter, search, url};
 pub use store::{LogId, LogSize, PRODUCER_BYTES_MAX, StartReport, StoreError as StorageError};
+pub use streams::{Leftover, Removed, StreamError, StreamInfo, StreamKind};
 pub use tokens::{Grant, NewToken, Scope, TokenInfo};
 
 /// The log that a fresh installation has, and that Everlog's own messages go to.
@@ -122,6 +125,9 @@ pub struct Engine {
     /// Set when a retention was changed: the housekeeper looks at once.
     retention_due: AtomicBool,
     refusals: Mutex<internal::Refusals>,
+    /// Messages about ourselves that could not be kept.
+    untold: Arc<AtomicU64>,
+    streams: RwLock<Vec<store::catalog::StreamRow>>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     _lock: Option<DirectoryLock>,
 }
@@ -169,6 +175,8 @@ impl Engine {
         let limits = query::SqlLimits { memory_bytes: settings.query_memory_bytes, rows_max: settings.query_rows_max };
         let logs = logs::Logs::new(store.catalog().logs()?);
         let tokens = RwLock::new(store.catalog().tokens()?);
+        let streams = RwLock::new(store.catalog().named_streams()?);
+        let untold = store.catalog().take_untold()?;
         let (queue, jobs) = accept::Queue::new();
         let engine = Arc::new(Self {
             sql: query::Sql::new(limits)?,
@@ -186,11 +194,14 @@ impl Engine {
             refused_while_full: AtomicU64::new(0),
             retention_due: AtomicBool::new(false),
             refusals: Mutex::default(),
+            untold: Arc::default(),
+            streams,
             threads: Mutex::default(),
             _lock: lock,
         });
         engine.start_threads(jobs)?;
         engine.report_start(&report);
+        engine.tell_untold(untold);
         Ok((engine, report))
     }
 
@@ -235,6 +246,11 @@ impl Engine {
                 tracing::error!("a thread of the engine ended badly");
             }
         }
-        self.store.flush().map(drop)
+        let flushed = self.store.flush().map(drop);
+        let untold = self.untold.load(std::sync::atomic::Ordering::Relaxed);
+        if untold > 0 {
+            self.store.catalog().set_untold(untold)?;
+        }
+        flushed
     }
 }

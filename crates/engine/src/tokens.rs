@@ -69,13 +69,27 @@ pub struct NewToken {
 pub struct Grant {
     scopes: Vec<Scope>,
     logs: Vec<String>,
+    /// The id and the label of the token; both empty without one.
+    token: (String, String),
 }
 
 impl Grant {
     /// Everything that [`Scope::Write`] and [`Scope::Read`] allow, on all logs.
     #[must_use]
     pub fn local() -> Self {
-        Self { scopes: vec![Scope::Write, Scope::Read], logs: Vec::new() }
+        Self { scopes: vec![Scope::Write, Scope::Read], ..Self::default() }
+    }
+
+    /// Who it is, as AUDIT events name them.
+    #[must_use]
+    pub fn name(&self) -> String {
+        if self.token.0.is_empty() { "local".to_owned() } else { format!("token:{}", self.token.0) }
+    }
+
+    /// What the token is for, in the words of whoever made it.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.token.1
     }
 
     /// Whether something is allowed on a log; on all logs when none is named.
@@ -168,6 +182,6 @@ impl Engine {
                 found = Some(info(row));
             }
         }
-        found.map(|info| Grant { scopes: info.scopes, logs: info.logs })
+        found.map(|info| Grant { scopes: info.scopes, logs: info.logs, token: (info.id, info.label) })
     }
 }

@@ -10,6 +10,7 @@ mod number;
 mod path;
 mod render;
 pub mod shared;
+pub mod suggest;
 pub mod text;
 mod timestamp;
 mod value;

@@ -22,6 +22,15 @@ pub const BODY_BYTES_MAX: usize = 32 << 20;
 /// Longest name of a log, in bytes.
 pub const LOG_NAME_BYTES_MAX: usize = 64;
 
+/// Longest name of a stream, in bytes, where one is given a place in the list or comes through the API Logger call.
+pub const STREAM_BYTES_MAX: usize = 100;
+
+/// Longest user name of an API Logger call, in bytes: an address of the longest kind fits.
+pub const LOCATION_BYTES_MAX: usize = 320;
+
+/// Longest heading of an API Logger call, in bytes: it is one line.
+pub const HEADING_BYTES_MAX: usize = 1024;
+
 /// Longest id of an event, in bytes. A longer one is refused: cut short it would be another id.
 pub const ID_BYTES_MAX: usize = 512;
 

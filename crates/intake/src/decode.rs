@@ -90,6 +90,45 @@ pub enum Reason {
         /// Its length.
         bytes: usize,
     },
+    /// An entry with nothing to say.
+    #[error(
+        "there is no message: send `message`, or `m` for a message in the stream INFO of the user system; null is none"
+    )]
+    NoMessage,
+    /// Two things that do not go together.
+    #[error("{what}")]
+    Conflict {
+        /// Which, and which to leave out.
+        what: String,
+    },
+    /// An entry with a key that means nothing.
+    #[error("an entry has no key {key:?}{hint}; further keys of the event go into `fields`")]
+    UnknownKey {
+        /// As sent.
+        key: String,
+        /// `: did you mean "x"?` or nothing.
+        hint: String,
+    },
+    /// A value that cannot be what its key says.
+    #[error("`{key}` is {expected}, found {found}")]
+    WrongValue {
+        /// The key.
+        key: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// A text that is too long for what it is.
+    #[error("`{key}` has {bytes} bytes; at most {bytes_max} are accepted: longer texts go into `message` or `fields`")]
+    TooLong {
+        /// Its key.
+        key: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
     /// More than fits into one request.
     #[error("a request may hold up to {REQUEST_EVENTS_MAX} events: send it in smaller parts")]
     BatchFull,
@@ -105,13 +144,29 @@ impl Reason {
             Self::NotJson { .. } => "not_json",
             Self::NotAnObject { .. } => "not_an_object",
             Self::IdTooLong { .. } => "id_too_long",
+            Self::NoMessage => "no_message",
+            Self::Conflict { .. } => "conflict",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::WrongValue { .. } => "wrong_value",
+            Self::TooLong { .. } => "too_long",
             Self::BatchFull => "batch_full",
         }
     }
 
     /// The names of all reasons, for metrics that exist before anything was refused.
-    pub const NAMES: [&'static str; 6] =
-        ["too_large", "too_deep", "not_json", "not_an_object", "id_too_long", "batch_full"];
+    pub const NAMES: [&'static str; 11] = [
+        "too_large",
+        "too_deep",
+        "not_json",
+        "not_an_object",
+        "id_too_long",
+        "no_message",
+        "conflict",
+        "unknown_key",
+        "wrong_value",
+        "too_long",
+        "batch_full",
+    ];
 }
 
 /// Reads a body of the native door. Items that cannot be read are refused one by one; the others are kept.
@@ -121,6 +176,19 @@ impl Reason {
 /// `not_utf8`.
 #[must_use]
 pub fn native(body: &[u8], limits: Limits, received: Timestamp) -> Decoded {
+    decode(body, Door::Native, limits, received)
+}
+
+/// What the objects of a body are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Events.
+    Native,
+    /// Calls of API Logger.
+    Entries,
+}
+
+pub(crate) fn decode(body: &[u8], door: Door, limits: Limits, received: Timestamp) -> Decoded {
     let mut decoder = Decoder {
         builder: BatchBuilder::new(),
         roles: Vec::new(),
@@ -128,6 +196,8 @@ pub fn native(body: &[u8], limits: Limits, received: Timestamp) -> Decoded {
         unlisted: BTreeMap::new(),
         kept: 0,
         index: 0,
+        door,
+        escaped: false,
         limits,
         now: Now { received, only_uuid_ids: limits.only_uuid_ids },
     };
@@ -136,10 +206,10 @@ pub fn native(body: &[u8], limits: Limits, received: Timestamp) -> Decoded {
     match std::str::from_utf8(body) {
         Ok(text) if is_array => decoder.array(text),
         Ok(text) => decoder.objects(text),
-        Err(_) if is_array => decoder.array(&escape_bytes(body)),
+        Err(_) if is_array => decoder.escaped(&escape_bytes(body), Decoder::array),
         Err(_) => body.split(|byte| *byte == b'\n').for_each(|line| match std::str::from_utf8(line) {
             Ok(line) => decoder.line(line),
-            Err(_) => decoder.line(&mark(&escape_bytes(line))),
+            Err(_) => decoder.escaped(&escape_bytes(line), Decoder::line),
         }),
     }
     Decoded {
@@ -164,15 +234,7 @@ fn escape_bytes(line: &[u8]) -> String {
     text
 }
 
-fn mark(line: &str) -> String {
-    match line.trim_end().strip_suffix('}') {
-        Some(open) if open.trim_end().ends_with('{') => format!("{open}\"not_utf8\":true}}"),
-        Some(open) => format!("{open},\"not_utf8\":true}}"),
-        None => line.to_owned(),
-    }
-}
-
-struct Decoder {
+pub(crate) struct Decoder {
     builder: BatchBuilder,
     /// The role of each key of the batch, by its number.
     roles: Vec<Role>,
@@ -180,11 +242,20 @@ struct Decoder {
     unlisted: BTreeMap<&'static str, usize>,
     kept: usize,
     index: usize,
+    door: Door,
+    /// Whether what is read now had bytes that are not UTF-8.
+    escaped: bool,
     limits: Limits,
     now: Now,
 }
 
 impl Decoder {
+    fn escaped(&mut self, text: &str, read: impl Fn(&mut Self, &str)) {
+        self.escaped = true;
+        read(self, text);
+        self.escaped = false;
+    }
+
     fn objects(&mut self, text: &str) {
         let first = text.trim_start().lines().next().unwrap_or("");
         // One object printed over several lines, as people type it.
@@ -276,51 +347,58 @@ impl Decoder {
         if is_too_deep(text, DEPTH_MAX) {
             return Err(Reason::TooDeep);
         }
-        let mut noticed = Noticed::new();
-        match self.walk(text, &mut String::new(), 0, &mut noticed)? {
-            Walked::Whole => noticed.finish(&mut self.builder, self.now),
-            Walked::Repeated => {
-                self.builder.rollback();
-                self.event_with_repeats(text)
-            }
+        let repeated = match self.door {
+            Door::Native => self.document(text)?,
+            Door::Entries => crate::entries::take(self, text)?,
+        };
+        if repeated == Walked::Whole {
+            return Ok(());
         }
-    }
-
-    /// A key that occurs twice: the last one counts, as in every common reader.
-    fn event_with_repeats(&mut self, text: &str) -> Result<(), Reason> {
+        // A key that occurs twice: the last one counts, as in every common reader.
+        self.builder.rollback();
         let value: serde_json::Value =
             serde_json::from_str(text).map_err(|error| Reason::NotJson { message: error.to_string() })?;
         let text = value.to_string();
+        match self.door {
+            Door::Native => self.document(&text)?,
+            Door::Entries => crate::entries::take(self, &text)?,
+        };
+        Ok(())
+    }
+
+    fn document(&mut self, text: &str) -> Result<Walked, Reason> {
         let mut noticed = Noticed::new();
-        self.walk(&text, &mut String::new(), 0, &mut noticed)?;
-        noticed.finish(&mut self.builder, self.now)
+        match self.walk(text, &mut String::new(), 0, &mut noticed)? {
+            Walked::Whole => self.complete(noticed),
+            Walked::Repeated => Ok(Walked::Repeated),
+        }
+    }
+
+    /// Adds what the event has to have, and keeps it.
+    pub(crate) fn complete(&mut self, mut noticed: Noticed<'_>) -> Result<Walked, Reason> {
+        if self.escaped {
+            self.leaf("not_utf8", "true", &mut noticed)?;
+        }
+        noticed.finish(&mut self.builder, self.now)?;
+        Ok(Walked::Whole)
     }
 
     /// Takes an object apart. Texts without escapes are borrowed from `text`.
-    fn walk<'a>(
+    pub(crate) fn walk<'a>(
         &mut self,
         text: &'a str,
         path: &mut String,
         depth: usize,
         noticed: &mut Noticed<'a>,
     ) -> Result<Walked, Reason> {
-        let mut end = 1;
         let mut walked = Walked::Whole;
-        for member in sonic_rs::to_object_iter(text) {
-            let (key, value) = member.map_err(|error| Reason::NotJson { message: first_line(&error) })?;
-            // The raw text borrows from `text`, not from the value: found again by its place.
-            let raw_length = value.as_raw_str().len();
-            let start = offset_in(text, value.as_raw_str());
-            let raw = text
-                .get(start..start + raw_length)
-                .ok_or_else(|| Reason::NotJson { message: "unreadable".to_owned() })?;
-            end = start + raw_length;
+        each_member(text, |key, raw| {
             let length = path.len();
             if depth == 0 {
-                path.push_str(&event::escape_segment(&key, true));
+                path.push_str(&event::escape_segment(key, true));
             } else {
                 path.push('.');
-                path.push_str(&event::escape_segment(&key, false));
+                path.push_str(&event::escape_segment(key, false));
             }
             if raw.starts_with('{') && !raw[1..].trim_start().starts_with('}') {
                 if self.walk(raw, path, depth + 1, noticed)? == Walked::Repeated {
@@ -330,20 +408,13 @@ impl Decoder {
                 walked = Walked::Repeated;
             }
             path.truncate(length);
-        }
-        if text[end..].trim_start_matches([' ', '\t', '\r', '\n']) == "}" {
-            Ok(walked)
-        } else {
-            Err(Reason::NotJson { message: "there is something after the end of the object".to_owned() })
-        }
+            Ok(())
+        })?;
+        Ok(walked)
     }
 
-    fn leaf<'a>(&mut self, path: &str, raw: &'a str, noticed: &mut Noticed<'a>) -> Result<bool, Reason> {
-        let key = self.builder.key(path);
-        while self.roles.len() <= key as usize {
-            self.roles.push(role(self.builder.path(u32::try_from(self.roles.len()).unwrap_or(u32::MAX))));
-        }
-        let role = self.roles[key as usize];
+    /// Adds one value. False when the event has one under this path.
+    pub(crate) fn leaf<'a>(&mut self, path: &str, raw: &'a str, noticed: &mut Noticed<'a>) -> Result<bool, Reason> {
         let kept = match raw.as_bytes().first() {
             Some(b'"') => match unescape(raw) {
                 Some(Cow::Borrowed(text)) => Kept::Value(Value::text(text)),
@@ -360,7 +431,40 @@ impl Decoder {
             },
             _ => return Err(Reason::NotJson { message: format!("unreadable value under {path:?}") }),
         };
-        Ok(noticed.take(&mut self.builder, key, role, kept))
+        Ok(self.keep(path, kept, noticed))
+    }
+
+    /// The same for a value that is read already.
+    pub(crate) fn keep<'a>(&mut self, path: &str, kept: Kept<'a>, noticed: &mut Noticed<'a>) -> bool {
+        let key = self.builder.key(path);
+        while self.roles.len() <= key as usize {
+            self.roles.push(role(self.builder.path(u32::try_from(self.roles.len()).unwrap_or(u32::MAX))));
+        }
+        let role = self.roles[key as usize];
+        noticed.take(&mut self.builder, key, role, kept)
+    }
+}
+
+/// Calls `take` with each key of an object and the text of its value, which borrows from `text`.
+pub(crate) fn each_member<'a>(
+    text: &'a str,
+    mut take: impl FnMut(&str, &'a str) -> Result<(), Reason>,
+) -> Result<(), Reason> {
+    let mut end = 1;
+    for member in sonic_rs::to_object_iter(text) {
+        let (key, value) = member.map_err(|error| Reason::NotJson { message: first_line(&error) })?;
+        // The raw text borrows from `text`, not from the value: found again by its place.
+        let raw_length = value.as_raw_str().len();
+        let start = offset_in(text, value.as_raw_str());
+        let raw =
+            text.get(start..start + raw_length).ok_or_else(|| Reason::NotJson { message: "unreadable".to_owned() })?;
+        end = start + raw_length;
+        take(&key, raw)?;
+    }
+    if text[end..].trim_start_matches([' ', '\t', '\r', '\n']) == "}" {
+        Ok(())
+    } else {
+        Err(Reason::NotJson { message: "there is something after the end of the object".to_owned() })
     }
 }
 
@@ -382,7 +486,7 @@ fn on_one_line(raw: &str) -> Cow<'_, str> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Walked {
+pub(crate) enum Walked {
     Whole,
     /// Some key occurs twice.
     Repeated,

@@ -5,8 +5,10 @@
 
 pub mod body;
 mod decode;
+mod entries;
 mod exception;
 pub mod lines;
 mod normalise;
 
 pub use decode::{Decoded, Limits, Reason, Refused, native};
+pub use entries::{entries, form};

@@ -17,7 +17,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{TimestampMicrosecondType, UInt64Type};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
-use store::columns::{REST_AT, SEQUENCE, TIMESTAMP};
+use store::columns::{REST_AT, SEQUENCE, TIMESTAMP, TIMESTAMP_AT};
 use store::index::{BLOCK_ROWS, BlockSet};
 use store::segment::{Opened, Segment};
 use store::{Rows, Snapshot, StoreError};
@@ -105,6 +105,24 @@ enum After {
     Offset(usize),
 }
 
+impl Cursor {
+    /// Behind a row of a page in the order of time. Sequence numbers are those of all logs, so that this is a place in
+    /// any of them.
+    #[must_use]
+    pub fn behind(bound: u64, micros: i64, sequence: u64) -> Self {
+        Self { bound, after: After::Row { micros, sequence } }
+    }
+
+    /// The time and the sequence number of the row before, if it is a place in the order of time.
+    #[must_use]
+    pub fn moment(&self) -> Option<(i64, u64)> {
+        match self.after {
+            After::Row { micros, sequence } => Some((micros, sequence)),
+            After::Offset(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.after {
@@ -164,6 +182,16 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// Events that could not be looked at because their row group is damaged.
     pub unreadable: u64,
+}
+
+impl Page {
+    /// When each event happened, in microseconds since 1970, and its sequence number.
+    pub fn moments(&self) -> impl Iterator<Item = (i64, u64)> {
+        self.rows.iter().map(|(batch, row, sequence)| {
+            let times = self.batches[*batch].column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>();
+            (times.value(*row), *sequence)
+        })
+    }
 }
 
 /// One place that holds rows.

@@ -17,9 +17,11 @@ mod output;
 mod pages;
 mod query;
 mod sse;
+mod stream;
 mod table;
 mod tail;
 mod token;
+mod user;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -60,10 +62,12 @@ Events:
   import   Send log files, each line once, however often it is run
   tail     Show events as they arrive
   query    Find events, by the search language or by SQL
+  user     Show what one person did, in all streams and logs
   export   Write events to a file
 
 Administration:
   logs     List the logs, make one, say how long one is kept
+  stream   List the streams, add one, remove one
   token    Make, list and revoke the tokens of applications and people
 
 Options:
@@ -91,7 +95,9 @@ enum Command {
     Tail(tail::TailArguments),
     Query(query::QueryArguments),
     Export(export::ExportArguments),
+    User(user::UserArguments),
     Logs(logs::LogsArguments),
+    Stream(stream::StreamArguments),
     Token(token::TokenArguments),
     Bench(bench::BenchArguments),
 }
@@ -172,7 +178,9 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Tail(arguments) => wait(tail::run(arguments)),
         Command::Query(arguments) => wait(query::run(arguments)),
         Command::Export(arguments) => wait(export::run(arguments)),
+        Command::User(arguments) => wait(user::run(arguments)),
         Command::Logs(arguments) => wait(logs::run(arguments)),
+        Command::Stream(arguments) => wait(stream::run(arguments)),
         Command::Token(arguments) => wait(token::run(arguments)),
         Command::Bench(arguments) => wait(bench::run(arguments)),
     }

@@ -4,10 +4,13 @@ mod admin;
 mod answer;
 mod auth;
 mod body;
+mod entries;
 mod health;
 mod lenient;
+mod people;
 mod problem;
 mod read;
+mod streams;
 mod tail;
 mod write;
 
@@ -67,7 +70,11 @@ fn router(doors: Doors) -> Router {
         .route("/api/v1/logs", get(admin::logs))
         .route("/api/v1/logs/{log}", put(admin::set_log).get(admin::log))
         .route("/api/v1/logs/{log}/events", post(write::native).get(read::events))
+        .route("/api/v1/logs/{log}/entries", post(entries::entries))
         .route("/api/v1/logs/{log}/tail", get(tail::tail))
+        .route("/api/v1/users/{user}/events", get(people::events))
+        .route("/api/v1/streams", get(streams::streams))
+        .route("/api/v1/streams/{name}", put(streams::put).delete(streams::remove))
         .route("/api/v1/query", post(read::query))
         .route("/api/v1/producers/{name}", get(admin::producer))
         .route("/api/v1/tokens", get(admin::tokens).post(admin::create_token))

@@ -8,6 +8,7 @@ mod config;
 mod doctor;
 mod http;
 mod serve;
+mod trouble;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -13,10 +13,14 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::cli::{Client, Progress, ServeArguments, import_paths};
 use crate::config::Config;
 use crate::http::{Doors, serve};
+use crate::trouble::{self, Trouble};
 
 /// The file that tells the command line where the server is.
 const SERVER_FILE: &str = "server.json";
@@ -33,7 +37,7 @@ const STACK_BYTES: usize = 16 << 20;
 /// # Errors
 /// When it cannot start, or what was taken could not be written at the end (it stays in the journal).
 pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
-    start_tracing();
+    let trouble = start_tracing();
     let config = config(&arguments)?;
     if arguments.print_config {
         let mut out = std::io::stdout().lock();
@@ -51,24 +55,27 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         .thread_stack_size(STACK_BYTES)
         .build()
         .context("cannot start the threads of the server")?;
-    let result = runtime.block_on(serve_until_stopped(config, arguments));
+    let result = runtime.block_on(serve_until_stopped(config, arguments, trouble));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
 }
 
-fn start_tracing() {
+/// Everything goes to standard error; trouble is collected for the stream INTERNAL besides.
+fn start_tracing() -> Trouble {
     let wanted = std::env::var("EVERLOG_TRACE").unwrap_or_else(|_| "info".to_owned());
     let filter =
         tracing_subscriber::EnvFilter::try_new(&wanted).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let built = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let written = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(terminal)
-        .finish();
+        .with_filter(filter);
+    let (collector, trouble) = trouble::collect();
+    let built = tracing_subscriber::registry().with(written).with(collector.with_filter(LevelFilter::WARN));
     // A second call, in tests, keeps the first.
     let _ = tracing::subscriber::set_global_default(built);
+    trouble
 }
 
 fn config(arguments: &ServeArguments) -> anyhow::Result<Config> {
@@ -103,7 +110,7 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyhow::Result<()> {
+async fn serve_until_stopped(config: Config, arguments: ServeArguments, trouble: Trouble) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let mut listeners = Vec::new();
     for address in &config.listen {
@@ -114,6 +121,7 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyho
     let opened =
         tokio::task::spawn_blocking(move || Engine::open(&data, settings, Arc::new(event::SystemClock))).await?;
     let (engine, report) = opened?;
+    trouble.tell(&engine)?;
     for (log, retention) in &config.logs {
         let retention = (!retention.is_empty()).then(|| retention.clone());
         engine.set_log(log, LogSettings { retention }).with_context(|| format!("[logs.{log}]"))?;

@@ -47,6 +47,17 @@ pub struct TokenRow {
     pub created: Timestamp,
 }
 
+/// What was said about a stream: that it was added, that one of the first was removed, or what its label is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRow {
+    /// Its name.
+    pub name: String,
+    /// Its label, if it has one of its own.
+    pub label: Option<String>,
+    /// Whether it was removed.
+    pub removed: bool,
+}
+
 /// What changes at once.
 #[derive(Debug, Default)]
 pub(crate) struct Change<'a> {
@@ -74,6 +85,7 @@ CREATE TABLE IF NOT EXISTS segments (
 CREATE TABLE IF NOT EXISTS streams (
   segment INTEGER NOT NULL, stream TEXT NOT NULL, rows INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
   PRIMARY KEY (segment, stream)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS named_streams (name TEXT PRIMARY KEY, label TEXT, removed INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS producers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tokens (
   id TEXT PRIMARY KEY, label TEXT NOT NULL, hash BLOB NOT NULL, scopes TEXT NOT NULL, logs TEXT NOT NULL,
@@ -250,6 +262,53 @@ impl Catalog {
             }
             Ok(())
         })
+    }
+
+    /// What was said about streams, by name.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn named_streams(&self) -> Result<Vec<StreamRow>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare("SELECT name, label, removed FROM named_streams ORDER BY name")?;
+        let rows = statement
+            .query_map([], |row| Ok(StreamRow { name: row.get(0)?, label: row.get(1)?, removed: row.get(2)? }))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Keeps what was said about a stream.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn name_stream(&self, row: &StreamRow) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            let values = params![row.name, row.label, row.removed];
+            transaction.execute("INSERT OR REPLACE INTO named_streams VALUES (?1, ?2, ?3)", values).map(drop)
+        })
+    }
+
+    /// Remembers for the next start how many messages of Everlog about itself could not be kept.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn set_untold(&self, messages: u64) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            transaction.execute("INSERT OR REPLACE INTO meta VALUES ('untold', ?1)", [signed(messages)]).map(drop)
+        })
+    }
+
+    /// What [`Catalog::set_untold`] remembered, which is forgotten then.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn take_untold(&self) -> Result<u64, StoreError> {
+        let read = "SELECT value FROM meta WHERE key = 'untold' AND value > 0";
+        let untold =
+            self.connection.lock().query_row(read, [], |row| row.get(0).map(unsigned)).optional()?.unwrap_or(0);
+        if untold > 0 {
+            self.set_untold(0)?;
+        }
+        Ok(untold)
     }
 
     /// All tokens, oldest first.

@@ -14,6 +14,7 @@ mod recent;
 mod retention;
 pub mod segment;
 mod store;
+mod streams;
 mod write;
 
 use std::io;

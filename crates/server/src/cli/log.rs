@@ -50,10 +50,10 @@ pub(super) struct LogArguments {
     /// When it happened, RFC 3339 or seconds since 1970 [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<String>,
-    /// Line to show above the message
+    /// Line to show above the message, of this event only
     #[arg(long)]
     heading: Option<String>,
-    /// The message is a JSON object; it is kept under `data`
+    /// The message is a JSON object: its keys are found under `data`, and its text is laid out over several lines
     #[arg(long)]
     dict: bool,
     /// trace, debug, info, notice, warning, error or critical [default: none]
@@ -69,7 +69,7 @@ pub(super) struct LogArguments {
     connection: Connection,
 }
 
-/// The answer of the door for events.
+/// The answer of the door for entries.
 #[derive(Deserialize)]
 struct Receipt {
     #[serde(default)]
@@ -89,16 +89,16 @@ pub(super) async fn run(arguments: LogArguments) -> anyhow::Result<()> {
         Some(text) => Some(text.as_bytes().to_vec()),
         None => None,
     };
-    let event = event_of(&arguments, message)?;
+    let entry = entry_of(&arguments, message)?;
     let client = Client::connect(&arguments.connection)?;
-    let request = client.post(&log_path(&arguments.log, "/events"))?.json(&event);
+    let request = client.post(&log_path(&arguments.log, "/entries"))?.json(&entry);
     let receipt: Receipt = client.ask_patiently(request).await?;
     if let Some(Refused { reason, detail }) = receipt.refused.first() {
         bail!("the server did not take the event: {}", detail.as_deref().unwrap_or(reason));
     }
     let mut output = Output::new();
     if output.is_terminal() && !arguments.quiet {
-        output.line(event["id"].as_str().unwrap_or_default())?;
+        output.line(entry["id"].as_str().unwrap_or_default())?;
     }
     output.flush()
 }
@@ -114,41 +114,56 @@ fn standard_input() -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn event_of(arguments: &LogArguments, message: Option<Vec<u8>>) -> anyhow::Result<Value> {
+/// What is sent: a call of API Logger.
+fn entry_of(arguments: &LogArguments, message: Option<Vec<u8>>) -> anyhow::Result<Value> {
     let LogArguments { stream, user, timestamp, at, heading, dict, level, fields, .. } = arguments;
     if message.is_none() && (fields.is_empty() || *dict) {
         return Err(WrongUsage(nothing_said(stream.as_deref())).into());
     }
-    let mut event = Map::new();
-    let mut set = |key: &str, value: Value| match event.insert(key.to_owned(), value) {
-        None => Ok(()),
-        Some(_) => {
-            Err(WrongUsage(format!("--field {key}=… says again what was said already: leave one of the two out")))
-        }
-    };
     // Made here, so that the same event is stored once even if it has to be sent twice.
-    set("id", json!(uuid::Uuid::now_v7().to_string()))?;
-    set("stream", json!(stream.as_deref().unwrap_or("INFO")))?;
-    set("user", json!(user.as_deref().unwrap_or(event::shared::SYSTEM_USER)))?;
+    let mut entry = json!({ "id": uuid::Uuid::now_v7().to_string() });
+    let mut further = Map::new();
+    let mut said = vec!["id", "stream", "user", "message"];
+    for (key, value) in [("stream", stream), ("location", user)] {
+        if let Some(value) = value {
+            entry[key] = json!(value);
+        }
+    }
     if let Some(bytes) = message {
         let (text, whole) = lossless(bytes);
         if !whole {
-            set("not_utf8", json!(true))?;
+            further.insert("not_utf8".to_owned(), json!(true));
         }
-        if *dict { set("data", object(&text)?)? } else { set("message", json!(text))? }
+        if *dict {
+            said.push("data");
+        }
+        let key = if arguments.message.is_some() { "m" } else { "message" };
+        entry[key] = if *dict { object(&text)? } else { json!(text) };
     }
-    if *timestamp {
-        set("show_timestamp", json!(true))?;
+    for (key, field, wanted) in
+        [("timestamp", "show_timestamp", *timestamp), ("dict_to_string", "dict_to_string", *dict)]
+    {
+        if wanted {
+            said.push(field);
+            entry[key] = json!(true);
+        }
     }
-    for (key, value) in [("timestamp", at), ("heading", heading), ("level", level)] {
+    for (key, field, value) in [("at", "timestamp", at), ("heading", "heading", heading), ("level", "level", level)] {
         if let Some(value) = value {
-            set(key, json!(value))?;
+            said.push(field);
+            entry[key] = json!(value);
         }
     }
     for (key, value) in fields {
-        set(key, value.clone())?;
+        if said.contains(&key.as_str()) || further.insert(key.clone(), value.clone()).is_some() {
+            let again = format!("--field {key}=… says again what was said already: leave one of the two out");
+            return Err(WrongUsage(again).into());
+        }
     }
-    Ok(Value::Object(event))
+    if !further.is_empty() {
+        entry["fields"] = Value::Object(further);
+    }
+    Ok(entry)
 }
 
 fn nothing_said(stream: Option<&str>) -> String {
@@ -230,23 +245,23 @@ mod tests {
         let words = std::iter::once("log").chain(words.iter().copied());
         let arguments = Line::try_parse_from(words).unwrap().log;
         let message = arguments.message.clone().or(arguments.text.clone()).map(|text| text.as_bytes().to_vec());
-        match event_of(&arguments, message) {
-            Ok(event) => {
-                let mut event: std::collections::BTreeMap<String, Value> = serde_json::from_value(event).unwrap();
-                event.remove("id").unwrap();
-                json!(event).to_string()
+        match entry_of(&arguments, message) {
+            Ok(entry) => {
+                let mut entry: std::collections::BTreeMap<String, Value> = serde_json::from_value(entry).unwrap();
+                entry.remove("id").unwrap();
+                json!(entry).to_string()
             }
             Err(error) => error.to_string(),
         }
     }
 
     #[test]
-    fn events() {
+    fn entries() {
         insta::assert_snapshot!(check(&["ERROR", "bob", "Log entry here.", "--timestamp", "--at", "2024-04-09T22:39:05+02:00"]),
-            @r#"{"message":"Log entry here.","show_timestamp":true,"stream":"ERROR","timestamp":"2024-04-09T20:39:05.000000Z","user":"bob"}"#);
-        insta::assert_snapshot!(check(&["-m", "hello"]), @r#"{"message":"hello","stream":"INFO","user":"system"}"#);
+            @r#"{"at":"2024-04-09T20:39:05.000000Z","location":"bob","message":"Log entry here.","stream":"ERROR","timestamp":true}"#);
+        insta::assert_snapshot!(check(&["-m", "hello"]), @r#"{"m":"hello"}"#);
         insta::assert_snapshot!(check(&["LOGIN", "bob", r#"{"ip":"::1"}"#, "--dict", "--heading", "New Login"]),
-            @r#"{"data":{"ip":"::1"},"heading":"New Login","stream":"LOGIN","user":"bob"}"#);
+            @r#"{"dict_to_string":true,"heading":"New Login","location":"bob","message":{"ip":"::1"},"stream":"LOGIN"}"#);
     }
 
     #[test]
@@ -254,7 +269,7 @@ mod tests {
         insta::assert_snapshot!(
             check(&["-m", "x", "--field", "n=1e3", "--field", "zip=01234", "--field", "a=[1]", "--field", "t=\"q\"",
                 "--field", "v:=17", "--field", "e=", "--field", "big=12345678901234567890123", "--level", "WARN"]),
-            @r#"{"a":[1],"big":12345678901234567890123,"e":"","level":"warning","message":"x","n":1e+3,"stream":"INFO","t":"\"q\"","user":"system","v":"17","zip":"01234"}"#);
+            @r#"{"fields":{"n":1e+3,"zip":"01234","a":[1],"t":"\"q\"","v":"17","e":"","big":12345678901234567890123},"level":"warning","m":"x"}"#);
     }
 
     #[test]

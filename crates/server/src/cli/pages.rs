@@ -44,6 +44,11 @@ impl Question {
         self.0.push_str(part);
     }
 
+    /// The path that asks it at a door that is no log's.
+    pub(super) fn below(&self, path: &str) -> String {
+        format!("{path}?{}", self.0)
+    }
+
     /// The path that asks it at one of the doors of a log.
     pub(super) fn path(&self, log: &str, door: &str) -> String {
         format!("{}?{}", log_path(log, door), self.0)
@@ -56,11 +61,13 @@ pub(super) struct Pages<'a> {
     next: Option<String>,
     /// How many events were found in all, as soon as the first page told it.
     pub(super) total: Option<u64>,
+    /// What the server said beside an answer without events.
+    pub(super) hint: Option<String>,
 }
 
 impl<'a> Pages<'a> {
     pub(super) fn new(client: &'a Client, path: String) -> Self {
-        Self { client, next: Some(path), total: None }
+        Self { client, next: Some(path), total: None, hint: None }
     }
 
     /// The next page, whole; none after the last. A page that breaks off is asked for again.
@@ -84,6 +91,7 @@ impl<'a> Pages<'a> {
         let answer = self.client.send(self.client.get(path)?.timeout(ANSWER_TIMEOUT)).await?;
         let next = next_link(answer.headers()).filter(|next| next != path);
         let total = answer.headers().get("x-total-count").and_then(|value| value.to_str().ok()?.parse().ok());
+        self.hint = answer.headers().get("x-everlog-hint").and_then(|value| Some(value.to_str().ok()?.to_owned()));
         let body = answer.bytes().await.map_err(|error| self.client.unreachable(&error))?;
         self.total = self.total.or(total);
         self.next = next;

@@ -15,7 +15,7 @@ use super::pages::{Pages, Question, lines};
 use super::table::{Side, Table};
 
 /// Most events asked for at once.
-const PAGE: u64 = 10_000;
+pub(super) const PAGE: u64 = 10_000;
 
 /// Find events, by the search language or by SQL.
 #[derive(Args, Debug)]
@@ -65,7 +65,7 @@ pub(super) struct QueryArguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
-enum Format {
+pub(super) enum Format {
     /// Lines for people
     Table,
     /// One JSON array
@@ -76,10 +76,17 @@ enum Format {
     Csv,
 }
 
+impl Format {
+    /// That of a command that names none.
+    pub(super) fn usual(output: &Output) -> Self {
+        if output.is_terminal() { Self::Table } else { Self::Ndjson }
+    }
+}
+
 pub(super) async fn run(arguments: QueryArguments) -> anyhow::Result<()> {
     let client = Client::connect(&arguments.connection)?;
     let mut output = Output::new();
-    let format = arguments.format.unwrap_or(if output.is_terminal() { Format::Table } else { Format::Ndjson });
+    let format = arguments.format.unwrap_or_else(|| Format::usual(&output));
     match &arguments.sql {
         Some(sql) => ask_sql(&client, sql, format, &mut output).await?,
         None => ask_events(&client, &arguments, format, &mut output).await?,
@@ -96,6 +103,28 @@ async fn ask_events(
     let limit = arguments.limit.unwrap_or(100);
     let question = question(arguments)?.with("_format", "ndjson").with("_limit", &limit.min(PAGE).to_string());
     let mut pages = Pages::new(client, question.path(arguments.log.as_deref().unwrap_or(LOG), "/events"));
+    let kind = match arguments.filter.iter().any(|filter| filter.starts_with("_by")) {
+        true => Kind::Groups,
+        false => Kind::Events { newest_first: arguments.sort.is_empty() },
+    };
+    show_pages(&mut pages, kind, limit, format, output).await.map(drop)
+}
+
+/// What the rows of an answer are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Groups,
+    Events { newest_first: bool },
+}
+
+/// Shows page after page, up to so many rows; gives their number.
+pub(super) async fn show_pages(
+    pages: &mut Pages<'_>,
+    kind: Kind,
+    limit: u64,
+    format: Format,
+    output: &mut Output,
+) -> anyhow::Result<u64> {
     let mut rows: Vec<Row> = Vec::new();
     let mut shown = 0;
     while shown < limit
@@ -114,13 +143,14 @@ async fn ask_events(
             }
         }
     }
-    match format {
-        Format::Ndjson => Ok(()),
-        Format::Json => output.line(if shown == 0 { "[]" } else { "]" }),
-        Format::Csv => output.bytes(&sheet(&rows)),
-        Format::Table if arguments.filter.iter().any(|filter| filter.starts_with("_by")) => show_table(&rows, output),
-        Format::Table => show_events(&rows, arguments.sort.is_empty(), pages.total, output),
+    match (format, kind) {
+        (Format::Ndjson, _) => {}
+        (Format::Json, _) => output.line(if shown == 0 { "[]" } else { "]" })?,
+        (Format::Csv, _) => output.bytes(&sheet(&rows))?,
+        (Format::Table, Kind::Groups) => show_table(&rows, output)?,
+        (Format::Table, Kind::Events { newest_first }) => show_events(&rows, newest_first, pages.total, output)?,
     }
+    Ok(shown)
 }
 
 fn question(arguments: &QueryArguments) -> anyhow::Result<Question> {

@@ -133,7 +133,7 @@ fn meta(headers: &mut HeaderMap, question: &Question) {
 }
 
 /// Sets a header; what cannot stand in one is left out character by character.
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+pub(crate) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     let visible: String = value.chars().filter(|character| matches!(character, ' '..='~')).collect();
     if let Ok(value) = HeaderValue::from_str(&visible) {
         headers.insert(HeaderName::from_static(name), value);

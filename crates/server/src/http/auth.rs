@@ -46,6 +46,17 @@ pub(crate) fn require(doors: &Doors, parts: &Parts, scope: Scope, log: Option<&s
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }
 
+/// The names of the logs that the sender may read.
+///
+/// # Errors
+/// 401 as [`grant`], 403 when there can be none.
+pub(crate) fn readable(doors: &Doors, parts: &Parts) -> Result<Vec<String>, Problem> {
+    let grant = grant(doors, parts)?;
+    let logs: Vec<String> = doors.engine.log_names().into_iter().filter(|log| grant.may_read(log)).collect();
+    // Who may read no log at all is told so as for any other question.
+    if logs.is_empty() { require(doors, parts, Scope::Read, None).map(|_| logs) } else { Ok(logs) }
+}
+
 fn token(headers: &HeaderMap) -> Option<String> {
     if let Some(token) = headers.get("x-everlog-token").and_then(|value| value.to_str().ok()) {
         return Some(token.to_owned());

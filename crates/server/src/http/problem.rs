@@ -140,6 +140,7 @@ impl From<AskError> for Problem {
         match error {
             AskError::Log(error) => error.into(),
             AskError::Query(error) => error.into(),
+            AskError::Timeline { .. } => Self::new(StatusCode::BAD_REQUEST, "timeline", error.to_string()),
         }
     }
 }

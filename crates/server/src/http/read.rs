@@ -77,7 +77,7 @@ async fn ask(doors: &Doors, log: String, question: Question) -> Result<(Events, 
     Ok(asked.await.map_err(|error| Problem::internal(&error))??)
 }
 
-fn next_link(path: &str, query: &str) -> String {
+pub(crate) fn next_link(path: &str, query: &str) -> String {
     let kept: Vec<&str> = query
         .split('&')
         .filter(|pair| !pair.is_empty() && !pair.starts_with("_cursor=") && !pair.starts_with("_offset="))

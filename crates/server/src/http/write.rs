@@ -1,11 +1,10 @@
 //! The native write door.
 
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use engine::{Limits, Producer, Receipt, Scope};
+use engine::{Decoded, Limits, Producer, Receipt, Scope};
+use event::Timestamp;
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -22,8 +21,20 @@ pub(crate) async fn native(
     Path(log): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let nothing = "the body holds no event: send a JSON object, an array of objects, or one object a line";
+    through(&doors, &log, request, intake::native, nothing).await
+}
+
+/// A request through a door whose bodies `decode` reads. `nothing` is said of a body that holds nothing.
+pub(crate) async fn through(
+    doors: &Doors,
+    log: &str,
+    request: Request,
+    decode: fn(&[u8], Limits, Timestamp) -> Decoded,
+    nothing: &'static str,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let allowed = auth::require(&doors, &parts, Scope::Write, Some(&log)).and_then(|_| producer(&parts.headers));
+    let allowed = auth::require(doors, &parts, Scope::Write, Some(log)).and_then(|_| producer(&parts.headers));
     let producer = match allowed {
         Ok(producer) => producer,
         Err(problem) => {
@@ -31,31 +42,22 @@ pub(crate) async fn native(
             return Err(problem);
         }
     };
-    let receipt = take(&doors, &log, &parts, body, producer).await?;
-    receipt_json(&receipt)
-}
-
-async fn take(
-    doors: &Doors,
-    log: &str,
-    parts: &Parts,
-    body: Body,
-    producer: Option<Producer>,
-) -> Result<Receipt, Problem> {
     let held = body::read(doors, &parts.headers, body).await?;
     let limits = Limits {
         event_bytes_max: doors.engine.settings().event_bytes_max,
         only_uuid_ids: parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "_ids=uuid")),
     };
     let received = doors.engine.now();
-    let decode = || intake::native(&held.bytes, limits, received);
+    let decode = || decode(&held.bytes, limits, received);
     let decoded = if held.bytes.len() > LARGE_BYTES { tokio::task::block_in_place(decode) } else { decode() };
     drop(held);
     if decoded.received == 0 {
-        return Err(Problem::bad_request(
-            "the body holds no event: send a JSON object, an array of objects, or one object a line",
-        ));
+        return Err(Problem::bad_request(nothing));
     }
+    receipt_json(&take(doors, log, decoded, producer).await?)
+}
+
+async fn take(doors: &Doors, log: &str, decoded: Decoded, producer: Option<Producer>) -> Result<Receipt, Problem> {
     let id = doors.engine.log_or_create(log)?;
     let (sender, receiver) = oneshot::channel();
     doors.engine.accept(id, decoded, producer, move |result| drop(sender.send(result)));

@@ -1,0 +1,47 @@
+//! One person's events in all logs.
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use engine::{QueryError, url};
+
+use super::problem::Problem;
+use super::{Doors, answer, auth, read};
+
+/// `GET /api/v1/users/{user}/events?…`: the URL grammar, in the order of time; `_log=NAME` (repeat for several) asks
+/// only these logs.
+pub(crate) async fn events(
+    State(doors): State<Doors>,
+    Path(user): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let mut logs = auth::readable(&doors, &parts)?;
+    let query = parts.uri.query().unwrap_or("");
+    let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
+    let (named, pairs): (Vec<_>, Vec<_>) = pairs.partition(|(key, _)| key == "_log");
+    if !named.is_empty() {
+        for (_, log) in &named {
+            auth::require(&doors, &parts, engine::Scope::Read, Some(log))?;
+            doors.engine.log(log)?;
+        }
+        logs.retain(|log| named.iter().any(|(_, name)| name == log));
+    }
+    let question = url::parse(&pairs, jiff::Timestamp::now()).map_err(QueryError::from)?;
+    let engine = doors.engine.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let events = engine.timeline(&user, &logs, &question)?;
+        // Only where nothing was found at all: a mistyped name, most likely.
+        let near = if events.documents.is_empty() && question.cursor.is_none() {
+            engine.near_user(&user, &logs)?.filter(|near| *near != user)
+        } else {
+            None
+        };
+        Ok::<_, engine::AskError>((events, question, near))
+    });
+    let (events, question, near) = asked.await.map_err(|error| Problem::internal(&error))??;
+    let mut response = answer::events(events, &question, &read::next_link(parts.uri.path(), query))?;
+    if let Some(near) = near {
+        answer::set(response.headers_mut(), "x-everlog-hint", &format!("did you mean {near:?}?"));
+    }
+    Ok(response)
+}
