@@ -13,11 +13,15 @@ use super::problem::Problem;
 use super::{Doors, auth};
 
 /// `/healthz`: the process answers.
+#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "healthz", summary = "The process answers",
+    responses((status = 200, description = "It is up", body = serde_json::Value)))]
 pub(crate) async fn healthz() -> Response {
     std::future::ready(Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })).into_response()).await
 }
 
 /// `/readyz`: 200 while events are taken, else 503 and why.
+#[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readyz", summary = "Events are taken",
+    responses((status = 200, description = "They are", body = serde_json::Value), (status = 503, description = "They are not, and why", body = serde_json::Value)))]
 pub(crate) async fn readyz(State(doors): State<Doors>) -> Response {
     let vitals = std::future::ready(doors.engine.vitals()).await;
     let trouble = match vitals.poisoned {
@@ -37,6 +41,8 @@ pub(crate) async fn readyz(State(doors): State<Doors>) -> Response {
 }
 
 /// `/`: where to go from here.
+#[utoipa::path(get, path = "/", tag = "health", operation_id = "home", summary = "Where to go from here",
+    responses((status = 200, description = "A list of doors", body = String, content_type = "text/plain")))]
 pub(crate) async fn home() -> Response {
     let text = concat!(
         "Everlog ",
@@ -50,6 +56,7 @@ pub(crate) async fn home() -> Response {
         "GET  /api/v1/streams             the streams and their labels\n",
         "POST /api/v1/query               {\"sql\": \"SELECT …\"} or {\"search\": \"level:error timeout\", \"log\": \"default\"}\n",
         "GET  /api/v1/logs                what there is\n",
+        "GET  /openapi.json              all of them, described\n",
         "GET  /healthz /readyz /metrics\n",
     );
     std::future::ready(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()).await
@@ -58,6 +65,8 @@ pub(crate) async fn home() -> Response {
 /// `/metrics`: in the text format of Prometheus.
 ///
 /// It names the logs, so from another machine it takes a token, whatever that is good for.
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", summary = "Counters for Prometheus",
+    responses((status = 200, description = "The text format of Prometheus", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(doors): State<Doors>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     auth::grant(&doors, &parts)?;
