@@ -131,9 +131,12 @@ impl Engine {
     pub async fn group(&self, log: &str, question: &Question) -> Result<Answer, AskError> {
         let snapshot = self.store.snapshot(self.log(log)?);
         let filter_only = Question { sort: Vec::new(), columns: Columns::All, ..question.clone() };
-        let (checked, _) = check_columns(&snapshot, &filter_only)?;
+        let (checked, mut ignored) = check_columns(&snapshot, &filter_only)?;
         let question = Question { filter: checked.filter, ..question.clone() };
-        Ok(query::group(&self.sql, snapshot, &question, self.bounds()).await?)
+        let mut answer = query::group(&self.sql, snapshot, &question, self.bounds()).await?;
+        ignored.retain(|name| !answer.ignored.contains(name));
+        answer.ignored.extend(ignored);
+        Ok(answer)
     }
 
     /// Answers an SQL question; each of `logs` is a table.
@@ -186,6 +189,16 @@ impl Engine {
         let mut documents = documents(&page);
         documents.reverse();
         Ok(Tailed { documents, seen: snapshot.last_sequence })
+    }
+
+    /// The streams of a log as far as its segments go: known without reading them.
+    ///
+    /// # Errors
+    /// When the log is not known.
+    pub fn streams_in_segments(&self, log: &str) -> Result<BTreeSet<String>, LogError> {
+        let snapshot = self.store.snapshot(self.log(log)?);
+        let spans = snapshot.segments.iter().flat_map(|segment| &segment.info().streams);
+        Ok(spans.map(|span| span.stream.clone()).collect())
     }
 
     /// The sequence number of the last event stored.

@@ -23,22 +23,45 @@ use crate::url::{Aggregate, Columns, Function, Having, Question};
 /// When a column is not known, or the question needs more than allowed.
 pub async fn group(sql: &Sql, snapshot: Snapshot, question: &Question, bounds: Bounds) -> Result<Answer, QueryError> {
     let known = Known::of(&snapshot);
-    let by: Vec<&String> = question.by.iter().flatten().filter(|name| question.strict || known.has(name)).collect();
-    for name in &by {
-        if !known.columns.contains_key(*name) && !known.has(name) {
-            return Err(known.unknown(name));
-        }
+    let ignored = unknown(question, &known);
+    let by: Vec<&String> = question.by.iter().flatten().filter(|name| !ignored.contains(*name)).collect();
+    let aggregates: Vec<&Aggregate> = aggregates(question, &ignored);
+    if let Some(first) = ignored.first().filter(|_| question.strict || (by.is_empty() && aggregates.is_empty())) {
+        return Err(known.unknown(first));
     }
-    let aggregates: Vec<&Aggregate> = aggregates(question, &known)?;
     let table = LogTable::new(Arc::new(snapshot), &known, question.filter.clone(), bounds);
-    let frame = sql.session().read_table(Arc::new(table)).map_err(|error| plan_error(&error))?;
+    let session = sql.session();
+    let frame = session.read_table(Arc::new(table)).map_err(|error| plan_error(&error))?;
     let schema = frame.schema().clone();
     let typed = |aggregate: &Aggregate| ident(&aggregate.column).get_type(&schema).unwrap_or(DataType::Utf8);
     let expressions: Vec<Expr> =
         aggregates.iter().map(|aggregate| expression(aggregate, &typed(aggregate)).alias(&aggregate.name)).collect();
     let groups: Vec<Expr> = by.iter().map(|name| ident(name.as_str())).collect();
-    let planned = frame.aggregate(groups, expressions).and_then(|frame| finish(frame, question, &by));
-    sql.collect(planned.map_err(|error| plan_error(&error))?, bounds).await
+    let mut groups = frame.aggregate(groups, expressions).map_err(|error| plan_error(&error))?;
+    for having in question.having.iter().filter(|having| !ignored.contains(&having.aggregate.column)) {
+        groups = groups.filter(condition(having)).map_err(|error| plan_error(&error))?;
+    }
+    let mut total = None;
+    if question.total {
+        let counted;
+        (groups, counted) = sql.counted(&session, groups, bounds).await?;
+        total = Some(counted);
+    }
+    let page = finish(groups, question, &by).map_err(|error| plan_error(&error))?;
+    Ok(Answer { total, ignored, ..sql.collect(page, bounds).await? })
+}
+
+/// The columns that the question groups by or computes something of, and that no event has.
+fn unknown(question: &Question, known: &Known) -> Vec<String> {
+    let computed = question.aggregates.iter().chain(question.having.iter().map(|having| &having.aggregate));
+    let names = question.by.iter().flatten().chain(computed.map(|aggregate| &aggregate.column));
+    let mut unknown: Vec<String> = Vec::new();
+    for name in names {
+        if name != "*" && !known.has(name) && !unknown.contains(name) {
+            unknown.push(name.clone());
+        }
+    }
+    unknown
 }
 
 fn plan_error(error: &datafusion::error::DataFusionError) -> QueryError {
@@ -46,19 +69,14 @@ fn plan_error(error: &datafusion::error::DataFusionError) -> QueryError {
 }
 
 /// The aggregates that are shown and those that a condition asks for.
-fn aggregates<'a>(question: &'a Question, known: &Known) -> Result<Vec<&'a Aggregate>, QueryError> {
+fn aggregates<'a>(question: &'a Question, ignored: &[String]) -> Vec<&'a Aggregate> {
     let mut wanted: Vec<&Aggregate> = Vec::new();
     for aggregate in question.aggregates.iter().chain(question.having.iter().map(|having| &having.aggregate)) {
-        let known_column =
-            aggregate.column == "*" || known.columns.contains_key(&aggregate.column) || known.has(&aggregate.column);
-        if !known_column && question.strict {
-            return Err(known.unknown(&aggregate.column));
-        }
-        if known_column && !wanted.iter().any(|one| one.name == aggregate.name) {
+        if !ignored.contains(&aggregate.column) && !wanted.iter().any(|one| one.name == aggregate.name) {
             wanted.push(aggregate);
         }
     }
-    Ok(wanted)
+    wanted
 }
 
 fn expression(aggregate: &Aggregate, data_type: &DataType) -> Expr {
@@ -89,13 +107,15 @@ fn expression(aggregate: &Aggregate, data_type: &DataType) -> Expr {
 }
 
 fn finish(frame: DataFrame, question: &Question, by: &[&String]) -> datafusion::error::Result<DataFrame> {
+    let has = |frame: &DataFrame, name: &str| frame.schema().has_column_with_unqualified_name(name);
     let mut frame = frame;
-    for having in &question.having {
-        frame = frame.filter(condition(having))?;
-    }
-    if !question.sort.is_empty() {
-        let sort: Vec<SortExpr> =
-            question.sort.iter().map(|by| ident(&by.column).sort(!by.descending, false)).collect();
+    let sort: Vec<SortExpr> = question
+        .sort
+        .iter()
+        .filter(|by| has(&frame, &by.column))
+        .map(|by| ident(&by.column).sort(!by.descending, false))
+        .collect();
+    if !sort.is_empty() {
         frame = frame.sort(sort)?;
     } else if !by.is_empty() {
         // Without a wish: by the groups, so that the answer is the same each time.
@@ -106,7 +126,7 @@ fn finish(frame: DataFrame, question: &Question, by: &[&String]) -> datafusion::
         by.iter().map(|name| name.as_str()).chain(question.aggregates.iter().map(|aggregate| aggregate.name.as_str()));
     let shown: Vec<Expr> = names
         .filter(|name| !dropped.iter().any(|one| one == name))
-        .filter(|name| frame.schema().has_column_with_unqualified_name(name))
+        .filter(|name| has(&frame, name))
         .map(ident)
         .collect();
     frame.limit(question.offset, Some(question.limit))?.select(shown)

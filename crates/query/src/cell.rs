@@ -14,6 +14,10 @@ pub struct Answer {
     pub columns: Vec<(String, &'static str)>,
     /// The rows.
     pub batches: Vec<RecordBatch>,
+    /// How many groups there are in all, whatever the limit; only of a question that groups, and if it was asked.
+    pub total: Option<u64>,
+    /// Columns that the question names and no event has (only when it is not strict).
+    pub ignored: Vec<String>,
 }
 
 impl Answer {
@@ -26,7 +30,7 @@ impl Answer {
     pub(crate) fn new(schema: &arrow::datatypes::Schema, batches: Vec<RecordBatch>) -> Self {
         let columns =
             schema.fields().iter().map(|field| (field.name().clone(), type_name(field.data_type()))).collect();
-        Self { columns, batches }
+        Self { columns, batches, ..Self::default() }
     }
 
     /// Appends the rows as JSON objects, `separator` between them.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -74,6 +75,35 @@ impl Sql {
                 None => sql_error(&error),
             })?;
         self.collect(frame, bounds).await
+    }
+
+    /// How many rows a frame has, and a frame of the same rows: computed once, unless they are too many to be kept.
+    pub(crate) async fn counted(
+        &self,
+        session: &SessionContext,
+        frame: DataFrame,
+        bounds: Bounds,
+    ) -> Result<(DataFrame, u64), QueryError> {
+        let mut schema = Arc::new(frame.schema().as_arrow().clone());
+        let mut stream = frame.clone().execute_stream().await.map_err(|error| self.run_error(error, bounds))?;
+        let (mut batches, mut rows) = (Vec::new(), 0);
+        while let Some(batch) = stream.next().await {
+            bounds.check()?;
+            let batch = batch.map_err(|error| self.run_error(error, bounds))?;
+            rows += batch.num_rows();
+            if rows <= self.limits.rows_max {
+                schema = batch.schema();
+                batches.push(batch);
+            } else {
+                batches = Vec::new();
+            }
+        }
+        let count = rows as u64;
+        if rows > self.limits.rows_max {
+            return Ok((frame, count));
+        }
+        let table = MemTable::try_new(schema, vec![batches]).map_err(|error| sql_error(&error))?;
+        Ok((session.read_table(Arc::new(table)).map_err(|error| sql_error(&error))?, count))
     }
 
     pub(crate) async fn collect(&self, frame: DataFrame, bounds: Bounds) -> Result<Answer, QueryError> {

@@ -5,12 +5,14 @@
 //!
 //! Nothing here knows which columns a log has; whoever does refuses the unknown ones, unless [`Question::strict`] is off.
 
+mod condition;
 mod question;
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+pub use self::condition::{Condition, condition};
 pub use self::question::{Aggregate, Columns, Format, Function, Having, Question, Sort};
 use self::question::{FORMATS, FUNCTIONS};
 use crate::filter::{Comparison, DEPTH_MAX, Filter, Scalar, TERMS_MAX, Test};

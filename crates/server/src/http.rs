@@ -4,15 +4,19 @@ mod admin;
 mod answer;
 mod auth;
 mod body;
+mod download;
 mod entries;
 mod health;
 mod lenient;
+mod meta;
 mod openapi;
+mod page;
 mod people;
 mod problem;
 mod read;
 mod streams;
 mod tail;
+mod values;
 mod write;
 
 use std::convert::Infallible;
@@ -74,6 +78,7 @@ fn doors() -> OpenApiRouter<Doors> {
         .routes(routes!(admin::log, admin::set_log))
         .routes(routes!(read::events, write::native))
         .routes(routes!(entries::entries))
+        .routes(routes!(values::values))
         .routes(routes!(tail::tail))
         .routes(routes!(people::events))
         .routes(routes!(streams::streams))
@@ -107,7 +112,7 @@ async fn with_request_id(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.rendered(&id, response.headers());
-    } else if response.status().is_client_error() {
+    } else if response.status().is_client_error() && !page::is_page(&response) {
         response = explained(response).await.rendered(&id, &HeaderMap::new());
     }
     if let Ok(value) = HeaderValue::from_str(&id) {

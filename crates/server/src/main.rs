@@ -9,6 +9,7 @@ mod doctor;
 mod http;
 mod serve;
 mod trouble;
+mod xlsx;
 
 fn main() -> std::process::ExitCode {
     cli::run()

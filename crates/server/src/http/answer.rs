@@ -9,7 +9,9 @@ use engine::url::{Columns, Format, Question};
 use engine::{Answer, Events};
 use serde_json::Value;
 
+use super::download::disposition;
 use super::problem::Problem;
+use crate::xlsx::{Sheet, SheetError};
 
 /// Cells that a spreadsheet would take for a formula begin with one of these.
 const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
@@ -19,7 +21,9 @@ fn content_type(format: Format) -> Result<&'static str, Problem> {
         Format::Json => Ok("application/json"),
         Format::Ndjson => Ok("application/x-ndjson"),
         Format::Csv => Ok("text/csv; charset=utf-8"),
-        Format::Xlsx | Format::Html | Format::Text => Err(Problem::bad_request(format!(
+        Format::Xlsx => Ok("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        Format::Html => Ok("text/html; charset=utf-8"),
+        Format::Text => Err(Problem::bad_request(format!(
             "_format={} is not available yet: use json, ndjson or csv",
             format.name()
         ))),
@@ -27,7 +31,7 @@ fn content_type(format: Format) -> Result<&'static str, Problem> {
 }
 
 /// Most columns of a table that nobody chose: each row has a cell for each.
-const CSV_COLUMNS_MAX: usize = 2000;
+const TABLE_COLUMNS_MAX: usize = 2000;
 
 /// A page of events. `path` is the path of the request, for the link to the next page.
 pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<Response, Problem> {
@@ -52,11 +56,9 @@ pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<
     if !events.ignored.is_empty() {
         set(&mut headers, "x-everlog-ignored", &events.ignored.join(","));
     }
-    if question.meta {
-        meta(&mut headers, question);
-    }
     let body = match question.format {
         Format::Csv => tokio::task::block_in_place(|| csv_of_documents(&events.documents, &question.columns))?,
+        Format::Xlsx => tokio::task::block_in_place(|| workbook(&events, question))?,
         Format::Ndjson => ndjson(&events.documents),
         _ => joined(&events.documents, b"[", b",\n", b"]\n"),
     };
@@ -71,18 +73,18 @@ pub(crate) fn ndjson(documents: &[Vec<u8>]) -> Vec<u8> {
 /// A table: groups, or an SQL answer in the formats of the URL grammar.
 pub(crate) fn table(answer: &Answer, question: &Question) -> Result<Response, Problem> {
     let mut headers = start(question)?;
-    headers.insert("x-total-count", HeaderValue::from(answer.rows()));
-    if question.meta {
-        meta(&mut headers, question);
+    if let Some(total) = answer.total {
+        headers.insert("x-total-count", HeaderValue::from(total));
+    }
+    if !answer.ignored.is_empty() {
+        set(&mut headers, "x-everlog-ignored", &answer.ignored.join(","));
     }
     let mut rows = Vec::new();
     let body = match question.format {
-        Format::Csv => {
-            answer.write_rows(b"\n", &mut rows);
-            let documents: Vec<Vec<u8>> =
-                rows.split(|byte| *byte == b'\n').filter(|row| !row.is_empty()).map(<[u8]>::to_vec).collect();
-            let names = answer.columns.iter().map(|(name, _)| name.clone()).collect();
-            csv_of_documents(&documents, &Columns::Only(names))?
+        Format::Csv => csv_of_documents(&documents(answer), &columns(answer))?,
+        Format::Xlsx => {
+            let columns = columns(answer);
+            tokio::task::block_in_place(|| workbook_of_documents(&documents(answer), &columns))?
         }
         Format::Ndjson => {
             answer.write_rows(b"\n", &mut rows);
@@ -106,30 +108,21 @@ fn start(question: &Question) -> Result<HeaderMap, Problem> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(question.format)?));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    if let Some(name) = &question.download {
-        let safe: String = name
-            .chars()
-            .map(
-                |character| {
-                    if character.is_alphanumeric() || matches!(character, '.' | '-' | '_') { character } else { '_' }
-                },
-            )
-            .collect();
-        let encoded: String = form_urlencoded::byte_serialize(safe.as_bytes()).collect();
-        let ending = format!(".{}", question.format.name());
-        let encoded = encoded.strip_suffix(&ending).unwrap_or(&encoded);
-        set(&mut headers, "content-disposition", &format!("attachment; filename*=UTF-8''{encoded}{ending}"));
+    if let Some(disposition) = disposition(question.download.as_deref(), question.format) {
+        set(&mut headers, "content-disposition", &disposition);
     }
     Ok(headers)
 }
 
-fn meta(headers: &mut HeaderMap, question: &Question) {
-    let sort: Vec<String> =
-        question.sort.iter().map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column)).collect();
-    set(headers, "x-everlog-filter", &question.filter.to_string());
-    set(headers, "x-everlog-sort", &sort.join(","));
-    set(headers, "x-everlog-limit", &question.limit.to_string());
-    set(headers, "x-everlog-offset", &question.offset.to_string());
+/// The rows of a table as JSON objects.
+pub(super) fn documents(answer: &Answer) -> Vec<Vec<u8>> {
+    let mut rows = Vec::new();
+    answer.write_rows(b"\n", &mut rows);
+    rows.split(|byte| *byte == b'\n').filter(|row| !row.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+fn columns(answer: &Answer) -> Columns {
+    Columns::Only(answer.columns.iter().map(|(name, _)| name.clone()).collect())
 }
 
 /// Sets a header; what cannot stand in one is left out character by character.
@@ -155,22 +148,63 @@ fn joined(documents: &[Vec<u8>], before: &[u8], between: &[u8], after: &[u8]) ->
     out
 }
 
-/// CSV with a byte order mark, so that spreadsheets read it as UTF-8, and with texts that look like formulas made
-/// harmless by a quote before them.
-fn csv_of_documents(documents: &[Vec<u8>], columns: &Columns) -> Result<Vec<u8>, Problem> {
-    let rows: Vec<Vec<(String, Value)>> = documents.iter().map(|document| flattened(document)).collect();
-    let mut names: Vec<String> = if let Columns::Only(names) = columns { names.clone() } else { Vec::new() };
-    if names.is_empty() {
-        let mut seen = std::collections::HashSet::new();
-        names.extend(rows.iter().flatten().filter(|(name, _)| seen.insert(name.clone())).map(|(name, _)| name.clone()));
-    }
-    if names.len() > CSV_COLUMNS_MAX {
+/// A workbook of events. Who opens it sees no header, so one that ended early is refused.
+fn workbook(events: &Events, question: &Question) -> Result<Vec<u8>, Problem> {
+    if events.next.is_some() && events.documents.len() < question.limit {
         let detail = format!(
-            "these events have {} keys, and a table may have {CSV_COLUMNS_MAX} columns: choose some with _c",
-            names.len()
+            "these events are too large for one workbook, which has room for the first {} of them: \
+             choose columns with _c, set a lower _limit, or take csv or ndjson page by page",
+            events.documents.len()
         );
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_large", detail));
     }
+    workbook_of_documents(&events.documents, &question.columns)
+}
+
+fn workbook_of_documents(documents: &[Vec<u8>], columns: &Columns) -> Result<Vec<u8>, Problem> {
+    let rows: Vec<Vec<(String, Value)>> = documents.iter().map(|document| cells(document, columns)).collect();
+    let names = names(&rows, columns);
+    few_enough(names.len())?;
+    let write = || -> Result<Vec<u8>, SheetError> {
+        let mut sheet = Sheet::new(&names)?;
+        for row in &rows {
+            sheet.push(row.iter().map(|(name, value)| (name, value)))?;
+        }
+        sheet.finish()
+    };
+    write().map_err(|error| match error {
+        SheetError::TooLarge { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_large", error.to_string()),
+        SheetError::Write(_) => Problem::internal(&error),
+    })
+}
+
+/// The columns of a table: those chosen, or all that occur, in the order in which they do.
+fn names(rows: &[Vec<(String, Value)>], columns: &Columns) -> Vec<String> {
+    if let Columns::Only(names) = columns
+        && !names.is_empty()
+    {
+        return names.clone();
+    }
+    let mut seen = std::collections::HashSet::new();
+    rows.iter().flatten().filter(|(name, _)| seen.insert(name)).map(|(name, _)| name.clone()).collect()
+}
+
+fn few_enough(columns: usize) -> Result<(), Problem> {
+    if columns <= TABLE_COLUMNS_MAX {
+        return Ok(());
+    }
+    let detail = format!(
+        "these events have {columns} keys, and a table may have {TABLE_COLUMNS_MAX} columns: choose some with _c"
+    );
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_large", detail))
+}
+
+/// CSV with a byte order mark, so that spreadsheets read it as UTF-8, and with texts that look like formulas made
+/// harmless by a quote before them.
+fn csv_of_documents(documents: &[Vec<u8>], columns: &Columns) -> Result<Vec<u8>, Problem> {
+    let rows: Vec<Vec<(String, Value)>> = documents.iter().map(|document| cells(document, columns)).collect();
+    let names = names(&rows, columns);
+    few_enough(names.len())?;
     let places: HashMap<&str, usize> = names.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
     let mut writer = csv::Writer::from_writer(b"\xef\xbb\xbf".to_vec());
     let broken = |error: csv::Error| Problem::internal(&error);
@@ -181,12 +215,20 @@ fn csv_of_documents(documents: &[Vec<u8>], columns: &Columns) -> Result<Vec<u8>,
         let mut cells = vec![String::new(); names.len()];
         for (name, value) in row.iter().rev() {
             if let Some(place) = places.get(name.as_str()) {
-                cells[*place] = cell(value);
+                cells[*place] = text(value);
             }
         }
         writer.write_record(cells).map_err(broken)?;
     }
     writer.into_inner().map_err(|error| Problem::internal(&error))
+}
+
+/// The values of a document with their names: those of chosen columns as they were chosen, else the dotted ones.
+pub(super) fn cells(document: &[u8], columns: &Columns) -> Vec<(String, Value)> {
+    match (columns, serde_json::from_slice(document)) {
+        (Columns::Only(_), Ok(Value::Object(object))) => object.into_iter().collect(),
+        _ => flattened(document),
+    }
 }
 
 fn flattened(document: &[u8]) -> Vec<(String, Value)> {
@@ -207,7 +249,7 @@ fn flatten(object: serde_json::Map<String, Value>, prefix: &str, flat: &mut Vec<
     }
 }
 
-fn cell(value: &Value) -> String {
+fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => inert(text),

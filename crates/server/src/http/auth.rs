@@ -14,6 +14,13 @@ use super::{Doors, Peer};
 /// # Errors
 /// 401 when there is a token that is none of ours, or none and one is needed.
 pub(crate) fn grant(doors: &Doors, parts: &Parts) -> Result<Grant, Problem> {
+    if is_forged(parts) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "a web page of another site may not change anything with the password that a browser remembers: send the token as `Authorization: Bearer TOKEN`",
+        ));
+    }
     if let Some(token) = token(&parts.headers) {
         return doors.engine.authorise(&token).ok_or_else(|| {
             Problem::new(StatusCode::UNAUTHORIZED, "unknown_token", "this token is not known here: it may be revoked, or belong to another server; `everlog token create` makes one")
@@ -72,6 +79,13 @@ fn token(headers: &HeaderMap) -> Option<String> {
     Some(rest.trim().to_owned())
 }
 
+/// Whether a web page of another site makes a browser send the password that it remembers for us, to change something.
+fn is_forged(parts: &Parts) -> bool {
+    let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let is_remembered = authorization.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic "));
+    is_remembered && !parts.method.is_safe() && comes_from_another_page(&parts.headers)
+}
+
 /// The few bytes of a Basic header; `None` for what is none.
 fn decode_base64(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -97,10 +111,15 @@ fn decode_base64(text: &str) -> Option<String> {
 
 /// Whether a request was made by a program on this machine, and not passed on or made by a web page.
 fn is_local(parts: &Parts) -> bool {
+    is_of_this_machine(parts) && !comes_from_another_page(&parts.headers)
+}
+
+/// Whether a request was made on this machine, by a program or by a browser, and not passed on.
+pub(crate) fn is_of_this_machine(parts: &Parts) -> bool {
     let peer = parts.extensions.get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
     let passed_on =
         ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| parts.headers.contains_key(*name));
-    peer && !passed_on && names_this_machine(parts) && !comes_from_another_page(&parts.headers)
+    peer && !passed_on && names_this_machine(parts)
 }
 
 /// A name that a stranger's DNS made point here is not this machine's.
@@ -159,6 +178,23 @@ mod tests {
         assert!(!local("127.0.0.1:5", &[("host", "evil.example:7171")]));
         assert!(!local("127.0.0.1:5", &[("host", "localhost"), ("origin", "https://evil.example")]));
         assert!(!local("127.0.0.1:5", &[("host", "localhost"), ("sec-fetch-site", "cross-site")]));
+    }
+
+    #[test]
+    fn a_remembered_password_changes_nothing_for_another_site() {
+        let forged = |method: &str, headers: &[(&str, &str)]| {
+            let mut request = Request::builder().method(method).uri("/").header("host", "logs.example");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            is_forged(&request.body(()).unwrap().into_parts().0)
+        };
+        let (basic, foreign) = (("authorization", "Basic OmFiYw=="), ("sec-fetch-site", "cross-site"));
+        assert!(forged("POST", &[basic, foreign]));
+        assert!(forged("DELETE", &[("authorization", "basic OmFiYw=="), ("origin", "https://evil.example")]));
+        assert!(!forged("GET", &[basic, foreign]));
+        assert!(!forged("POST", &[basic]));
+        assert!(!forged("POST", &[("authorization", "Bearer abc"), foreign]));
     }
 
     #[test]

@@ -40,26 +40,32 @@ pub(crate) async fn readyz(State(doors): State<Doors>) -> Response {
     }
 }
 
-/// `/`: where to go from here.
+/// The doors of everyday use.
+pub(super) const DOORS: &str = "\
+POST /api/v1/logs/{log}/events   send events: a JSON object, an array, or one object a line
+POST /api/v1/logs/{log}/entries  the call of API Logger: {\"stream\", \"location\", \"message\", …}
+GET  /api/v1/logs/{log}/events   ask: ?user=alice&status>=500&_sort=-timestamp&_limit=100
+GET  /api/v1/logs/{log}/values   what values a key has, for forms
+GET  /api/v1/logs/{log}/tail     watch them come in (server-sent events)
+GET  /api/v1/users/{user}/events one person's events in all logs
+GET  /api/v1/streams             the streams and their labels
+POST /api/v1/query               {\"sql\": \"SELECT …\"} or {\"search\": \"level:error timeout\", \"log\": \"default\"}
+GET  /api/v1/logs                what there is
+GET  /openapi.json               all of them, described
+GET  /healthz /readyz /metrics
+";
+
+/// `/`: where to go from here; for a browser a page with the logs.
 #[utoipa::path(get, path = "/", tag = "health", operation_id = "home", summary = "Where to go from here",
-    responses((status = 200, description = "A list of doors", body = String, content_type = "text/plain")))]
-pub(crate) async fn home() -> Response {
-    let text = concat!(
-        "Everlog ",
-        env!("CARGO_PKG_VERSION"),
-        "\n\n",
-        "POST /api/v1/logs/{log}/events   send events: a JSON object, an array, or one object a line\n",
-        "POST /api/v1/logs/{log}/entries  the call of API Logger: {\"stream\", \"location\", \"message\", …}\n",
-        "GET  /api/v1/logs/{log}/events   ask: ?user=alice&status>=500&_sort=-timestamp&_limit=100\n",
-        "GET  /api/v1/logs/{log}/tail     watch them come in (server-sent events)\n",
-        "GET  /api/v1/users/{user}/events one person's events in all logs\n",
-        "GET  /api/v1/streams             the streams and their labels\n",
-        "POST /api/v1/query               {\"sql\": \"SELECT …\"} or {\"search\": \"level:error timeout\", \"log\": \"default\"}\n",
-        "GET  /api/v1/logs                what there is\n",
-        "GET  /openapi.json              all of them, described\n",
-        "GET  /healthz /readyz /metrics\n",
-    );
-    std::future::ready(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()).await
+    responses((status = 200, description = "A list of doors; for a browser a page with the logs",
+        content((String = "text/plain"), (String = "text/html")))))]
+pub(crate) async fn home(State(doors): State<Doors>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    if super::page::is_wanted(&parts) {
+        return super::page::home(&doors, &parts).await;
+    }
+    let text = format!("Everlog {}\n\n{DOORS}", env!("CARGO_PKG_VERSION"));
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 
 /// `/metrics`: in the text format of Prometheus.

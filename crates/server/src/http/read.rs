@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use engine::filter::Filter;
 use engine::url::{Format, Question, Sort};
-use engine::{Events, QueryError, Scope, search, url};
+use engine::{Answer, Events, QueryError, Scope, search, url};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -32,23 +32,44 @@ pub(crate) async fn events(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
+    if super::page::is_wanted(&parts) {
+        return Ok(super::page::events(&doors, &log, &parts).await);
+    }
     auth::require(&doors, &parts, Scope::Read, Some(&log))?;
     let query = parts.uri.query().unwrap_or("");
     let question = question(query)?;
-    if question.by.is_some() {
-        let answer = doors.engine.group(&log, &question).await?;
-        return super::answer::table(&answer, &question);
+    let (mut response, ignored, question) = if question.by.is_some() {
+        let answer = group(&doors, &log, &question).await?;
+        (super::answer::table(&answer, &question)?, answer.ignored, question)
+    } else if question.format == Format::Ndjson && question.limit > STREAM_ROWS {
+        streamed(&doors, log, question).await?
+    } else {
+        let (events, question) = ask(&doors, log, question).await?;
+        let ignored = events.ignored.clone();
+        let link = next_link(parts.uri.path(), query);
+        (super::answer::events(events, &question, &link)?, ignored, question)
+    };
+    if question.meta {
+        super::meta::add(response.headers_mut(), query, &question, &ignored);
     }
-    if question.format == Format::Ndjson && question.limit > STREAM_ROWS {
-        return streamed(&doors, log, question).await;
-    }
-    let (events, question) = ask(&doors, log, question).await?;
-    super::answer::events(events, &question, &next_link(parts.uri.path(), query))
+    Ok(response)
+}
+
+/// The groups of a question.
+pub(super) async fn group(doors: &Doors, log: &str, question: &Question) -> Result<Answer, Problem> {
+    let (engine, log, question) = (doors.engine.clone(), log.to_owned(), question.clone());
+    // On a task of its own: planning and running are work for a processor, not waiting.
+    let asked = tokio::spawn(async move { engine.group(&log, &question).await });
+    Ok(asked.await.map_err(|error| Problem::internal(&error))??)
 }
 
 /// A long NDJSON answer, sent while it is read. What goes wrong after the beginning breaks the answer off, which a
 /// client sees as a body that does not end as it should.
-async fn streamed(doors: &Doors, log: String, question: Question) -> Result<Response, Problem> {
+async fn streamed(
+    doors: &Doors,
+    log: String,
+    question: Question,
+) -> Result<(Response, Vec<String>, Question), Problem> {
     let (sender, mut receiver) = mpsc::channel(2);
     let engine = doors.engine.clone();
     let asked = question.clone();
@@ -61,11 +82,12 @@ async fn streamed(doors: &Doors, log: String, question: Question) -> Result<Resp
     });
     let first = receiver.recv().await.ok_or_else(|| Problem::internal(&"the reader ended"))??;
     let begin = super::answer::ndjson(&first.documents);
+    let ignored = first.ignored.clone();
     let (head, _) = super::answer::events(Events { next: None, ..first }, &question, "")?.into_parts();
     let rest = ReceiverStream::new(receiver)
         .map(|part| part.map(|part| super::answer::ndjson(&part.documents)).map_err(std::io::Error::other));
     let body = Body::from_stream(tokio_stream::once(Ok(begin)).chain(rest));
-    Ok(Response::from_parts(head, body))
+    Ok((Response::from_parts(head, body), ignored, question))
 }
 
 /// The question in a query string.
@@ -77,7 +99,8 @@ pub(crate) fn question(query: &str) -> Result<Question, Problem> {
     Ok(url::parse(&pairs, jiff::Timestamp::now()).map_err(QueryError::from)?)
 }
 
-async fn ask(doors: &Doors, log: String, question: Question) -> Result<(Events, Question), Problem> {
+/// The events of a question.
+pub(super) async fn ask(doors: &Doors, log: String, question: Question) -> Result<(Events, Question), Problem> {
     let engine = doors.engine.clone();
     let asked = tokio::task::spawn_blocking(move || engine.events(&log, &question).map(|events| (events, question)));
     Ok(asked.await.map_err(|error| Problem::internal(&error))??)

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::server::{EVERLOG, Server, ask, program};
+use crate::server::{EVERLOG, Server, ask, program, until};
 
 const ENTRIES: &str = "/api/v1/logs/default/entries";
 
@@ -169,7 +169,7 @@ async fn a_large_message_is_stored_whole_or_refused_and_told() {
     server.post(ENTRIES, json!({"m": fits}).to_string()).await.accepted(1, 0);
     assert_eq!(server.events("").await[0]["message"], json!(fits));
     server.post(ENTRIES, json!({"m": "x".repeat(1 << 20)}).to_string()).await.problem(413, "too_large");
-    assert_eq!(server.internal("events_refused").await, 1);
+    until("the message", async || (server.internal("events_refused").await == 1).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

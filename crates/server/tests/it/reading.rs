@@ -25,7 +25,7 @@ async fn csv_for_spreadsheets() {
         .get(&format!("{EVENTS}?_format=csv&_c=status&_c=path&_c=message&_c=deep.n&_sort=status&_download=shop"))
         .await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "text/csv; charset=utf-8"));
-    assert_eq!(answer.header("content-disposition"), "attachment; filename*=UTF-8''shop.csv");
+    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"shop.csv\"; filename*=UTF-8''shop.csv");
     assert!(answer.body.starts_with(&[0xef, 0xbb, 0xbf]));
     let text = answer.text();
     assert_eq!(
@@ -52,9 +52,7 @@ async fn lines_arrays_and_totals() {
     assert_eq!((array.json(), array.header("x-total-count")), (json!([{"status": 500}, {"status": 404}]), "3"));
     let head = ask(server.request(Method::HEAD, EVENTS)).await;
     assert_eq!((head.status, head.header("x-total-count"), head.body.len()), (200, "4", 0));
-    for format in ["xlsx", "html", "text"] {
-        server.get(&format!("{EVENTS}?_format={format}")).await.problem(400, "bad_request");
-    }
+    server.get(&format!("{EVENTS}?_format=text")).await.problem(400, "bad_request");
     let problem = server.get(&format!("{EVENTS}?_format=jsno")).await.problem(400, "parameter");
     assert!(problem["detail"].as_str().unwrap().contains("json"), "{problem}");
 }
