@@ -158,7 +158,7 @@ mod tests {
         );
         assert_eq!(
             check("server", "[dependencies]\nstore = { path = \"../store\" }"),
-            ["crates/server/Cargo.toml:4: `server` uses `store`, but may use event, intake, engine"]
+            ["crates/server/Cargo.toml:4: `server` uses `store`, but may use event, intake, text, engine"]
         );
         assert_eq!(
             check("client", "[dependencies]\nevent = \"1\""),
