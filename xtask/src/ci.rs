@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cargo::{self, cargo};
-use crate::{options, smoke, test, tidy};
+use crate::{options, schemathesis, smoke, test, tidy};
 
 /// Formatting, lints, tests, and the smoke test of the release binary. Ends with the time of each step and the counts
 /// of the tests.
@@ -20,7 +20,14 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     steps.take("lints", || cargo::run(&mut cargo(&clippy)))?;
     let counts = steps.take("tests", || cargo::run_and_keep(&mut test::command(&[]), is_count))?;
     let binary = steps.take("release build", cargo::build_release)?;
-    steps.take("smoke test", || smoke::run(binary))?;
+    steps.take("smoke test", || smoke::run(binary.clone()))?;
+    steps.take("schemathesis", || match std::env::var_os("CI") {
+        Some(_) => schemathesis::run(&[binary.to_string_lossy().into_owned()]),
+        None => {
+            println!("SKIPPED: it asks PyPI for its tools, so it is for CI=true, or for `cargo xtask schemathesis`");
+            Ok(())
+        }
+    })?;
     steps.print();
     for count in counts {
         println!("tests: {count}");

@@ -10,6 +10,7 @@ mod crash;
 mod http;
 mod kill9;
 mod options;
+mod schemathesis;
 mod server;
 mod smoke;
 mod test;
@@ -28,6 +29,7 @@ Usage: cargo xtask <chore>
   ci                            everything that must hold before a merge: format, lints, tests, smoke test of the release
   crash [--seeds N] [--from S]  crash the simulated disk N times (5000), from seed S (1)
   kill9 [--seed S]              kill -9 the real server ten times under load, and look for lost events
+  schemathesis [<binary>]       send every door whatever fits, or not, its description in /openapi.json (needs python3)
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(rest),
         "crash" => crash::run(rest),
         "kill9" => kill9::run(rest),
+        "schemathesis" => schemathesis::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(())

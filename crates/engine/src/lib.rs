@@ -37,7 +37,7 @@ pub use counters::{Counters, LogCounts, Vitals};
 pub use diagnose::{Diagnosis, Finding, diagnose};
 pub use intake::keys::VARIABLE_BYTES_MAX;
 pub use intake::{Decoded, Limits, Reason, Refused};
-pub use logs::{LogError, LogInfo, LogSettings, parse_duration, print_duration};
+pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, filter, search, url};
 pub use rules::{OPTIONS, Options, Rules, ShownOptions};

@@ -110,6 +110,20 @@ pub struct LogInfo {
     pub size: store::LogSize,
 }
 
+/// Whether a log may have this name.
+///
+/// # Errors
+/// When it may not; the message says what a name looks like.
+pub fn check_log_name(name: &str) -> Result<(), LogError> {
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    if first && rest && name.len() <= LOG_NAME_BYTES_MAX {
+        Ok(())
+    } else {
+        Err(LogError::Name { name: name.to_owned() })
+    }
+}
+
 impl Engine {
     /// The number of a log; of one with an `index` that of the log in which its events are kept.
     ///
@@ -150,11 +164,7 @@ impl Engine {
         if let Some(id) = self.logs.read().id(name) {
             return Ok(id);
         }
-        let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-        if !first || !rest || name.len() > LOG_NAME_BYTES_MAX {
-            return Err(LogError::Name { name: name.to_owned() });
-        }
+        check_log_name(name)?;
         let mut logs = self.logs.write();
         if logs.by_name.len() >= self.settings.logs_max {
             return Err(LogError::TooMany { logs_max: self.settings.logs_max });

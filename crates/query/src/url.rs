@@ -32,7 +32,7 @@ pub const OFFSET_MAX: usize = 1_000_000;
 const DOWNLOAD_BYTES_MAX: usize = 255;
 
 /// All parameters that are not columns.
-const RESERVED: [&str; 15] = [
+pub const PARAMETERS: [&str; 15] = [
     "_q",
     "_sort",
     "_limit",
@@ -108,7 +108,7 @@ impl Reading {
             "_total" => question.total = flag(key, value)?,
             "_archive" => question.archive = flag(key, value)?,
             "_download" => question.download = Some(download(value)?),
-            known if !given && RESERVED.contains(&known) => {}
+            known if !given && PARAMETERS.contains(&known) => {}
             "_q" => self.parts.push(search(value, self.now)?),
             "_sort" => question.sort.push(sort(value)),
             "_c" => self.chosen.push(value.to_owned()),
@@ -463,7 +463,7 @@ fn not_a_time(parameter: &str, value: &str) -> UrlError {
 }
 
 fn unknown_parameter(key: &str) -> UrlError {
-    let near = did_you_mean(key, RESERVED.into_iter());
+    let near = did_you_mean(key, PARAMETERS.into_iter());
     UrlError::new(key, format!("unknown parameter{near}; for a column whose name begins with _ write _q={key}:value"))
 }
 

@@ -9,6 +9,7 @@ mod csv;
 mod export;
 mod human;
 mod import;
+mod init;
 mod layout;
 mod line;
 mod log;
@@ -52,6 +53,7 @@ Get going:
   everlog tail                                       watch events arrive
 
 Server:
+  init     Set up Everlog for a project: its configuration, a service, the lines that connect the application
   serve    Start the server
   doctor   Check a data directory, and say what is wrong with it
   bench    Measure this machine: its disk, how fast it takes events, how fast it finds them
@@ -86,6 +88,7 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Init(init::InitArguments),
     Serve(ServeArguments),
     Doctor(DoctorArguments),
     Log(log::LogArguments),
@@ -168,6 +171,7 @@ pub(crate) fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Init(arguments) => init::run(&arguments),
         Command::Serve(arguments) => crate::serve::run(arguments),
         Command::Doctor(arguments) => crate::doctor::run(arguments),
         Command::Log(arguments) => wait(log::run(arguments)),

@@ -16,6 +16,7 @@ use engine::{Settings, parse_duration, print_duration};
 use ipnet::IpNet;
 
 use print::Origin;
+pub(crate) use print::value as print_value;
 use text::{Compress, TreeSettings};
 
 /// Everything that was decided before the server starts.
@@ -88,6 +89,13 @@ pub(crate) struct Setting {
     pub(crate) meaning: &'static str,
     set: Set,
     show: Show,
+}
+
+impl Setting {
+    /// Its value, as a file would have it.
+    pub(crate) fn value(&self, config: &Config) -> String {
+        (self.show)(config)
+    }
 }
 
 /// Every setting there is, beside the logs.
@@ -363,6 +371,17 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// When it is no configuration.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut config = Self::default();
+        config.read_file(Path::new("everlog.toml"), text)?;
+        config.check()?;
+        Ok(config)
+    }
+
     fn read_file(&mut self, file: &Path, text: &str) -> anyhow::Result<()> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| anyhow!("{error}"))?;
         for (name, value) in &table {
@@ -620,7 +639,7 @@ retention = \"9d\"
         assert!(place("flush_after = \"5m\" ").ends_with("# default"), "{printed}");
         let again = load(&printed, &[]).unwrap();
         assert_eq!(again.data, PathBuf::from("a \"b\""));
-        let values = |config: &Config| SETTINGS.iter().map(|setting| (setting.show)(config)).collect::<Vec<_>>();
+        let values = |config: &Config| SETTINGS.iter().map(|setting| setting.value(config)).collect::<Vec<_>>();
         assert_eq!((values(&again), &again.logs), (values(&config), &config.logs));
     }
 

@@ -11,6 +11,7 @@ mod health;
 mod lenient;
 mod lines;
 mod meta;
+mod openapi;
 mod page;
 mod people;
 mod problem;
@@ -33,7 +34,6 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{delete, get, post, put};
 use engine::Engine;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -42,6 +42,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::config::Config;
 use problem::Problem;
@@ -72,30 +74,37 @@ pub(crate) struct Doors {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-fn router(doors: Doors) -> Router {
-    Router::new()
-        .route("/api/v1/logs", get(admin::logs))
-        .route("/api/v1/logs/{log}", put(admin::set_log).get(admin::log))
-        .route("/api/v1/logs/{log}/events", post(write::native).get(read::events))
-        .route("/api/v1/logs/{log}/entries", post(entries::entries))
-        .route("/api/v1/logs/{log}/values", get(values::values))
-        .route("/api/v1/logs/{log}/tail", get(tail::tail))
-        .route("/api/v1/users/{user}/events", get(people::events))
-        .route("/api/v1/streams", get(streams::streams))
-        .route("/api/v1/streams/{name}", put(streams::put).delete(streams::remove))
-        .route("/api/v1/query", post(read::query))
-        .route("/api/v1/producers/{name}", get(admin::producer))
-        .route("/api/v1/tokens", get(admin::tokens).post(admin::create_token))
-        .route("/api/v1/tokens/{id}", delete(admin::revoke_token))
-        .route("/api/v1/flush", post(admin::flush))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .route("/", get(health::home))
+/// Every door there is. Each gets into the document by its annotation, without which it cannot be in the list.
+fn doors() -> OpenApiRouter<Doors> {
+    OpenApiRouter::new()
+        .routes(routes!(admin::logs))
+        .routes(routes!(admin::log, admin::set_log))
+        .routes(routes!(read::events, write::native))
+        .routes(routes!(entries::entries))
+        .routes(routes!(values::values))
+        .routes(routes!(tail::tail))
+        .routes(routes!(people::events))
+        .routes(routes!(streams::streams))
+        .routes(routes!(streams::put, streams::remove))
+        .routes(routes!(read::query))
+        .routes(routes!(admin::producer))
+        .routes(routes!(admin::tokens, admin::create_token))
+        .routes(routes!(admin::revoke_token))
+        .routes(routes!(admin::flush))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::home))
+        .routes(routes!(openapi::openapi))
+}
+
+fn router(state: Doors) -> Router {
+    let (router, _) = doors().split_for_parts();
+    router
         .fallback(visitor::fallback)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn(with_request_id))
-        .with_state(doors)
+        .with_state(state)
 }
 
 /// Gives every request an id, its caller's own if that is a sane one.

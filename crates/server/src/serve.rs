@@ -226,7 +226,7 @@ fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// The address under which this machine reaches the server.
-fn url_of(addresses: &[SocketAddr]) -> String {
+pub(crate) fn url_of(addresses: &[SocketAddr]) -> String {
     let address = addresses.iter().find(|address| address.ip().is_loopback()).or_else(|| addresses.first());
     address.map_or_else(String::new, |address| {
         let host = match address {

@@ -174,6 +174,11 @@ pub(super) const FORMATS: [(&str, Format); 8] = [
 ];
 
 impl Format {
+    /// The names of all of them.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        FORMATS.into_iter().map(|(name, _)| name)
+    }
+
     /// Its name in a URL, which is also the usual ending of a file.
     pub fn name(self) -> &'static str {
         FORMATS.into_iter().find(|(_, format)| *format == self).map_or("json", |(name, _)| name)

@@ -36,7 +36,7 @@ impl Config {
             .iter()
             .map(|setting| {
                 let origin = self.origins.get(setting.name).unwrap_or(&Origin::Default);
-                (line(setting.name, &(setting.show)(self), SECRETS.contains(&setting.name)), origin)
+                (line(setting.name, &setting.value(self), SECRETS.contains(&setting.name)), origin)
             })
             .collect();
         let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
@@ -57,13 +57,13 @@ impl Config {
 fn line(name: &str, text: &str, secret: bool) -> String {
     match (secret, text.is_empty()) {
         (true, false) => format!("# {name} = (set)"),
-        (true, true) => format!("# {name} = (not set)"),
-        (false, _) => format!("{name} = {}", value(text)),
+        (_, true) => format!("# {name} = (not set)"),
+        (false, false) => format!("{name} = {}", value(text)),
     }
 }
 
 /// A value as TOML: numbers and truths as they are, all else as a text.
-fn value(text: &str) -> String {
+pub(crate) fn value(text: &str) -> String {
     let bare = matches!(text, "true" | "false") || text.parse::<i64>().is_ok_and(|number| number.to_string() == text);
     if bare { text.to_owned() } else { toml::Value::String(text.to_owned()).to_string() }
 }

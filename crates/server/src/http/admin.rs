@@ -12,10 +12,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::openapi::shapes;
 use super::problem::Problem;
 use super::{Doors, auth, body};
 
 /// `GET /api/v1/logs`: those that the sender may read or write.
+#[utoipa::path(get, path = "/api/v1/logs", tag = "administration", operation_id = "logs", summary = "List the logs",
+    responses((status = 200, description = "Those that the sender may read", body = Vec<shapes::Log>)))]
 pub(crate) async fn logs(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Problem> {
     let (parts, _) = request.into_parts();
     let grant = auth::grant(&doors, &parts)?;
@@ -25,6 +28,9 @@ pub(crate) async fn logs(State(doors): State<Doors>, request: Request) -> Result
 }
 
 /// `GET /api/v1/logs/{log}`.
+#[utoipa::path(get, path = "/api/v1/logs/{log}", tag = "administration", operation_id = "log", summary = "Look at a log",
+    params(("log" = inline(shapes::LogName), Path, description = "Name of a log")),
+    responses((status = 200, description = "The log", body = shapes::Log)))]
 pub(crate) async fn log(
     State(doors): State<Doors>,
     Path(log): Path<String>,
@@ -59,16 +65,17 @@ fn log_json(log: &LogInfo) -> Value {
     shown
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct LogBody {
     retention: Option<Retention>,
     /// The engine knows their names.
     #[serde(flatten)]
+    #[schema(value_type = shapes::LogOptions)]
     options: Options,
 }
 
 /// One length for all streams, or one for each.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 enum Retention {
     All(String),
@@ -76,6 +83,10 @@ enum Retention {
 }
 
 /// `PUT /api/v1/logs/{log}`: makes a log, sets how long it keeps its events and what it does with them.
+#[utoipa::path(put, path = "/api/v1/logs/{log}", tag = "administration", operation_id = "set_log",
+    summary = "Make a log, or say what it does with its events", params(("log" = inline(shapes::LogName), Path, description = "Name of a log")),
+    request_body(content = LogBody, example = json!({ "retention": { "": "90d", "DEBUG": "7d" } })),
+    responses((status = 200, description = "The log", body = shapes::Log)))]
 pub(crate) async fn set_log(
     State(doors): State<Doors>,
     Path(log): Path<String>,
@@ -110,6 +121,9 @@ async fn admin_body<T: DeserializeOwned>(doors: &Doors, request: Request) -> Res
 }
 
 /// `GET /api/v1/producers/{name}`: how far a numbered sender is.
+#[utoipa::path(get, path = "/api/v1/producers/{name}", tag = "write", operation_id = "producer", summary = "How far a numbered sender is",
+    params(("name" = String, Path, description = "X-Everlog-Producer of its requests")),
+    responses((status = 200, description = "Its highest position", body = shapes::Producer)))]
 pub(crate) async fn producer(
     State(doors): State<Doors>,
     Path(name): Path<String>,
@@ -126,13 +140,15 @@ fn token_json(token: &TokenInfo) -> Value {
 }
 
 /// `GET /api/v1/tokens`: all of them, without their secrets.
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "administration", operation_id = "tokens", summary = "List the tokens",
+    responses((status = 200, description = "All of them, without their secrets", body = Vec<shapes::Token>)))]
 pub(crate) async fn tokens(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Problem> {
     let (parts, _) = request.into_parts();
     auth::require(&doors, &parts, Scope::Admin, None)?;
     Ok(Json(std::future::ready(doors.engine.tokens().iter().map(token_json).collect()).await))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TokenBody {
     #[serde(default)]
@@ -143,6 +159,9 @@ struct TokenBody {
 }
 
 /// `POST /api/v1/tokens`: makes one; its secret is in the answer and nowhere else.
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "administration", operation_id = "create_token", summary = "Make a token",
+    request_body(content = TokenBody, example = json!({ "label": "web shop", "scopes": ["write"], "logs": ["shop"] })),
+    responses((status = 201, description = "The token with its secret", body = shapes::NewToken)))]
 pub(crate) async fn create_token(State(doors): State<Doors>, request: Request) -> Result<Response, Problem> {
     let sent = admin_body::<TokenBody>(&doors, request).await?;
     let read = |name: &String| {
@@ -163,6 +182,9 @@ pub(crate) async fn create_token(State(doors): State<Doors>, request: Request) -
 }
 
 /// `DELETE /api/v1/tokens/{id}`.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "administration", operation_id = "revoke_token",
+    summary = "Make a token worthless", params(("id" = String, Path, description = "Its id, as the list has it")),
+    responses((status = 204, description = "It is worthless from now on")))]
 pub(crate) async fn revoke_token(
     State(doors): State<Doors>,
     Path(id): Path<String>,
@@ -182,6 +204,8 @@ pub(crate) async fn revoke_token(
 }
 
 /// `POST /api/v1/flush`: writes the buffer to segments now.
+#[utoipa::path(post, path = "/api/v1/flush", tag = "administration", operation_id = "flush", summary = "Write the buffer to segments now",
+    responses((status = 200, description = "Done", body = shapes::Flushed)))]
 pub(crate) async fn flush(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Problem> {
     let (parts, _) = request.into_parts();
     auth::require(&doors, &parts, Scope::Admin, None)?;

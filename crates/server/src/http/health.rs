@@ -13,11 +13,15 @@ use super::problem::Problem;
 use super::{Doors, auth};
 
 /// `/healthz`: the process answers.
+#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "healthz", summary = "The process answers",
+    responses((status = 200, description = "It is up", body = serde_json::Value)))]
 pub(crate) async fn healthz() -> Response {
     std::future::ready(Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })).into_response()).await
 }
 
 /// `/readyz`: 200 while events are taken, else 503 and why.
+#[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readyz", summary = "Events are taken",
+    responses((status = 200, description = "They are", body = serde_json::Value), (status = 503, description = "They are not, and why", body = serde_json::Value)))]
 pub(crate) async fn readyz(State(doors): State<Doors>) -> Response {
     let vitals = std::future::ready(doors.engine.vitals()).await;
     let trouble = match vitals.poisoned {
@@ -47,10 +51,14 @@ GET  /api/v1/users/{user}/events one person's events in all logs
 GET  /api/v1/streams             the streams and their labels
 POST /api/v1/query               {\"sql\": \"SELECT …\"} or {\"search\": \"level:error timeout\", \"log\": \"default\"}
 GET  /api/v1/logs                what there is
+GET  /openapi.json               all of them, described
 GET  /healthz /readyz /metrics
 ";
 
 /// `/`: where to go from here; for a browser a page with the logs.
+#[utoipa::path(get, path = "/", tag = "health", operation_id = "home", summary = "Where to go from here",
+    responses((status = 200, description = "A list of doors; for a browser a page with the logs",
+        content((String = "text/plain"), (String = "text/html")))))]
 pub(crate) async fn home(State(doors): State<Doors>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     if super::page::is_wanted(&parts) {
@@ -63,6 +71,8 @@ pub(crate) async fn home(State(doors): State<Doors>, request: Request) -> Respon
 /// `/metrics`: in the text format of Prometheus.
 ///
 /// It names the logs, so from another machine it takes a token, whatever that is good for.
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", summary = "Counters for Prometheus",
+    responses((status = 200, description = "The text format of Prometheus", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(doors): State<Doors>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     auth::grant(&doors, &parts)?;

@@ -4,11 +4,17 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use engine::{QueryError, url};
 
+use super::openapi::{Grammar, shapes};
 use super::problem::Problem;
 use super::{Doors, answer, auth, read};
 
 /// `GET /api/v1/users/{user}/events?…`: the URL grammar, in the order of time; `_log=NAME` (repeat for several) asks
 /// only these logs.
+#[utoipa::path(get, path = "/api/v1/users/{user}/events", tag = "read", operation_id = "user_events", summary = "One person's events in all logs",
+    params(("user" = String, Path, description = "Name of the user"), ("_log" = Vec<String>, Query, description = "Only these logs"), Grammar),
+    responses((status = 200, description = "A page of events, or of groups; X-Total-Count, Link and X-Next-Cursor tell of the others",
+        content((Vec<shapes::Event> = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"), (String = "text/html"),
+            (String = "text/plain"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(crate) async fn events(
     State(doors): State<Doors>,
     Path(user): Path<String>,

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::openapi::{Grammar, shapes};
 use super::problem::Problem;
 use super::{Doors, auth, body};
 
@@ -20,6 +21,11 @@ use super::{Doors, auth, body};
 const STREAM_ROWS: usize = 10_000;
 
 /// `GET /api/v1/logs/{log}/events?…`: the URL grammar.
+#[utoipa::path(get, path = "/api/v1/logs/{log}/events", tag = "read", operation_id = "events", summary = "Ask for the events of a log",
+    params(("log" = inline(shapes::LogName), Path, description = "Name of a log"), Grammar),
+    responses((status = 200, description = "A page of events, or of groups; X-Total-Count, Link and X-Next-Cursor tell of the others",
+        content((Vec<shapes::Event> = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"), (String = "text/html"),
+            (String = "text/plain"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(crate) async fn events(
     State(doors): State<Doors>,
     Path(log): Path<String>,
@@ -122,7 +128,7 @@ pub(crate) fn next_link(path: &str, query: &str) -> String {
     link
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     sql: Option<String>,
@@ -135,6 +141,9 @@ struct Asked {
 }
 
 /// `POST /api/v1/query`: SQL, or a search.
+#[utoipa::path(post, path = "/api/v1/query", tag = "read", operation_id = "query", summary = "Ask by SQL, or by the search language",
+    request_body(content = Asked, example = json!({ "search": "level:error timeout", "log": "default", "limit": 10 })),
+    responses((status = 200, description = "Rows, or events", body = shapes::Answer)))]
 pub(crate) async fn query(State(doors): State<Doors>, request: Request) -> Result<Response, Problem> {
     let (parts, sent) = request.into_parts();
     let grant = auth::grant(&doors, &parts)?;

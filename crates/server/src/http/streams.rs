@@ -6,10 +6,13 @@ use engine::{Engine, Grant, Leftover, Removed, Scope, StorageError, StreamError,
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::openapi::shapes;
 use super::problem::Problem;
 use super::{Doors, auth, body};
 
 /// `GET /api/v1/streams`: all of them, with their events in the logs that the sender may read.
+#[utoipa::path(get, path = "/api/v1/streams", tag = "administration", operation_id = "streams", summary = "List the streams",
+    responses((status = 200, description = "All of them, with their events", body = Vec<shapes::Stream>)))]
 pub(crate) async fn streams(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Problem> {
     let (parts, _) = request.into_parts();
     let logs = auth::readable(&doors, &parts)?;
@@ -22,13 +25,17 @@ fn stream_json(stream: &StreamInfo) -> Value {
     json!({ "name": stream.name, "label": stream.label, "kind": stream.kind.name(), "listed": listed, "events": stream.events })
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct StreamBody {
     label: Option<String>,
 }
 
 /// `PUT /api/v1/streams/{name}`: lists a stream, and gives it a label.
+#[utoipa::path(put, path = "/api/v1/streams/{name}", tag = "administration", operation_id = "put_stream",
+    summary = "List a stream, and give it a label", params(("name" = String, Path, description = "Name of a stream", example = "PAYMENTS")),
+    request_body(content = Option<StreamBody>, example = json!({ "label": "PAYMENTS:" })),
+    responses((status = 200, description = "The stream", body = shapes::Stream)))]
 pub(crate) async fn put(
     State(doors): State<Doors>,
     Path(name): Path<String>,
@@ -56,6 +63,11 @@ pub(crate) async fn put(
 }
 
 /// `DELETE /api/v1/streams/{name}?data=keep|purge&dry_run=y`.
+#[utoipa::path(delete, path = "/api/v1/streams/{name}", tag = "administration", operation_id = "remove_stream", summary = "Remove a stream",
+    params(("name" = String, Path, description = "Name of a stream", example = "PAYMENTS"),
+        ("data" = Option<String>, Query, description = "What becomes of its events: `keep` or `purge`", example = "keep"),
+        ("dry_run" = Option<String>, Query, description = "`y`: only say what would be removed", example = "y")),
+    responses((status = 200, description = "What was removed", body = shapes::RemovedStream)))]
 pub(crate) async fn remove(
     State(doors): State<Doors>,
     Path(name): Path<String>,

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::openapi::{Grammar, shapes};
 use super::problem::Problem;
 use super::{Doors, auth, read};
 
@@ -33,6 +34,12 @@ const LAST_MAX: usize = 10_000;
 const BREATH: Duration = Duration::from_millis(50);
 
 /// `GET /api/v1/logs/{log}/tail?…&_last=N`: the URL grammar's filters, live.
+#[utoipa::path(get, path = "/api/v1/logs/{log}/tail", tag = "read", operation_id = "tail", summary = "Watch events come in",
+    params(("log" = inline(shapes::LogName), Path, description = "Name of a log"), Grammar,
+        ("_last" = Option<u64>, Query, description = "Begin with so many of the past", maximum = 10000),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Go on after this sequence number")),
+    responses((status = 200, description = "Server-sent events: `id` is the sequence number, `data` the event",
+        body = String, content_type = "text/event-stream")))]
 pub(crate) async fn tail(
     State(doors): State<Doors>,
     Path(log): Path<String>,

@@ -8,6 +8,7 @@ use engine::url::{Condition, condition};
 use engine::{Answer, Scope};
 use serde_json::{Map, Value, json};
 
+use super::openapi::{Grammar, shapes};
 use super::problem::Problem;
 use super::{Doors, answer, auth, read};
 
@@ -26,6 +27,11 @@ const RANGE: &str = "|range";
 /// Answers with the distinct values of each `_c=column`, and with the least and the greatest of each
 /// `_c=column|range`. The conditions of the question apply, but for those on the very column: a form goes on offering
 /// the values that were not chosen.
+#[utoipa::path(get, path = "/api/v1/logs/{log}/values", tag = "read", operation_id = "values", summary = "Which values a key has, for forms",
+    params(("log" = inline(shapes::LogName), Path, description = "Name of a log"),
+        ("_c" = Vec<String>, Query, description = "A key whose values are wanted, or `key|range` for the least and the greatest", example = json!(["status"])),
+        Grammar),
+    responses((status = 200, description = "By key: its values, or its range", body = std::collections::BTreeMap<String, serde_json::Value>)))]
 pub(crate) async fn values(
     State(doors): State<Doors>,
     Path(log): Path<String>,

@@ -8,6 +8,7 @@ use event::Timestamp;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::openapi::shapes;
 use super::problem::Problem;
 use super::{Doors, auth, body};
 
@@ -16,6 +17,14 @@ const LARGE_BYTES: usize = 1 << 20;
 
 /// `POST /api/v1/logs/{log}/events`: an object, an array, or one object a line. 200 once all that is accepted is
 /// durable and visible.
+#[utoipa::path(post, path = "/api/v1/logs/{log}/events", tag = "write", operation_id = "send_events", summary = "Send events",
+    params(("log" = inline(shapes::LogName), Path, description = "Name of a log"),
+        ("_ids" = Option<String>, Query, description = "`uuid`: an `id` that is no UUID is a value like any other", example = "uuid"),
+        ("X-Everlog-Producer" = Option<String>, Header, description = "Name of a sender that numbers its requests"),
+        ("X-Everlog-Position" = Option<u64>, Header, description = "Number of the request; goes with the name")),
+    request_body(description = "A JSON object, an array of them, or one object a line; also compressed",
+        content((shapes::Events = "application/json"), (String = "application/x-ndjson"))),
+    responses((status = 200, description = "What became of them", body = shapes::Receipt)))]
 pub(crate) async fn native(
     State(doors): State<Doors>,
     Path(log): Path<String>,

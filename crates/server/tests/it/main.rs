@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by stopping there")]
 
 mod answer;
+mod connect;
 mod damage;
 mod doors;
 mod entries;
 mod full;
 mod hostile;
 mod imports;
+mod init;
 mod lost;
 mod markup;
 mod named;

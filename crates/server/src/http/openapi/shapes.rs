@@ -1,0 +1,223 @@
+//! The shapes of answers and of bodies that are read without a type of their own.
+#![expect(dead_code, reason = "they are described, and never made")]
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaType};
+use utoipa::openapi::{ObjectBuilder, RefOr, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+/// An event: any JSON object.
+pub(crate) struct Event;
+
+impl ToSchema for Event {}
+
+impl PartialSchema for Event {
+    fn schema() -> RefOr<Schema> {
+        let any = || ObjectBuilder::new().schema_type(SchemaType::AnyValue).build();
+        let object = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::Object))
+            .description(Some(
+                "An event: any JSON object. These keys have a meaning, all are optional, any other is kept.",
+            ))
+            .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)))
+            .examples([json!({ "user": "alice", "event": "order_placed", "level": "info", "order": { "id": 17 } })]);
+        event::shared::ORDER.iter().fold(object, |object, key| object.property(*key, any())).into()
+    }
+}
+
+/// One, or an array of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Events {
+    /// One event.
+    One(Event),
+    /// Several.
+    Several(Vec<Event>),
+}
+
+/// An entry of API Logger.
+#[derive(ToSchema)]
+pub(crate) struct Entry {
+    /// Which category; INFO if there is none.
+    stream: Option<String>,
+    /// A user, or `system`.
+    location: Option<String>,
+    /// Any JSON.
+    message: Option<Value>,
+    /// Whether its line of text shows the time.
+    timestamp: Option<bool>,
+    /// A line above the message.
+    heading: Option<String>,
+    /// Whether an object is written on several lines of text.
+    dict_to_string: Option<bool>,
+    /// A message alone, of the stream INFO and the system.
+    m: Option<Value>,
+}
+
+/// What became of the items of a request.
+#[derive(ToSchema)]
+pub(crate) struct Receipt {
+    /// Items that are kept.
+    accepted: u64,
+    /// How many of these were there already.
+    duplicates: u64,
+    /// Items that are not kept.
+    refused: Vec<Refused>,
+    /// How many more are not kept, beyond those listed.
+    #[schema(nullable = false)]
+    refused_more: Option<u64>,
+    /// The sequence number of the last event stored.
+    sequence: u64,
+}
+
+/// An item that is not kept.
+#[derive(ToSchema)]
+pub(crate) struct Refused {
+    /// Its place in the body, from 0.
+    index: u64,
+    /// A stable name of the reason.
+    reason: String,
+    /// What to do.
+    detail: String,
+}
+
+/// A refusal (RFC 9457).
+#[derive(ToSchema)]
+pub(crate) struct Problem {
+    /// `urn:everlog:problem:` and the code.
+    #[schema(example = "urn:everlog:problem:unknown_column")]
+    r#type: String,
+    title: String,
+    status: u16,
+    /// A stable name of the kind of problem.
+    #[schema(example = "unknown_column")]
+    code: String,
+    /// What happened and what to do.
+    detail: String,
+    instance: String,
+    /// As in the header X-Request-ID.
+    request_id: String,
+}
+
+/// A log.
+#[derive(ToSchema)]
+pub(crate) struct Log {
+    name: String,
+    number: u64,
+    events: u64,
+    buffered_events: u64,
+    segments: u64,
+    bytes: u64,
+    #[schema(required = true)]
+    first: Option<String>,
+    #[schema(required = true)]
+    last: Option<String>,
+    created: String,
+    /// How long events are kept, by stream; "" stands for all others.
+    retention: BTreeMap<String, String>,
+    /// The settings that stand in the configuration file and cannot be changed here.
+    in_file: Vec<String>,
+    #[serde(flatten)]
+    options: LogOptions,
+}
+
+/// What a log does with its events; `null` takes a setting back.
+#[derive(ToSchema)]
+pub(crate) struct LogOptions {
+    /// Keys that the server adds to each event.
+    keys: Option<Vec<String>>,
+    /// Keys and values of each event of the visitor endpoint.
+    fields: Option<BTreeMap<String, serde_json::Value>>,
+    /// The log in which the events are kept.
+    index: Option<String>,
+    /// The path of the visitor endpoint.
+    path: Option<String>,
+    /// Whether anybody may write to the visitor endpoint.
+    public_write: Option<bool>,
+    /// Whether an argument that comes several times is kept as a list.
+    arrays: Option<bool>,
+    /// Names of keys whose values are not kept.
+    redact: Option<Vec<String>>,
+}
+
+/// A stream.
+#[derive(ToSchema)]
+pub(crate) struct Stream {
+    name: String,
+    #[schema(required = true)]
+    label: Option<String>,
+    kind: String,
+    listed: bool,
+    events: u64,
+}
+
+/// What was removed with a stream.
+#[derive(ToSchema)]
+pub(crate) struct RemovedStream {
+    name: String,
+    listed: bool,
+    events: u64,
+    /// Events in each log.
+    logs: BTreeMap<String, u64>,
+    /// How many of them were purged.
+    purged: u64,
+    dry_run: bool,
+}
+
+/// A token, without its secret.
+#[derive(ToSchema)]
+pub(crate) struct Token {
+    id: String,
+    label: String,
+    scopes: Vec<String>,
+    /// The logs for which it holds; none means all.
+    logs: Vec<String>,
+    created: String,
+}
+
+/// A token that was made now.
+#[derive(ToSchema)]
+pub(crate) struct NewToken {
+    #[schema(inline)]
+    #[serde(flatten)]
+    info: Token,
+    /// Its secret, which is shown this once.
+    token: String,
+}
+
+/// Rows of an SQL answer, or events of a search.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    /// To `sql`.
+    Rows { columns: Vec<Column>, rows: Vec<BTreeMap<String, Value>> },
+    /// To `search`.
+    Events { events: Vec<Event>, total: Option<u64>, next: Option<String>, unreadable: u64 },
+}
+
+/// A column of an SQL answer.
+#[derive(ToSchema)]
+pub(crate) struct Column {
+    name: String,
+    r#type: String,
+}
+
+/// How far a numbered sender is.
+#[derive(ToSchema)]
+pub(crate) struct Producer {
+    name: String,
+    position: u64,
+}
+
+/// How many events were written to segments.
+#[derive(ToSchema)]
+pub(crate) struct Flushed {
+    events: u64,
+}
+
+/// The name of a log.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", example = "default")]
+pub(crate) struct LogName(String);
