@@ -56,22 +56,41 @@ impl Engine {
             Level::Warning => tracing::warn!(event, "{message}"),
             _ => tracing::info!(event, "{message}"),
         }
+        let said = self.message("INTERNAL", level, event, message, fields);
+        self.accept(self.internal_log(), said, None, |_| {});
+    }
+
+    /// Keeps an event of the stream AUDIT, and waits until it is durable.
+    pub(crate) fn audit(&self, event: &str, message: &str, fields: &[(&str, Value<'_>)]) -> Result<(), WriteError> {
+        tracing::info!(event, "{message}");
+        let said = self.message("AUDIT", Level::Notice, event, message, fields);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        self.accept(self.internal_log(), said, None, move |result| {
+            // Whoever waits for it waits below.
+            let _ = sender.send(result);
+        });
+        receiver.recv().unwrap_or(Err(WriteError::Stopping)).map(drop)
+    }
+
+    /// An event of Everlog's own; it belongs to `system` unless the fields name a user.
+    fn message(&self, stream: &str, level: Level, event: &str, message: &str, fields: &[(&str, Value<'_>)]) -> Decoded {
         let mut builder = BatchBuilder::new();
         let mut push = |path: &str, value: Value<'_>| {
             let key = builder.key(path);
             builder.push(key, value, false);
         };
-        push("stream", Value::Str("INTERNAL"));
+        push("stream", Value::Str(stream));
         push("level", Value::Str(level.name()));
         push("event", Value::Str(event));
         push("message", Value::Str(message));
         push("source", Value::Str("everlog"));
-        push("user", Value::Str(event::shared::SYSTEM_USER));
+        if fields.iter().all(|(path, _)| *path != "user") {
+            push("user", Value::Str(event::shared::SYSTEM_USER));
+        }
         fields.iter().for_each(|(path, value)| push(path, *value));
         let now = self.clock.now();
         builder.commit(Id::fresh(now), now);
-        let decoded = Decoded { batch: builder.finish(), refused: Vec::new(), unlisted: BTreeMap::new(), received: 1 };
-        self.accept(self.internal_log(), decoded, None, |_| {});
+        Decoded { batch: builder.finish(), refused: Vec::new(), unlisted: BTreeMap::new(), received: 1 }
     }
 
     fn internal_log(&self) -> LogId {

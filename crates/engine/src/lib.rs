@@ -3,6 +3,7 @@
 //! There is one door in, [`Engine::accept`]; what came in is either acknowledged or refused with a counted reason.
 
 mod accept;
+mod archive;
 mod ask;
 mod counters;
 mod diagnose;
@@ -26,15 +27,19 @@ use store::{Store, StoreError};
 use thiserror::Error;
 
 pub use accept::{Producer, Receipt, WriteError};
+pub use archive::{ArchiveOf, ArchivedSegment, HOLD, PurgeRequest};
 pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
 pub use diagnose::{Diagnosis, Finding, diagnose};
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, parse_duration, print_duration};
 pub use query::suggest::suggest;
-pub use query::{Answer, QueryError, filter, search, url};
+pub use query::{Answer, QueryError, filter, search, time, url};
+pub use store::archive::{AWAY, Archive, Folders, Places};
+pub use store::disk::ReadAt;
+pub use store::{ArchiveFault, ArchiveWork, Verified};
 pub use store::{LogId, LogSize, PRODUCER_BYTES_MAX, StartReport, StoreError as StorageError};
-pub use tokens::{Grant, NewToken, Scope, TokenInfo};
+pub use tokens::{FIRST_TOKEN, Grant, NewToken, Scope, TokenInfo};
 
 /// The log that a fresh installation has, and that Everlog's own messages go to.
 pub const DEFAULT_LOG: &str = "default";
@@ -122,6 +127,7 @@ pub struct Engine {
     /// Set when a retention was changed: the housekeeper looks at once.
     retention_due: AtomicBool,
     refusals: Mutex<internal::Refusals>,
+    archiver: archive::Archiver,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     _lock: Option<DirectoryLock>,
 }
@@ -146,23 +152,34 @@ impl Engine {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<(Arc<Self>, StartReport), OpenError> {
+        Self::open_with_archive(directory, settings, clock, Arc::new(Folders::new(directory, "")))
+    }
+
+    /// The same, with the places where archived segments are and go.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_with_archive(
+        directory: &Path,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        places: Arc<dyn Places>,
+    ) -> Result<(Arc<Self>, StartReport), OpenError> {
         let shown = || directory.display().to_string();
         let refused = |source| OpenError::Directory { directory: shown(), source };
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(directory).map_err(refused)?);
         let lock =
             DirectoryLock::take(directory).map_err(refused)?.ok_or_else(|| OpenError::InUse { directory: shown() })?;
         let catalog = Catalog::open(&directory.join("catalog.sqlite"), Arc::clone(&disk))?;
-        Self::with_disk(disk, catalog, settings, clock, Some(lock))
+        Self::with_store(Store::open(disk, catalog, places)?, settings, clock, Some(lock))
     }
 
-    fn with_disk(
-        disk: Arc<dyn Disk>,
-        catalog: Catalog,
+    fn with_store(
+        (store, report): (Store, StartReport),
         settings: Settings,
         clock: Arc<dyn Clock>,
         lock: Option<DirectoryLock>,
     ) -> Result<(Arc<Self>, StartReport), OpenError> {
-        let (store, report) = Store::open(disk, catalog)?;
         if store.catalog().logs()?.is_empty() {
             store.catalog().create_log(DEFAULT_LOG, clock.now())?;
         }
@@ -186,6 +203,7 @@ impl Engine {
             refused_while_full: AtomicU64::new(0),
             retention_due: AtomicBool::new(false),
             refusals: Mutex::default(),
+            archiver: archive::Archiver::default(),
             threads: Mutex::default(),
             _lock: lock,
         });
@@ -207,6 +225,12 @@ impl Engine {
             .spawn(move || keeper.keep_house())
             .map_err(refused)?;
         *self.threads.lock() = vec![writer, keeper];
+        let archiver = Arc::clone(self);
+        let archiver = std::thread::Builder::new()
+            .name("archive".to_owned())
+            .spawn(move || archiver.keep_archive())
+            .map_err(refused)?;
+        *self.archiver.thread.lock() = Some(archiver);
         Ok(())
     }
 
@@ -230,6 +254,7 @@ impl Engine {
         self.stopping.store(true, std::sync::atomic::Ordering::Release);
         self.queue.close();
         self.wake.notify_all();
+        self.stop_archiver();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the engine ended badly");

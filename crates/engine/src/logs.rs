@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 use event::limits::LOG_NAME_BYTES_MAX;
+use store::archive::Policy;
 use store::catalog::LogRow;
 use store::{LogId, Retention, StoreError};
 use thiserror::Error;
@@ -68,6 +69,10 @@ pub enum LogError {
 pub struct LogSettings {
     /// How long events are kept, by stream; the empty name stands for all other streams.
     pub retention: Option<Retention>,
+    /// When events go to the archive, by stream in the same way.
+    pub archive_after: Option<Retention>,
+    /// Bytes of live segments beyond which the oldest go to the archive; 0 for no such bound.
+    pub archive_bytes: Option<u64>,
 }
 
 /// A log as it is shown.
@@ -81,6 +86,8 @@ pub struct LogInfo {
     pub created: Timestamp,
     /// How long its events are kept.
     pub retention: BTreeMap<String, Duration>,
+    /// When its events go to the archive.
+    pub archive: Policy,
     /// How large it is.
     pub size: store::LogSize,
 }
@@ -139,6 +146,18 @@ impl Engine {
             self.retention_due.store(true, Ordering::Release);
             self.wake.notify_all();
         }
+        if settings.archive_after.is_some() || settings.archive_bytes.is_some() {
+            let mut logs = self.logs.write();
+            let mut policy = logs.by_name.get(name).map(|row| row.archive.clone()).unwrap_or_default();
+            policy.after = settings.archive_after.unwrap_or(policy.after);
+            policy.bytes = settings.archive_bytes.map_or(policy.bytes, |bytes| Some(bytes).filter(|bytes| *bytes > 0));
+            self.store.catalog().set_archive_policy(id, &policy)?;
+            if let Some(row) = logs.by_name.get_mut(name) {
+                row.archive = policy;
+            }
+            drop(logs);
+            self.wake_archiver();
+        }
         let row = self.logs.read().by_name.get(name).cloned();
         row.map(|row| self.info(&row)).ok_or_else(|| LogError::Name { name: name.to_owned() })
     }
@@ -157,6 +176,7 @@ impl Engine {
             number: row.id.0,
             created: row.created,
             retention: row.retention.clone(),
+            archive: row.archive.clone(),
             size: self.store.size(row.id),
         }
     }
@@ -197,12 +217,16 @@ impl Engine {
     #[must_use]
     pub fn vitals(&self) -> Vitals {
         let segments = self.store.segments();
+        let archived = self.store.archived_segments();
         Vitals {
+            archived_segments: archived.len(),
+            archived_bytes: archived.iter().map(|segment| segment.info().bytes + segment.info().index_bytes).sum(),
+            archive_failures: self.archiver.failures.load(Ordering::Relaxed),
             buffer_bytes: self.store.buffer_bytes(),
             last_sequence: self.store.last_sequence(),
             segments: segments.len(),
             segment_bytes: segments.iter().map(|segment| segment.info().bytes + segment.info().index_bytes).sum(),
-            damaged: segments.iter().map(|segment| segment.damage().len()).sum(),
+            damaged: segments.iter().chain(&archived).map(|segment| segment.damage().len()).sum(),
             free_bytes: self.store.free_bytes().unwrap_or(0),
             poisoned: self.store.poisoned(),
         }

@@ -69,13 +69,18 @@ pub struct NewToken {
 pub struct Grant {
     scopes: Vec<Scope>,
     logs: Vec<String>,
+    /// Id and label of the token, if there was one.
+    token: Option<(String, String)>,
 }
+
+/// The label of the token that the first start makes: whoever shows it can read the data directory.
+pub const FIRST_TOKEN: &str = "made at the first start";
 
 impl Grant {
     /// Everything that [`Scope::Write`] and [`Scope::Read`] allow, on all logs.
     #[must_use]
     pub fn local() -> Self {
-        Self { scopes: vec![Scope::Write, Scope::Read], logs: Vec::new() }
+        Self { scopes: vec![Scope::Write, Scope::Read], ..Self::default() }
     }
 
     /// Whether something is allowed on a log; on all logs when none is named.
@@ -83,6 +88,23 @@ impl Grant {
     pub fn allows(&self, scope: Scope, log: Option<&str>) -> bool {
         let scoped = self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin);
         scoped && (self.logs.is_empty() || log.is_some_and(|log| self.logs.iter().any(|one| one == log)))
+    }
+
+    /// Who it is, for the record: what the token is for, or its id.
+    #[must_use]
+    pub fn who(&self) -> &str {
+        match &self.token {
+            None => "local",
+            Some((_, label)) if label == FIRST_TOKEN => "local admin",
+            Some((id, label)) if label.is_empty() => id,
+            Some((_, label)) => label,
+        }
+    }
+
+    /// The id of its token.
+    #[must_use]
+    pub fn token_id(&self) -> &str {
+        self.token.as_ref().map_or("", |(id, _)| id)
     }
 
     /// Whether reading this log is allowed.
@@ -168,6 +190,6 @@ impl Engine {
                 found = Some(info(row));
             }
         }
-        found.map(|info| Grant { scopes: info.scopes, logs: info.logs })
+        found.map(|info| Grant { scopes: info.scopes, logs: info.logs, token: Some((info.id, info.label)) })
     }
 }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use engine::{Settings, parse_duration, print_duration};
+use engine::{LogSettings, Settings, parse_duration, print_duration};
+
+use crate::s3::S3Settings;
 
 /// Everything that was decided before the server starts.
 #[derive(Clone, Debug)]
@@ -26,8 +28,14 @@ pub(crate) struct Config {
     pub(crate) connections_max: usize,
     /// What the engine is told.
     pub(crate) engine: Settings,
+    /// Where archived segments go: a folder, or `s3://bucket/prefix`; empty for `archive` in the data directory.
+    pub(crate) archive: String,
+    /// How the bucket is reached.
+    pub(crate) archive_s3: S3Settings,
     /// Logs named in the file, with their retention by stream.
     pub(crate) logs: BTreeMap<String, BTreeMap<String, Duration>>,
+    /// The same logs, with when their events go to the archive.
+    pub(crate) archiving: BTreeMap<String, LogSettings>,
 }
 
 impl Default for Config {
@@ -39,7 +47,10 @@ impl Default for Config {
             body_bytes_max: event::limits::BODY_BYTES_MAX,
             connections_max: 10_000,
             engine: Settings::default(),
+            archive: String::new(),
+            archive_s3: S3Settings::default(),
             logs: BTreeMap::new(),
+            archiving: BTreeMap::new(),
         }
     }
 }
@@ -56,7 +67,7 @@ pub(crate) struct Setting {
 }
 
 /// Every setting there is, beside the logs.
-pub(crate) const SETTINGS: [Setting; 13] = [
+pub(crate) const SETTINGS: [Setting; 18] = [
     Setting {
         name: "data",
         meaning: "the data directory",
@@ -171,7 +182,79 @@ pub(crate) const SETTINGS: [Setting; 13] = [
         },
         show: |config| config.engine.logs_max.to_string(),
     },
+    Setting {
+        name: "archive",
+        meaning: "where archived segments go: a folder, or s3://bucket/prefix",
+        set: set_archive,
+        show: |config| config.archive.clone(),
+    },
+    Setting {
+        name: "archive_s3_endpoint",
+        meaning: "address of the S3 service, if it is not Amazon's",
+        set: |config, text| {
+            config.archive_s3.endpoint = text.to_owned();
+            Ok(())
+        },
+        show: |config| config.archive_s3.endpoint.clone(),
+    },
+    Setting {
+        name: "archive_s3_region",
+        meaning: "region of the bucket",
+        set: |config, text| {
+            config.archive_s3.region = text.to_owned();
+            Ok(())
+        },
+        show: |config| config.archive_s3.region.clone(),
+    },
+    Setting {
+        name: "archive_s3_access_key",
+        meaning: "name of the key to the bucket",
+        set: |config, text| {
+            config.archive_s3.access_key = text.to_owned();
+            Ok(())
+        },
+        show: |config| config.archive_s3.access_key.clone(),
+    },
+    Setting {
+        name: "archive_s3_secret_key",
+        meaning: "the secret of the key to the bucket",
+        set: |config, text| {
+            config.archive_s3.secret_key = text.to_owned();
+            Ok(())
+        },
+        show: |config| masked(&config.archive_s3.secret_key),
+    },
 ];
+
+/// A secret as it may be shown.
+fn masked(secret: &str) -> String {
+    if secret.is_empty() { String::new() } else { "********".to_owned() }
+}
+
+fn set_archive(config: &mut Config, text: &str) -> anyhow::Result<()> {
+    match text.split_once("://") {
+        Some(("s3", rest)) if rest.split('/').next().is_some_and(|bucket| !bucket.is_empty()) => {}
+        Some(_) => bail!("expected a folder or s3://bucket/prefix, found {text:?}"),
+        None => {}
+    }
+    config.archive = text.trim_end_matches('/').to_owned();
+    Ok(())
+}
+
+/// A length of time for all streams, or one for each.
+fn by_stream(value: &toml::Value) -> anyhow::Result<BTreeMap<String, Duration>> {
+    let mut found = BTreeMap::new();
+    match value {
+        toml::Value::Table(streams) => {
+            for (stream, value) in streams {
+                let stream = if stream == "default" { "" } else { event::shared::stream_name(stream) };
+                found.insert(stream.to_owned(), duration(&plain(value).unwrap_or_default())?);
+            }
+        }
+        other => drop(found.insert(String::new(), duration(&plain(other).unwrap_or_default())?)),
+    }
+    Ok(found)
+}
 
 /// Variables of the environment that are no settings of the server.
 const OTHER_VARIABLES: [&str; 4] = ["EVERLOG_URL", "EVERLOG_TOKEN", "EVERLOG_CONFIG", "EVERLOG_TRACE"];
@@ -219,18 +302,16 @@ impl Config {
     fn read_log(&mut self, log: &str, settings: &toml::Value) -> anyhow::Result<()> {
         let table = settings.as_table().ok_or_else(|| anyhow!("expected a table"))?;
         let retention = self.logs.entry(log.to_owned()).or_default();
+        let archiving = self.archiving.entry(log.to_owned()).or_default();
         for (name, value) in table {
-            if name != "retention" {
-                bail!("unknown key {name:?}{}", suggestion(name, ["retention"].into_iter()));
-            }
-            match value {
-                toml::Value::Table(streams) => {
-                    for (stream, value) in streams {
-                        let stream = if stream == "default" { "" } else { event::shared::stream_name(stream) };
-                        retention.insert(stream.to_owned(), duration(&plain(value).unwrap_or_default())?);
-                    }
-                }
-                other => drop(retention.insert(String::new(), duration(&plain(other).unwrap_or_default())?)),
+            match name.as_str() {
+                "retention" => retention.extend(by_stream(value)?),
+                "archive_after" => archiving.archive_after = Some(by_stream(value)?),
+                "archive_bytes" => archiving.archive_bytes = Some(size(&plain(value).unwrap_or_default())? as u64),
+                _ => bail!(
+                    "unknown key {name:?}{}",
+                    suggestion(name, ["retention", "archive_after", "archive_bytes"].into_iter())
+                ),
             }
         }
         Ok(())
@@ -321,13 +402,14 @@ fn duration(text: &str) -> anyhow::Result<Duration> {
     parse_duration(text).ok_or_else(|| anyhow!("expected a time such as 30s, 5m, 12h or 90d, found {text:?}"))
 }
 
-fn size(text: &str) -> anyhow::Result<usize> {
+pub(crate) fn size(text: &str) -> anyhow::Result<usize> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let shift = match text[digits..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 0,
         "kib" | "k" | "kb" => 10,
         "mib" | "m" | "mb" => 20,
         "gib" | "g" | "gb" => 30,
+        "tib" | "t" | "tb" => 40,
         _ => bail!("expected a size such as 64KiB, 32MiB or 1GiB, found {text:?}"),
     };
     let number: usize = text[..digits].parse().map_err(|_| anyhow!("expected a size such as 32MiB, found {text:?}"))?;
@@ -380,6 +462,18 @@ mod tests {
         assert!(config.require_token);
         assert_eq!(config.logs["shop"].len(), 2);
         assert_eq!(config.logs["shop"]["DEBUG"].as_secs(), 7 * 86_400);
+    }
+
+    #[test]
+    fn archives_and_their_secrets() {
+        let file = "archive = \"s3://bucket/everlog/\"\narchive_s3_secret_key = \"hush\"\n[logs.shop]\narchive_after = { default = \"30d\", DEBUG = \"7d\" }\narchive_bytes = \"50GiB\"";
+        let config = load(file, &[]).unwrap();
+        assert_eq!(config.archive, "s3://bucket/everlog");
+        assert!(!format!("{:?} {:?}", config.show(), config.archive_s3).contains("hush"));
+        let shop = &config.archiving["shop"];
+        assert_eq!((shop.archive_after.as_ref().map(BTreeMap::len), shop.archive_bytes), (Some(2), Some(50 << 30)));
+        assert!(load("archive = \"ftp://host\"", &[]).unwrap_err().contains("s3://bucket/prefix"));
+        assert!(load("archive = \"s3:///x\"", &[]).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+mod archive;
 mod auth;
 mod body;
 mod health;
@@ -72,6 +73,11 @@ fn router(doors: Doors) -> Router {
         .route("/api/v1/producers/{name}", get(admin::producer))
         .route("/api/v1/tokens", get(admin::tokens).post(admin::create_token))
         .route("/api/v1/tokens/{id}", delete(admin::revoke_token))
+        .route("/api/v1/archive", get(archive::list))
+        .route("/api/v1/archive/run", post(archive::run))
+        .route("/api/v1/archive/verify", post(archive::verify))
+        .route("/api/v1/archive/restore", post(archive::restore))
+        .route("/api/v1/archive/purge", post(archive::purge))
         .route("/api/v1/flush", post(admin::flush))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod doctor;
 mod http;
+mod s3;
 mod serve;
 
 fn main() -> std::process::ExitCode {

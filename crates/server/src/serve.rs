@@ -103,12 +103,14 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments) -> anyho
     }
     let settings = config.engine.clone();
     let data = config.data.clone();
-    let opened =
-        tokio::task::spawn_blocking(move || Engine::open(&data, settings, Arc::new(event::SystemClock))).await?;
+    let places = crate::s3::places(&config)?;
+    let open = move || Engine::open_with_archive(&data, settings, Arc::new(event::SystemClock), places);
+    let opened = tokio::task::spawn_blocking(open).await?;
     let (engine, report) = opened?;
     for (log, retention) in &config.logs {
         let retention = (!retention.is_empty()).then(|| retention.clone());
-        engine.set_log(log, LogSettings { retention }).with_context(|| format!("[logs.{log}]"))?;
+        let archiving = config.archiving.get(log).cloned().unwrap_or_default();
+        engine.set_log(log, LogSettings { retention, ..archiving }).with_context(|| format!("[logs.{log}]"))?;
     }
     let made = ensure_admin_token(&engine, &config.data)?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
@@ -170,7 +172,7 @@ fn ensure_admin_token(engine: &Engine, data: &Path) -> anyhow::Result<bool> {
     if file.try_exists().unwrap_or(false) {
         return Ok(false);
     }
-    let made = engine.create_token("made at the first start", &[Scope::Admin], &[])?;
+    let made = engine.create_token(engine::FIRST_TOKEN, &[Scope::Admin], &[])?;
     write_file(&file, &made.token)?;
     Ok(true)
 }

@@ -22,6 +22,9 @@ pub enum Expiry {
     Rewrite,
 }
 
+/// For a stream the moment before which its events are old; none when they never are.
+pub(crate) type Cutoff<'a> = &'a dyn Fn(&str) -> Option<Timestamp>;
+
 /// The earliest moment that is still kept for a stream.
 pub(crate) fn cutoff(retention: &Retention, stream: &str, now: Timestamp) -> Option<Timestamp> {
     let kept = retention.get(stream).or_else(|| retention.get(""))?;
@@ -53,6 +56,33 @@ impl Expiry {
             (false, _) if !info.streams.is_empty() => Self::Drop,
             (_, true) => Self::Rewrite,
             _ => Self::Keep,
+        }
+    }
+}
+
+/// How much of a segment is old, to the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coverage {
+    Nothing,
+    Part,
+    All,
+}
+
+impl Coverage {
+    pub(crate) fn of(info: &SegmentInfo, cutoff: Cutoff<'_>) -> Self {
+        let spans = info.streams.iter().map(|span| (span.stream.as_str(), span.first, span.last));
+        // A segment that tells no streams has one without a name.
+        let nameless = info.streams.is_empty().then_some(("", info.first, info.last));
+        let (mut any, mut all) = (false, true);
+        for (stream, first, last) in spans.chain(nameless) {
+            let cutoff = cutoff(stream);
+            any |= cutoff.is_some_and(|cutoff| first < cutoff);
+            all &= cutoff.is_some_and(|cutoff| last < cutoff);
+        }
+        match (any, all) {
+            (_, true) => Self::All,
+            (true, false) => Self::Part,
+            (false, false) => Self::Nothing,
         }
     }
 }
