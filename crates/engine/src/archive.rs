@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use event::{Level, Timestamp, Value};
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -30,6 +30,9 @@ pub(crate) struct Archiver {
     /// Whether it has to look at once.
     due: Mutex<bool>,
     wake: Condvar,
+    /// Whether its thread is done.
+    ended: Mutex<bool>,
+    end: Condvar,
     /// Whether it failed the last time.
     failing: AtomicBool,
     pub(crate) failures: AtomicU64,
@@ -96,6 +99,8 @@ impl Engine {
                 let _ = self.run_archive(&mut |_, _| true);
             });
         }
+        *self.archiver.ended.lock() = true;
+        self.archiver.end.notify_all();
     }
 
     pub(crate) fn wake_archiver(&self) {
@@ -107,11 +112,9 @@ impl Engine {
     pub(crate) fn stop_archiver(&self) {
         self.wake_archiver();
         let Some(thread) = self.archiver.thread.lock().take() else { return };
-        let started = Instant::now();
-        while !thread.is_finished() && started.elapsed() < STOP_TIME_MAX {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        if thread.is_finished() && thread.join().is_err() {
+        let mut ended = self.archiver.ended.lock();
+        self.archiver.end.wait_while_for(&mut ended, |ended| !*ended, STOP_TIME_MAX);
+        if *ended && thread.join().is_err() {
             tracing::error!("the thread of the archive ended badly");
         }
     }
@@ -129,10 +132,9 @@ impl Engine {
     pub fn archive_due(&self) -> Vec<ArchiveOf> {
         let now = self.clock.now();
         let rows = self.rows(None).unwrap_or_default();
-        let due = rows.into_iter().map(|row| ArchiveOf {
-            work: self.store.archive_due(row.id, &row.archive, now),
-            log: row.name,
-        });
+        let due = rows
+            .into_iter()
+            .map(|row| ArchiveOf { work: self.store.archive_due(row.id, &row.archive, now), log: row.name });
         due.filter(|of| of.work.segments > 0).collect()
     }
 
@@ -152,7 +154,12 @@ impl Engine {
             Err(error) => {
                 self.archiver.failures.fetch_add(1, Ordering::Relaxed);
                 if !self.archiver.failing.swap(true, Ordering::AcqRel) {
-                    self.internal(Level::Error, "archive_failed", &format!("{error}; it is tried again every minute"), &[]);
+                    self.internal(
+                        Level::Error,
+                        "archive_failed",
+                        &format!("{error}; it is tried again every minute"),
+                        &[],
+                    );
                 }
                 Err(error)
             }
@@ -310,8 +317,7 @@ impl Engine {
     fn witness(&self, request: &PurgeRequest, work: &ArchiveWork) -> Result<(), StoreError> {
         let PurgeRequest { log, before, stream, who: (user, token) } = request;
         let what = stream.as_ref().map_or_else(String::new, |stream| format!(" of the stream {stream}"));
-        let message =
-            format!("{user} removed {} events{what} before {before} from the archive of {log}", work.events);
+        let message = format!("{user} removed {} events{what} before {before} from the archive of {log}", work.events);
         let before = before.to_string();
         let mut fields = vec![
             ("user", Value::Str(user)),

@@ -175,7 +175,11 @@ impl Diagnosis {
             for fault in faults {
                 let what = format!("{}: {}", folders.path(&fault.place).join(&fault.file).display(), fault.reason);
                 let cost = format!("up to {} archived events; all others are answered", fault.events);
-                self.add(what, cost, "restore the file from a backup; until then `_archive=y` leaves out what cannot be read");
+                self.add(
+                    what,
+                    cost,
+                    "restore the file from a backup; until then `_archive=y` leaves out what cannot be read",
+                );
             }
         }
         Ok(())

@@ -56,14 +56,14 @@ impl Engine {
             Level::Warning => tracing::warn!(event, "{message}"),
             _ => tracing::info!(event, "{message}"),
         }
-        let said = self.message("INTERNAL", level, event, message, fields);
+        let said = self.message(("INTERNAL", level), event, message, fields);
         self.accept(self.internal_log(), said, None, |_| {});
     }
 
     /// Keeps an event of the stream AUDIT, and waits until it is durable.
     pub(crate) fn audit(&self, event: &str, message: &str, fields: &[(&str, Value<'_>)]) -> Result<(), WriteError> {
         tracing::info!(event, "{message}");
-        let said = self.message("AUDIT", Level::Notice, event, message, fields);
+        let said = self.message(("AUDIT", Level::Notice), event, message, fields);
         let (sender, receiver) = std::sync::mpsc::channel();
         self.accept(self.internal_log(), said, None, move |result| {
             // Whoever waits for it waits below.
@@ -73,7 +73,8 @@ impl Engine {
     }
 
     /// An event of Everlog's own; it belongs to `system` unless the fields name a user.
-    fn message(&self, stream: &str, level: Level, event: &str, message: &str, fields: &[(&str, Value<'_>)]) -> Decoded {
+    fn message(&self, kind: (&str, Level), event: &str, message: &str, fields: &[(&str, Value<'_>)]) -> Decoded {
+        let (stream, level) = kind;
         let mut builder = BatchBuilder::new();
         let mut push = |path: &str, value: Value<'_>| {
             let key = builder.key(path);

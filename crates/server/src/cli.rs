@@ -3,6 +3,7 @@
 //! What a command found goes to standard output, what it has to say about it to standard error, so that a pipe gets
 //! events and nothing else. The exit code is 0 if all went well, 1 if something failed, 2 if the command was not understood.
 
+mod archive;
 mod bench;
 mod client;
 mod csv;
@@ -62,6 +63,7 @@ Events:
 
 Administration:
   logs     List the logs, make one, say how long one is kept
+  archive  List, verify, restore and purge what is in the archive
   token    Make, list and revoke the tokens of applications and people
 
 Options:
@@ -89,6 +91,7 @@ enum Command {
     Query(query::QueryArguments),
     Export(export::ExportArguments),
     Logs(logs::LogsArguments),
+    Archive(archive::ArchiveArguments),
     Token(token::TokenArguments),
     Bench(bench::BenchArguments),
 }
@@ -165,6 +168,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Query(arguments) => wait(query::run(arguments)),
         Command::Export(arguments) => wait(export::run(arguments)),
         Command::Logs(arguments) => wait(logs::run(arguments)),
+        Command::Archive(arguments) => wait(archive::run(arguments)),
         Command::Token(arguments) => wait(token::run(arguments)),
         Command::Bench(arguments) => wait(bench::run(arguments)),
     }

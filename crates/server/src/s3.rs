@@ -58,13 +58,15 @@ impl S3Settings {
         // A name with dots fits no certificate.
         let style = if endpoint.is_some() || name.contains('.') { UrlStyle::Path } else { UrlStyle::VirtualHost };
         let endpoint = endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
-        let url = Url::parse(&endpoint)
-            .with_context(|| format!("archive_s3_endpoint: {endpoint:?} is no address such as https://s3.example.com"))?;
+        let url = Url::parse(&endpoint).with_context(|| {
+            format!("archive_s3_endpoint: {endpoint:?} is no address such as https://s3.example.com")
+        })?;
         let bucket = Bucket::new(url, style, name.to_owned(), region)
             .with_context(|| format!("{place} at {endpoint}: see archive and archive_s3_endpoint"))?;
         let key = Self::or(&self.access_key, &["AWS_ACCESS_KEY_ID"]);
         let secret = Self::or(&self.secret_key, &["AWS_SECRET_ACCESS_KEY"]);
-        let token = std::env::var("AWS_SESSION_TOKEN").ok().filter(|token| !token.is_empty() && self.secret_key.is_empty());
+        let token =
+            std::env::var("AWS_SESSION_TOKEN").ok().filter(|token| !token.is_empty() && self.secret_key.is_empty());
         let (key, secret) = key.zip(secret).with_context(|| {
             format!("the archive {place} needs a key: set archive_s3_access_key and archive_s3_secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         })?;
@@ -176,9 +178,11 @@ impl Archive for InBucket {
             let page = self.run(Errand::List { token: token.take() })?;
             let page = rusty_s3::actions::ListObjectsV2::parse_response(&String::from_utf8_lossy(&page))
                 .map_err(|error| io::Error::other(format!("{AWAY}: its list of files cannot be read: {error}")))?;
-            found.extend(page.contents.into_iter().filter_map(|one| {
-                Some((one.key.strip_prefix(&prefix)?.to_owned(), one.size.unwrap_or(0)))
-            }));
+            found.extend(
+                page.contents
+                    .into_iter()
+                    .filter_map(|one| Some((one.key.strip_prefix(&prefix)?.to_owned(), one.size.unwrap_or(0)))),
+            );
             token = page.next_continuation_token;
             if token.is_none() {
                 return Ok(found);

@@ -113,7 +113,8 @@ pub(crate) fn name_of(log: &str, info: &SegmentInfo, digest: &[u8; 32]) -> Strin
     let mut date = first.split('T').next().unwrap_or_default().rsplit('-');
     let (_, month, year) = (date.next(), date.next().unwrap_or("00"), date.next().unwrap_or("0000"));
     let compact = |moment: &str| {
-        let seconds: String = moment.split('.').next().unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
+        let seconds: String =
+            moment.split('.').next().unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
         format!("{}Z", seconds.trim_end_matches('Z'))
     };
     let sum: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();

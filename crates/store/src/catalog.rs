@@ -118,7 +118,10 @@ impl Catalog {
         Ok(Self { connection, disk })
     }
 
-    pub(crate) fn transaction(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>) -> Result<(), StoreError> {
+    pub(crate) fn transaction(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
         let mut connection = self.connection.lock();
         let transaction = connection.transaction()?;
         change(&transaction)?;
@@ -345,11 +348,7 @@ pub(crate) fn remove_segment(transaction: &Transaction<'_>, number: u64, table: 
 }
 
 /// Adds a segment to `segments` or `archived`.
-pub(crate) fn insert_segment(
-    transaction: &Transaction<'_>,
-    info: &SegmentInfo,
-    table: &str,
-) -> rusqlite::Result<()> {
+pub(crate) fn insert_segment(transaction: &Transaction<'_>, info: &SegmentInfo, table: &str) -> rusqlite::Result<()> {
     transaction.execute(
         &format!(
             "INSERT INTO {table} (number, log, rows, bytes, index_bytes, footer_bytes, first, last, first_sequence, last_sequence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
@@ -378,7 +377,8 @@ pub(crate) fn insert_segment(
 }
 
 pub(crate) fn retention_text(retention: &BTreeMap<String, Duration>) -> String {
-    let seconds: BTreeMap<&str, u64> = retention.iter().map(|(stream, kept)| (stream.as_str(), kept.as_secs())).collect();
+    let seconds: BTreeMap<&str, u64> =
+        retention.iter().map(|(stream, kept)| (stream.as_str(), kept.as_secs())).collect();
     serde_json::to_string(&seconds).unwrap_or_else(|_| "{}".to_owned())
 }
 

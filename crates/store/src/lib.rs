@@ -26,7 +26,8 @@ pub use document::Documents;
 pub use journal::{JournalDamage, JournalError, PRODUCER_BYTES_MAX};
 pub use retention::{Expiry, Retention};
 pub use store::{
-    Appended, ArchiveFault, ArchiveWork, Incoming, Inspection, LogSize, Purge, Rows, Snapshot, StartReport, Store, Verified, inspect, verify_record,
+    Appended, ArchiveFault, ArchiveWork, Incoming, Inspection, LogSize, Purge, Rows, Snapshot, StartReport, Store,
+    Verified, inspect, verify_record,
 };
 
 /// The number of a log: 1 is `default`. The same as in a Sentry DSN.

@@ -17,8 +17,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 
-use crate::columns::{Kind, key_columns};
 use crate::archive::{AWAY, Archive, Archived};
+use crate::columns::{Kind, key_columns};
 use crate::disk::{Disk, ReadAt};
 use crate::index::Index;
 use crate::{LogId, StoreError};
@@ -246,12 +246,7 @@ impl Segment {
         }
         let opened = self.read_files().inspect_err(|error| {
             let [file, _] = self.file_names();
-            self.note(SegmentDamage {
-                file,
-                row_group: None,
-                rows: self.info.rows,
-                reason: error.to_string(),
-            });
+            self.note(SegmentDamage { file, row_group: None, rows: self.info.rows, reason: error.to_string() });
         })?;
         let opened = Arc::new(opened);
         *slot = Some(Arc::clone(&opened));
@@ -278,12 +273,7 @@ impl Segment {
     pub fn note_damage(&self, row_group: usize, reason: &str) {
         let rows = self.info.rows.saturating_sub((row_group * ROW_GROUP_ROWS) as u64).min(ROW_GROUP_ROWS as u64);
         let [file, _] = self.file_names();
-        self.note(SegmentDamage {
-            file,
-            row_group: Some(row_group),
-            rows,
-            reason: reason.to_owned(),
-        });
+        self.note(SegmentDamage { file, row_group: Some(row_group), rows, reason: reason.to_owned() });
     }
 
     fn note(&self, damage: SegmentDamage) {
@@ -309,12 +299,7 @@ impl Segment {
             Ok(index) => Some(index),
             Err(error) if error.to_string().contains(AWAY) => return Err(unreadable(&error)),
             Err(error) => {
-                self.note(SegmentDamage {
-                    file: index_name,
-                    row_group: None,
-                    rows: 0,
-                    reason: error.to_string(),
-                });
+                self.note(SegmentDamage { file: index_name, row_group: None, rows: 0, reason: error.to_string() });
                 None
             }
         };

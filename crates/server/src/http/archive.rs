@@ -47,8 +47,7 @@ pub(crate) async fn list(
     let engine = Arc::clone(&doors.engine);
     let found = tokio::task::spawn_blocking(move || engine.archive_list(asked.log.as_deref()));
     let found = found.await.map_err(|error| Problem::internal(&error))??;
-    let segments: Vec<Value> =
-        found.iter().filter(|segment| grant.may_read(&segment.log)).map(segment_json).collect();
+    let segments: Vec<Value> = found.iter().filter(|segment| grant.may_read(&segment.log)).map(segment_json).collect();
     Ok(Json(json!({ "place": shown_place(doors.engine.archive_place()), "segments": segments })))
 }
 
@@ -236,8 +235,9 @@ fn span(from: Option<&str>, to: Option<&str>) -> Result<RangeInclusive<Timestamp
         })
     };
     let start = from.map(read).transpose()?.map_or(i64::MIN, |moment| moment.start.as_microsecond());
-    let end = to.map(read).transpose()?.map_or(i64::MAX, |moment| {
-        moment.end.map_or(moment.start.as_microsecond(), |end| end.as_microsecond() - 1)
-    });
+    let end = to
+        .map(read)
+        .transpose()?
+        .map_or(i64::MAX, |moment| moment.end.map_or(moment.start.as_microsecond(), |end| end.as_microsecond() - 1));
     Ok(Timestamp::from_micros(start)..=Timestamp::from_micros(end))
 }

@@ -147,7 +147,8 @@ async fn search_answer(doors: &Doors, log: String, asked: Asked) -> Result<Respo
         .map(|name| Sort { column: name.trim_start_matches('-').to_owned(), descending: name.starts_with('-') })
         .collect();
     let limit = asked.limit.unwrap_or(url::LIMIT_DEFAULT).min(url::LIMIT_MAX);
-    let question = Question { filter, sort, limit, cursor: asked.cursor, archive: asked.archive, ..Question::default() };
+    let question =
+        Question { filter, sort, limit, cursor: asked.cursor, archive: asked.archive, ..Question::default() };
     let (events, _) = ask(doors, log, question).await?;
     let mut out = b"{\"events\":[".to_vec();
     for (index, document) in events.documents.iter().enumerate() {

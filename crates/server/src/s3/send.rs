@@ -39,12 +39,26 @@ pub(super) struct Target {
 /// What is wanted of a bucket.
 #[derive(Clone, Debug)]
 pub(super) enum Errand {
-    Put { name: String, source: Arc<dyn ReadAt>, length: u64 },
-    Get { name: String, start: u64, length: u64 },
+    Put {
+        name: String,
+        source: Arc<dyn ReadAt>,
+        length: u64,
+    },
+    Get {
+        name: String,
+        start: u64,
+        length: u64,
+    },
     /// Answered with the number as text.
-    Size { name: String },
-    Remove { name: String },
-    List { token: Option<String> },
+    Size {
+        name: String,
+    },
+    Remove {
+        name: String,
+    },
+    List {
+        token: Option<String>,
+    },
 }
 
 /// Runs an errand, and waits for it: on any thread.

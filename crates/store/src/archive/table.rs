@@ -149,8 +149,7 @@ impl Catalog {
     pub(crate) fn holds(&self) -> Result<HashMap<u64, Timestamp>, StoreError> {
         let connection = self.connection.lock();
         let mut statement = connection.prepare("SELECT segment, until FROM holds")?;
-        let rows =
-            statement.query_map([], |row| Ok((unsigned(row.get(0)?), Timestamp::from_micros(row.get(1)?))))?;
+        let rows = statement.query_map([], |row| Ok((unsigned(row.get(0)?), Timestamp::from_micros(row.get(1)?))))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

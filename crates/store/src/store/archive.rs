@@ -522,7 +522,7 @@ impl Store {
             return Ok(0);
         }
         let is_old: Cutoff<'_> = &|stream| cutoff(retention, stream, now);
-        self.remove_archived((log, name), &whole, &mixed, (is_old, now), &mut |_| Ok(())).map(|work| work.events)
+        self.remove_archived((log, name), (&whole, &mixed), (is_old, now), &mut |_| Ok(())).map(|work| work.events)
     }
 
     /// What a purge would remove. Bytes of segments of which a part stays are a share.
@@ -566,15 +566,14 @@ impl Store {
                 _ => {}
             }
         }
-        self.remove_archived((purge.log, &purge.name), &whole, &mixed, (is_old, now), witness)
+        self.remove_archived((purge.log, &purge.name), (&whole, &mixed), (is_old, now), witness)
     }
 
     /// Takes whole segments out of the archive, and puts the rest of mixed ones in the place of them.
     fn remove_archived(
         &self,
         (log, name): (LogId, &str),
-        whole: &[Arc<Segment>],
-        mixed: &[Arc<Segment>],
+        (whole, mixed): (&[Arc<Segment>], &[Arc<Segment>]),
         (is_old, now): (Cutoff<'_>, Timestamp),
         witness: &mut dyn FnMut(&ArchiveWork) -> Result<(), StoreError>,
     ) -> Result<ArchiveWork, StoreError> {
@@ -748,12 +747,11 @@ fn digest(file: &dyn ReadAt, length: u64) -> Result<[u8; 32], StoreError> {
     read_through(file, length, &mut |_, _| Ok(()))
 }
 
+/// Hears the bytes of a file, and where they are.
+type See<'a> = &'a mut dyn FnMut(&[u8], u64) -> Result<(), StoreError>;
+
 /// Reads a file from end to end; returns its SHA-256.
-fn read_through(
-    file: &dyn ReadAt,
-    length: u64,
-    see: &mut dyn FnMut(&[u8], u64) -> Result<(), StoreError>,
-) -> Result<[u8; 32], StoreError> {
+fn read_through(file: &dyn ReadAt, length: u64, see: See<'_>) -> Result<[u8; 32], StoreError> {
     let mut sum = Sha256::new();
     let mut buffer = vec![0; usize::try_from(length).map_or(READ_BYTES, |length| length.min(READ_BYTES))];
     let mut at = 0;

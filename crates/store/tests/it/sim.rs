@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use store::catalog::Catalog;
 use store::archive::{Archive, Places};
+use store::catalog::Catalog;
 use store::disk::{Disk, DiskFile, ReadAt};
 use store::{StartReport, Store, StoreError};
 
@@ -374,7 +374,10 @@ impl Archive for SimPlaces {
 
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let names = self.0.list("archive")?;
-        names.iter().map(|name| Ok((name.replace('~', "/"), self.0.open(&format!("archive/{name}"))?.size()?))).collect()
+        names
+            .iter()
+            .map(|name| Ok((name.replace('~', "/"), self.0.open(&format!("archive/{name}"))?.size()?)))
+            .collect()
     }
 }
 
