@@ -271,6 +271,3 @@ impl Cache {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
