@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
 use event::Timestamp;
 
+use crate::StoreError;
+use crate::columns::{Kind, TIMESTAMP_AT, key_columns};
 use crate::segment::SegmentInfo;
 
 /// How long the events of a log are kept, by stream; the empty name stands for every stream not named.
@@ -85,4 +90,21 @@ impl Coverage {
             (false, false) => Self::Nothing,
         }
     }
+}
+
+/// The rows that are old, or those that are not.
+pub(crate) fn side_of(batch: &RecordBatch, cutoff: Cutoff<'_>, old: bool) -> Result<RecordBatch, StoreError> {
+    let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>();
+    let schema = batch.schema();
+    let stream_at =
+        key_columns(&schema).find(|(_, path, kind)| *path == "stream" && *kind == Kind::Str).map(|(index, ..)| index);
+    let kept: BooleanArray = (0..batch.num_rows())
+        .map(|row| {
+            let stream =
+                stream_at.map(|index| batch.column(index).as_string::<i32>()).filter(|streams| streams.is_valid(row));
+            let cutoff = cutoff(stream.map_or("", |streams| streams.value(row)));
+            Some(cutoff.is_some_and(|cutoff| times.value(row) < cutoff.as_micros()) == old)
+        })
+        .collect();
+    Ok(filter_record_batch(batch, &kept)?)
 }

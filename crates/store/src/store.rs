@@ -9,8 +9,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType, UInt64Type};
 use event::{Batch, Timestamp};
 use parking_lot::Mutex;
@@ -20,13 +20,13 @@ pub use inspect::{Inspection, inspect};
 
 use crate::archive::{Archived, Places};
 use crate::catalog::{Catalog, Change};
-use crate::columns::{ColumnsBuilder, Kind, SEQUENCE_AT, TIMESTAMP_AT, key_columns};
+use crate::columns::{ColumnsBuilder, SEQUENCE_AT, TIMESTAMP_AT, key_columns};
 use crate::conform::{Counts, choose, conform, count};
 use crate::disk::Disk;
 use crate::journal::{Entry, Journal, JournalDamage, JournalError};
 use crate::merge::{Source, merge, sorted};
 use crate::recent::{REMEMBERED, Recent, key};
-use crate::retention::{Cutoff, Expiry, Retention, cutoff};
+use crate::retention::{Cutoff, Expiry, Retention, cutoff, side_of};
 use crate::segment::{Opened, Segment, SegmentInfo, remove_files};
 use crate::write::SegmentWriter;
 use crate::{LogId, StoreError};
@@ -729,23 +729,6 @@ fn rows_of<'a>(
         batches
     });
     Box::new(groups.map(move |batch| batch.and_then(change)))
-}
-
-/// The rows that are old, or those that are not.
-fn side_of(batch: &RecordBatch, cutoff: Cutoff<'_>, old: bool) -> Result<RecordBatch, StoreError> {
-    let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>();
-    let schema = batch.schema();
-    let stream_at =
-        key_columns(&schema).find(|(_, path, kind)| *path == "stream" && *kind == Kind::Str).map(|(index, ..)| index);
-    let kept: BooleanArray = (0..batch.num_rows())
-        .map(|row| {
-            let stream =
-                stream_at.map(|index| batch.column(index).as_string::<i32>()).filter(|streams| streams.is_valid(row));
-            let cutoff = cutoff(stream.map_or("", |streams| streams.value(row)));
-            Some(cutoff.is_some_and(|cutoff| times.value(row) < cutoff.as_micros()) == old)
-        })
-        .collect();
-    Ok(filter_record_batch(batch, &kept)?)
 }
 
 fn read_ids(opened: &Opened, group: usize, take: &mut dyn FnMut(u128)) -> Result<usize, StoreError> {

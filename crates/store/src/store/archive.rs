@@ -4,6 +4,8 @@
 //! leaving; the files are put, and their sizes compared; one transaction takes the segment from where it was, names it
 //! where it is, and the leaving is none any more. Leavings are removed later, when the last reader is gone.
 
+mod verify;
+
 use std::collections::HashSet;
 use std::io;
 use std::ops::RangeInclusive;
@@ -14,12 +16,14 @@ use arrow::datatypes::TimestampMicrosecondType;
 use event::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::{Snapshot, Store, read_ids, side_of};
-use crate::archive::{AWAY, Archive, ArchiveChange, Archived, Policy, files_of, name_of};
+pub use verify::{ArchiveFault, Verified, verify_record};
+
+use super::{Snapshot, Store, read_ids};
+use crate::archive::{Archive, ArchiveChange, Archived, Policy, files_of, name_of};
 use crate::columns::{Kind, TIMESTAMP_AT, key_columns};
 use crate::disk::ReadAt;
 use crate::recent::REMEMBERED;
-use crate::retention::{Coverage, Cutoff, Expiry, Retention, cutoff};
+use crate::retention::{Coverage, Cutoff, Expiry, Retention, cutoff, side_of};
 use crate::segment::{Segment, SegmentInfo, index_name, segment_name};
 use crate::{LogId, StoreError};
 
@@ -65,32 +69,6 @@ pub struct Purge {
     pub before: Timestamp,
     /// Only events of this stream.
     pub stream: Option<String>,
-}
-
-/// A file in the archive that is not what it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArchiveFault {
-    /// The file.
-    pub file: String,
-    /// Where.
-    pub place: String,
-    /// Whose.
-    pub log: LogId,
-    /// How many events are in its segment.
-    pub events: u64,
-    /// What was found.
-    pub reason: String,
-}
-
-/// What a look at every byte of the archive found.
-#[derive(Clone, Debug, Default)]
-pub struct Verified {
-    /// What was looked at.
-    pub work: ArchiveWork,
-    /// What is wrong.
-    pub faults: Vec<ArchiveFault>,
-    /// Files that no segment has.
-    pub strangers: Vec<String>,
 }
 
 /// What is to be cleared away in the archive.
@@ -642,91 +620,12 @@ impl Store {
         }
         Ok(())
     }
-
-    /// Reads every byte of archived segments and compares it. `go_on` hears the bytes read since it was called last.
-    ///
-    /// # Errors
-    /// When `go_on` says no, or a place cannot be reached at all.
-    pub fn verify_archive(&self, log: Option<LogId>, go_on: GoOn<'_>) -> Result<Verified, StoreError> {
-        let mut found = Verified::default();
-        for segment in self.archived_segments() {
-            let Some(record) = segment.record().filter(|record| log.is_none_or(|log| record.info.log == log)) else {
-                continue;
-            };
-            let faults = verify_record(record, &*self.places.at(&record.place), go_on)?;
-            // One that left while we looked is nobody's concern.
-            if faults.is_empty() || self.archived(record.info.log).iter().any(|one| Arc::ptr_eq(one, &segment)) {
-                found.work.add(&record.info);
-                found.faults.extend(faults);
-            }
-        }
-        if log.is_none() {
-            found.strangers = self.strangers()?;
-        }
-        Ok(found)
-    }
-
-    /// Files in the archive that neither a segment has nor a removal is waiting for. They are named and left: another
-    /// server, or an older backup of this one, may know them.
-    fn strangers(&self) -> Result<Vec<String>, StoreError> {
-        let archiving = self.archiving.lock();
-        let place = self.places.current();
-        let listed = self.places.at(place).list().map_err(|error| refused(place, &error))?;
-        let leavings = archiving.leavings.iter().filter(|(at, _)| at == place).map(|(_, name)| name.clone());
-        let segments = self.archived_segments();
-        let records = segments.iter().filter_map(|segment| segment.record()).filter(|record| record.place == place);
-        let known: HashSet<String> =
-            records.map(|record| record.name.clone()).chain(leavings).flat_map(|name| files_of(&name)).collect();
-        let mut strangers: Vec<String> = listed.into_iter().map(|(name, _)| name).collect();
-        strangers.retain(|name| !known.contains(name));
-        strangers.sort_unstable();
-        Ok(strangers)
-    }
 }
 
 impl Purge {
     fn cutoff(&self, stream: &str) -> Option<Timestamp> {
         self.stream.as_deref().is_none_or(|only| only == stream).then_some(self.before)
     }
-}
-
-/// Reads every byte of an archived segment and compares it. `go_on` hears the bytes read since it was called last.
-///
-/// # Errors
-/// When `go_on` says no, or the place cannot be reached at all.
-pub fn verify_record(
-    record: &Archived,
-    archive: &dyn Archive,
-    go_on: &mut dyn FnMut(u64) -> bool,
-) -> Result<Vec<ArchiveFault>, StoreError> {
-    let mut faults = Vec::new();
-    for (at, file) in record.files().into_iter().enumerate() {
-        let length = record.lengths()[at];
-        let read = archive.open(&file, length).map_err(StoreError::from).and_then(|open| {
-            let found = read_through(&*open, length, &mut |bytes, _| {
-                if go_on(bytes.len() as u64) { Ok(()) } else { Err(StoreError::Stopped) }
-            })?;
-            let size = open.size()?;
-            Ok((found, size))
-        });
-        let reason = match read {
-            Ok((_, size)) if size != length => format!("it has {size} bytes, and was archived with {length}"),
-            Ok((found, _)) if found != record.digests[at] => "its bytes are not those that were archived".to_owned(),
-            Ok(_) => continue,
-            Err(StoreError::Io(error)) if error.kind() == io::ErrorKind::NotFound => "it is missing".to_owned(),
-            Err(StoreError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                "it is shorter than it was when it was archived".to_owned()
-            }
-            Err(StoreError::Io(error)) if error.to_string().starts_with(AWAY) => {
-                return Err(refused(&record.place, &error));
-            }
-            Err(StoreError::Stopped) => return Err(StoreError::Stopped),
-            Err(error) => error.to_string(),
-        };
-        let (place, log, events) = (record.place.clone(), record.info.log, record.info.rows);
-        faults.push(ArchiveFault { file, place, log, events, reason });
-    }
-    Ok(faults)
 }
 
 fn refused(place: &str, error: &io::Error) -> StoreError {
