@@ -92,8 +92,9 @@ impl Engine {
         question: &Question,
         emit: &mut dyn FnMut(Events) -> bool,
     ) -> Result<(), AskError> {
-        let snapshot = self.store.snapshot(self.log(log)?);
-        let (question, mut ignored) = check_columns(&snapshot, question)?;
+        let asked = self.asked(log, question.archive)?;
+        let snapshot = &asked.snapshot;
+        let (question, mut ignored) = check_columns(snapshot, question)?;
         let mut request = Request {
             filter: question.filter.clone(),
             order: Order::of(&question.sort),
@@ -107,7 +108,8 @@ impl Engine {
         let mut wanted = request.limit;
         loop {
             request.limit = if in_parts { wanted.min(PART_ROWS) } else { wanted };
-            let page = query::scan(&snapshot, &request, &self.bounds())?;
+            let page = query::scan(snapshot, &request, &self.bounds())?;
+            asked.check()?;
             let documents: Vec<Vec<u8>> =
                 documents(&page).into_iter().map(|(_, document)| shaped(document, &question.columns)).collect();
             wanted -= documents.len();
@@ -129,26 +131,43 @@ impl Engine {
     /// # Errors
     /// As [`Engine::events`].
     pub async fn group(&self, log: &str, question: &Question) -> Result<Answer, AskError> {
-        let snapshot = self.store.snapshot(self.log(log)?);
+        let asked = self.asked(log, question.archive)?;
+        let snapshot = asked.snapshot.clone();
         let filter_only = Question { sort: Vec::new(), columns: Columns::All, ..question.clone() };
         let (checked, mut ignored) = check_columns(&snapshot, &filter_only)?;
         let question = Question { filter: checked.filter, ..question.clone() };
         let mut answer = query::group(&self.sql, snapshot, &question, self.bounds()).await?;
         ignored.retain(|name| !answer.ignored.contains(name));
         answer.ignored.extend(ignored);
+        asked.check()?;
         Ok(answer)
     }
 
-    /// Answers an SQL question; each of `logs` is a table.
+    /// Answers an SQL question; each of `logs` is a table, with what is in the archive if that is asked.
     ///
     /// # Errors
     /// When the text cannot be planned or needs more than allowed.
-    pub async fn sql(&self, text: &str, logs: &[String]) -> Result<Answer, AskError> {
-        let tables = logs
-            .iter()
-            .map(|name| Ok((name.clone(), self.store.snapshot(self.log(name)?))))
-            .collect::<Result<Vec<_>, LogError>>()?;
-        Ok(self.sql.ask(text, tables, self.bounds()).await?)
+    pub async fn sql(&self, text: &str, logs: &[String], archive: bool) -> Result<Answer, AskError> {
+        // The text names the tables; those that it does not name are not opened.
+        let asked = |name: &String| Ok((name.clone(), self.asked(name, archive && text.contains(name.as_str()))?));
+        let asked = logs.iter().map(asked).collect::<Result<Vec<_>, LogError>>()?;
+        let tables = asked.iter().map(|(name, asked)| (name.clone(), asked.snapshot.clone())).collect();
+        let answer = self.sql.ask(text, tables, self.bounds()).await?;
+        asked.iter().try_for_each(|(_, asked)| asked.check())?;
+        Ok(answer)
+    }
+
+    /// The log as a question sees it.
+    fn asked(&self, log: &str, archive: bool) -> Result<Asked, LogError> {
+        let log = self.log(log)?;
+        if !archive {
+            return Ok(Asked { snapshot: self.store.snapshot(log), away: 0 });
+        }
+        self.store.close_archived();
+        let snapshot = self.store.snapshot_with_archive(log);
+        let away = snapshot.segments.iter().map(|segment| segment.away().0).sum();
+        self.store.open_archived(&snapshot);
+        Ok(Asked { snapshot, away })
     }
 
     /// The events that pass a filter and came after a sequence number; at most `limit`.
@@ -209,6 +228,27 @@ impl Engine {
 
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds::new(self.settings.query_time_max)
+    }
+}
+
+/// What a question looks at.
+struct Asked {
+    snapshot: Snapshot,
+    /// How often its archive could not be reached before.
+    away: u64,
+}
+
+impl Asked {
+    /// Refuses the answer when a part of the archive could not be reached: nobody should take it for the whole.
+    fn check(&self) -> Result<(), QueryError> {
+        let away: Vec<(u64, String)> = self.snapshot.segments.iter().map(|segment| segment.away()).collect();
+        if away.iter().map(|(count, _)| count).sum::<u64>() == self.away {
+            return Ok(());
+        }
+        let place = self.snapshot.segments.iter().find_map(|segment| Some(segment.record()?.place.clone()));
+        let reason = away.into_iter().map(|(_, reason)| reason).find(|reason| !reason.is_empty());
+        let (place, reason) = (place.unwrap_or_default(), reason.unwrap_or_default());
+        Err(store::StoreError::Archive { place, reason }.into())
     }
 }
 

@@ -33,6 +33,12 @@ pub struct LogCounts {
 /// Facts about the server as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Vitals {
+    /// Segments in the archive.
+    pub archived_segments: usize,
+    /// Bytes in the archive.
+    pub archived_bytes: u64,
+    /// How often the archive failed since the start.
+    pub archive_failures: u64,
     /// Bytes of events in memory that are in no segment yet.
     pub buffer_bytes: usize,
     /// The sequence number of the last event stored.

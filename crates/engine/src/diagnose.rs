@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use store::Inspection;
+use store::archive::{Archived, Folders, Places as _};
 use store::catalog::{Catalog, FORMAT};
 use store::disk::{Disk, RealDisk};
 use store::segment::Segment;
@@ -34,6 +35,12 @@ pub struct Diagnosis {
     pub events: u64,
     /// Bytes of segments and sidecars.
     pub bytes: u64,
+    /// Segments in the archive.
+    pub archived: usize,
+    /// Bytes in the archive.
+    pub archived_bytes: u64,
+    /// Segments in the archive that were not looked at, because they are in a bucket.
+    pub archived_elsewhere: usize,
     /// Events in the journal that are in no segment yet.
     pub journal_events: u64,
     /// Bytes left on the disk.
@@ -74,6 +81,9 @@ pub fn diagnose(directory: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<
         segments: found.segments.len(),
         events: found.segments.iter().map(|segment| segment.info().rows).sum(),
         bytes: found.segments.iter().map(size).sum(),
+        archived: found.archived.len(),
+        archived_bytes: found.archived.iter().map(Archived::bytes).sum(),
+        archived_elsewhere: found.archived.iter().filter(|record| is_elsewhere(record)).count(),
         journal_events: found.journal_events,
         free_bytes: disk.free_bytes().unwrap_or(0),
         findings: Vec::new(),
@@ -101,6 +111,7 @@ pub fn diagnose(directory: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<
         );
     }
     let mut done = 0;
+    let diagnosis_bytes = diagnosis.bytes + diagnosis.archived_bytes;
     for segment in &found.segments {
         let known = diagnosis.findings.len();
         diagnosis.look_at(segment);
@@ -109,9 +120,17 @@ pub fn diagnose(directory: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<
             diagnosis.findings.truncate(known);
         }
         done += size(segment);
-        progress(done, diagnosis.bytes);
+        progress(done, diagnosis_bytes);
     }
+    diagnosis.look_at_archive(directory, (&catalog, &found.archived), &mut |read| {
+        done += read;
+        progress(done, diagnosis_bytes);
+    })?;
     Ok(diagnosis)
+}
+
+fn is_elsewhere(record: &Archived) -> bool {
+    record.place.contains("://")
 }
 
 /// Looks at what there is. A server that writes segments meanwhile lets go of the journal up to there, which is no
@@ -135,6 +154,35 @@ fn is_live(catalog: &Catalog, segment: &Segment) -> Result<bool, OpenError> {
 impl Diagnosis {
     fn add(&mut self, what: String, cost: String, remedy: &str) {
         self.findings.push(Finding { what, cost, remedy: remedy.to_owned() });
+    }
+
+    /// Archived segments in folders; for those in a bucket the server has the key.
+    fn look_at_archive(
+        &mut self,
+        directory: &Path,
+        (catalog, archived): (&Catalog, &[Archived]),
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), OpenError> {
+        let folders = Folders::new(directory, "");
+        for record in archived.iter().filter(|record| !is_elsewhere(record)) {
+            let faults = store::verify_record(record, &*folders.at(&record.place), &mut |bytes| {
+                progress(bytes);
+                true
+            })?;
+            if faults.is_empty() || !catalog.archived()?.iter().any(|one| one.name == record.name) {
+                continue;
+            }
+            for fault in faults {
+                let what = format!("{}: {}", folders.path(&fault.place).join(&fault.file).display(), fault.reason);
+                let cost = format!("up to {} archived events; all others are answered", fault.events);
+                self.add(
+                    what,
+                    cost,
+                    "restore the file from a backup; until then `_archive=y` leaves out what cannot be read",
+                );
+            }
+        }
+        Ok(())
     }
 
     fn look_at(&mut self, segment: &Segment) {

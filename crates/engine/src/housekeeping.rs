@@ -109,20 +109,21 @@ impl Engine {
         for log in due {
             let gone = self.store.retain(log.id, &log.retention, now)?;
             if gone > 0 {
-                let message = format!("{gone} events of {} were older than their retention and are gone", log.name);
-                self.internal(
-                    Level::Info,
-                    "retention_applied",
-                    &message,
-                    &[("log", Value::Str(&log.name)), ("events", Value::Int(gone.cast_signed()))],
-                );
+                self.tell_retained(&log.name, gone);
             }
         }
         Ok(())
     }
 
+    pub(crate) fn tell_retained(&self, log: &str, gone: u64) {
+        let message = format!("{gone} events of {log} were older than their retention and are gone");
+        let fields = [("log", Value::Str(log)), ("events", Value::Int(gone.cast_signed()))];
+        self.internal(Level::Info, "retention_applied", &message, &fields);
+    }
+
     fn report_damage(&self, work: &mut Work) {
-        for damage in self.store.segments().iter().flat_map(|segment| segment.damage()) {
+        let segments = [self.store.segments(), self.store.archived_segments()].concat();
+        for damage in segments.iter().flat_map(|segment| segment.damage()) {
             if !work.reported.insert((damage.file.clone(), damage.row_group)) {
                 continue;
             }

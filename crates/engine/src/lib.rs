@@ -3,6 +3,7 @@
 //! There is one door in, [`Engine::accept`]; what came in is either acknowledged or refused with a counted reason.
 
 mod accept;
+mod archive;
 mod ask;
 mod audit;
 mod counters;
@@ -32,6 +33,7 @@ use text::TreeSettings;
 use thiserror::Error;
 
 pub use accept::{Producer, Receipt, WriteError};
+pub use archive::{ArchiveOf, ArchivedSegment, HOLD, PurgeRequest};
 pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
 pub use diagnose::{Diagnosis, Finding, diagnose};
@@ -39,8 +41,11 @@ pub use intake::keys::VARIABLE_BYTES_MAX;
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
 pub use query::suggest::suggest;
-pub use query::{Answer, QueryError, filter, search, url};
+pub use query::{Answer, QueryError, filter, search, time, url};
 pub use rules::{OPTIONS, Options, Rules, ShownOptions};
+pub use store::archive::{AWAY, Archive, Folders, Places};
+pub use store::disk::ReadAt;
+pub use store::{ArchiveFault, ArchiveWork, Verified};
 pub use store::{LogId, LogSize, PRODUCER_BYTES_MAX, StartReport, StoreError as StorageError};
 pub use streams::{Leftover, Removed, StreamError, StreamInfo, StreamKind};
 pub use tokens::{Grant, NewToken, Scope, TokenInfo};
@@ -148,6 +153,7 @@ pub struct Engine {
     /// Messages about ourselves that could not be kept.
     untold: Arc<AtomicU64>,
     streams: RwLock<Vec<store::catalog::StreamRow>>,
+    archiver: archive::Archiver,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     following: tree::Following,
     _lock: Option<DirectoryLock>,
@@ -173,23 +179,34 @@ impl Engine {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<(Arc<Self>, StartReport), OpenError> {
+        Self::open_with_archive(directory, settings, clock, Arc::new(Folders::new(directory, "")))
+    }
+
+    /// The same, with the places where archived segments are and go.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_with_archive(
+        directory: &Path,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        places: Arc<dyn Places>,
+    ) -> Result<(Arc<Self>, StartReport), OpenError> {
         let shown = || directory.display().to_string();
         let refused = |source| OpenError::Directory { directory: shown(), source };
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(directory).map_err(refused)?);
         let lock =
             DirectoryLock::take(directory).map_err(refused)?.ok_or_else(|| OpenError::InUse { directory: shown() })?;
         let catalog = Catalog::open(&directory.join("catalog.sqlite"), Arc::clone(&disk))?;
-        Self::with_disk(disk, catalog, settings, clock, Some(lock))
+        Self::with_store(Store::open(disk, catalog, places)?, settings, clock, Some(lock))
     }
 
-    fn with_disk(
-        disk: Arc<dyn Disk>,
-        catalog: Catalog,
+    fn with_store(
+        (store, report): (Store, StartReport),
         settings: Settings,
         clock: Arc<dyn Clock>,
         lock: Option<DirectoryLock>,
     ) -> Result<(Arc<Self>, StartReport), OpenError> {
-        let (store, report) = Store::open(disk, catalog)?;
         if store.catalog().logs()?.is_empty() {
             store.catalog().create_log(DEFAULT_LOG, clock.now())?;
         }
@@ -218,6 +235,7 @@ impl Engine {
             refusals: Mutex::default(),
             untold: Arc::default(),
             streams,
+            archiver: archive::Archiver::default(),
             threads: Mutex::default(),
             following: tree::Following::default(),
             _lock: lock,
@@ -244,6 +262,12 @@ impl Engine {
         if let Some(tree) = self.settings.tree.clone() {
             self.follow(tree).map_err(refused)?;
         }
+        let archiver = Arc::clone(self);
+        let archiver = std::thread::Builder::new()
+            .name("archive".to_owned())
+            .spawn(move || archiver.keep_archive())
+            .map_err(refused)?;
+        *self.archiver.thread.lock() = Some(archiver);
         Ok(())
     }
 
@@ -267,6 +291,7 @@ impl Engine {
         self.stopping.store(true, std::sync::atomic::Ordering::Release);
         self.queue.close();
         self.wake.notify_all();
+        self.stop_archiver();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the engine ended badly");

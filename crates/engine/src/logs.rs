@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 use event::limits::LOG_NAME_BYTES_MAX;
+use store::archive::Policy;
 use store::catalog::LogRow;
 use store::{LogId, Retention, StoreError};
 use thiserror::Error;
@@ -91,6 +92,10 @@ pub struct LogSettings {
     pub retention: Option<Retention>,
     /// The rules that change, by name; null goes back to the default.
     pub options: Options,
+    /// When events go to the archive, by stream in the same way.
+    pub archive_after: Option<Retention>,
+    /// Bytes of live segments beyond which the oldest go to the archive; 0 for no such bound.
+    pub archive_bytes: Option<u64>,
 }
 
 /// A log as it is shown.
@@ -106,6 +111,8 @@ pub struct LogInfo {
     pub retention: BTreeMap<String, Duration>,
     /// Its rules.
     pub options: ShownOptions,
+    /// When its events go to the archive.
+    pub archive: Policy,
     /// How large it is.
     pub size: store::LogSize,
 }
@@ -180,23 +187,36 @@ impl Engine {
     /// # Errors
     /// As [`Engine::log_or_create`].
     pub fn set_log(&self, name: &str, settings: LogSettings) -> Result<LogInfo, LogError> {
-        if settings.options.is_empty() {
-            self.create_log(name)?;
-        } else {
+        if !settings.options.is_empty() {
             self.change_options(name, &settings.options)?;
         }
+        let id = self.create_log(name)?;
+        let keeps =
+            settings.retention.is_some() || settings.archive_after.is_some() || settings.archive_bytes.is_some();
+        if keeps && let Some(index) = self.logs.read().settled.rules(id).and_then(|rules| rules.index.clone()) {
+            let detail =
+                format!("its events are kept in {index}, so that is the log whose retention and archive count");
+            return Err(LogError::Setting { log: name.to_owned(), detail });
+        }
         if let Some(retention) = settings.retention {
-            let id = self.create_log(name)?;
-            if let Some(index) = self.logs.read().settled.rules(id).and_then(|rules| rules.index.clone()) {
-                let detail = format!("its events are kept in {index}, so that is the log whose retention counts");
-                return Err(LogError::Setting { log: name.to_owned(), detail });
-            }
             self.store.catalog().set_retention(id, &retention)?;
             if let Some(row) = self.logs.write().by_name.get_mut(name) {
                 row.retention = retention;
             }
             self.retention_due.store(true, Ordering::Release);
             self.wake.notify_all();
+        }
+        if settings.archive_after.is_some() || settings.archive_bytes.is_some() {
+            let mut logs = self.logs.write();
+            let mut policy = logs.by_name.get(name).map(|row| row.archive.clone()).unwrap_or_default();
+            policy.after = settings.archive_after.unwrap_or(policy.after);
+            policy.bytes = settings.archive_bytes.map_or(policy.bytes, |bytes| Some(bytes).filter(|bytes| *bytes > 0));
+            self.store.catalog().set_archive_policy(id, &policy)?;
+            if let Some(row) = logs.by_name.get_mut(name) {
+                row.archive = policy;
+            }
+            drop(logs);
+            self.wake_archiver();
         }
         let row = self.logs.read().by_name.get(name).cloned();
         row.map(|row| self.info(&row)).ok_or_else(|| LogError::Name { name: name.to_owned() })
@@ -217,6 +237,7 @@ impl Engine {
             created: row.created,
             retention: row.retention.clone(),
             options: self.logs.read().settled.shown(&row.name),
+            archive: row.archive.clone(),
             size: self.store.size(row.id),
         }
     }
@@ -262,12 +283,16 @@ impl Engine {
     #[must_use]
     pub fn vitals(&self) -> Vitals {
         let segments = self.store.segments();
+        let archived = self.store.archived_segments();
         Vitals {
+            archived_segments: archived.len(),
+            archived_bytes: archived.iter().map(|segment| segment.info().bytes + segment.info().index_bytes).sum(),
+            archive_failures: self.archiver.failures.load(Ordering::Relaxed),
             buffer_bytes: self.store.buffer_bytes(),
             last_sequence: self.store.last_sequence(),
             segments: segments.len(),
             segment_bytes: segments.iter().map(|segment| segment.info().bytes + segment.info().index_bytes).sum(),
-            damaged: segments.iter().map(|segment| segment.damage().len()).sum(),
+            damaged: segments.iter().chain(&archived).map(|segment| segment.damage().len()).sum(),
             free_bytes: self.store.free_bytes().unwrap_or(0),
             poisoned: self.store.poisoned(),
         }

@@ -3,6 +3,7 @@
 //! What a command found goes to standard output, what it has to say about it to standard error, so that a pipe gets
 //! events and nothing else. The exit code is 0 if all went well, 1 if something failed, 2 if the command was not understood.
 
+mod archive;
 mod bench;
 mod client;
 mod csv;
@@ -69,6 +70,7 @@ Events:
 Administration:
   logs     List the logs, make one, show its settings, say how long one is kept
   stream   List the streams, add one, remove one
+  archive  List, verify, restore and purge what is in the archive
   token    Make, list and revoke the tokens of applications and people
 
 Options:
@@ -99,6 +101,7 @@ enum Command {
     User(user::UserArguments),
     Logs(logs::LogsArguments),
     Stream(stream::StreamArguments),
+    Archive(archive::ArchiveArguments),
     Token(token::TokenArguments),
     Bench(bench::BenchArguments),
 }
@@ -182,6 +185,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::User(arguments) => wait(user::run(arguments)),
         Command::Logs(arguments) => wait(logs::run(arguments)),
         Command::Stream(arguments) => wait(stream::run(arguments)),
+        Command::Archive(arguments) => wait(archive::run(arguments)),
         Command::Token(arguments) => wait(token::run(arguments)),
         Command::Bench(arguments) => wait(bench::run(arguments)),
     }

@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use axum::http::HeaderName;
-use engine::{Settings, parse_duration, print_duration};
+use engine::{LogSettings, Settings, parse_duration, print_duration};
 use ipnet::IpNet;
 
 use print::Origin;
 pub(crate) use print::value as print_value;
 use text::{Compress, TreeSettings};
+
+use crate::s3::S3Settings;
 
 /// Everything that was decided before the server starts.
 #[derive(Clone, Debug)]
@@ -38,8 +40,6 @@ pub(crate) struct Config {
     pub(crate) tree: bool,
     pub(crate) tree_dir: Option<PathBuf>,
     pub(crate) tree_settings: TreeSettings,
-    /// Logs named in the file, with their retention by stream.
-    pub(crate) logs: BTreeMap<String, BTreeMap<String, Duration>>,
     /// The rules of these logs: keys, fields, path and so on.
     pub(crate) log_options: BTreeMap<String, engine::Options>,
     /// Proxies whose word counts for who a request comes from.
@@ -54,6 +54,14 @@ pub(crate) struct Config {
     log_tables: toml::Table,
     /// Where a setting was named last; the others have their defaults.
     origins: BTreeMap<&'static str, Origin>,
+    /// Where archived segments go: a folder, or `s3://bucket/prefix`; empty for `archive` in the data directory.
+    pub(crate) archive: String,
+    /// How the bucket is reached.
+    pub(crate) archive_s3: S3Settings,
+    /// Logs named in the file, with their retention by stream.
+    pub(crate) logs: BTreeMap<String, BTreeMap<String, Duration>>,
+    /// The same logs, with when their events go to the archive.
+    pub(crate) archiving: BTreeMap<String, LogSettings>,
 }
 
 impl Default for Config {
@@ -68,7 +76,6 @@ impl Default for Config {
             tree: false,
             tree_dir: None,
             tree_settings: TreeSettings::new(PathBuf::new()),
-            logs: BTreeMap::new(),
             log_options: BTreeMap::new(),
             trusted_proxies: Vec::new(),
             user_header: HeaderName::from_static("x-everlog-user"),
@@ -76,6 +83,10 @@ impl Default for Config {
             env_allowed: Vec::new(),
             log_tables: toml::Table::new(),
             origins: BTreeMap::new(),
+            archive: String::new(),
+            archive_s3: S3Settings::default(),
+            logs: BTreeMap::new(),
+            archiving: BTreeMap::new(),
         }
     }
 }
@@ -340,10 +351,77 @@ pub(crate) const SETTINGS: &[Setting] = &[
         },
         show: |config| config.tree_settings.users.to_string(),
     },
+    Setting {
+        name: "archive",
+        meaning: "where archived segments go: a folder, or s3://bucket/prefix",
+        set: set_archive,
+        show: |config| config.archive.clone(),
+    },
+    Setting {
+        name: "archive_s3_endpoint",
+        meaning: "address of the S3 service, if it is not Amazon's",
+        set: |config, text| {
+            config.archive_s3.endpoint = text.to_owned();
+            Ok(())
+        },
+        show: |config| config.archive_s3.endpoint.clone(),
+    },
+    Setting {
+        name: "archive_s3_region",
+        meaning: "region of the bucket",
+        set: |config, text| {
+            config.archive_s3.region = text.to_owned();
+            Ok(())
+        },
+        show: |config| config.archive_s3.region.clone(),
+    },
+    Setting {
+        name: "archive_s3_access_key",
+        meaning: "name of the key to the bucket",
+        set: |config, text| {
+            config.archive_s3.access_key = text.to_owned();
+            Ok(())
+        },
+        show: |config| config.archive_s3.access_key.clone(),
+    },
+    Setting {
+        name: "archive_s3_secret_key",
+        meaning: "the secret of the key to the bucket",
+        set: |config, text| {
+            config.archive_s3.secret_key = text.to_owned();
+            Ok(())
+        },
+        show: |config| config.archive_s3.secret_key.clone(),
+    },
 ];
 
 /// Settings that are never shown, only whether they are set.
-const SECRETS: &[&str] = &[];
+const SECRETS: &[&str] = &["archive_s3_secret_key"];
+
+fn set_archive(config: &mut Config, text: &str) -> anyhow::Result<()> {
+    match text.split_once("://") {
+        Some(("s3", rest)) if rest.split('/').next().is_some_and(|bucket| !bucket.is_empty()) => {}
+        Some(_) => bail!("expected a folder or s3://bucket/prefix, found {text:?}"),
+        None => {}
+    }
+    config.archive = text.trim_end_matches('/').to_owned();
+    Ok(())
+}
+
+/// A length of time for all streams, or one for each.
+fn by_stream(value: &toml::Value) -> anyhow::Result<BTreeMap<String, Duration>> {
+    let mut found = BTreeMap::new();
+    match value {
+        toml::Value::Table(streams) => {
+            for (stream, value) in streams {
+                let stream = if stream == "default" { "" } else { event::shared::stream_name(stream) };
+                found.insert(stream.to_owned(), duration(&plain(value).unwrap_or_default())?);
+            }
+        }
+        other => drop(found.insert(String::new(), duration(&plain(other).unwrap_or_default())?)),
+    }
+    Ok(found)
+}
 
 /// Variables of the environment that are no settings of the server.
 const OTHER_VARIABLES: [&str; 5] =
@@ -404,23 +482,23 @@ impl Config {
     fn read_log(&mut self, log: &str, settings: &toml::Value) -> anyhow::Result<()> {
         let table = settings.as_table().ok_or_else(|| anyhow!("expected a table"))?;
         let retention = self.logs.entry(log.to_owned()).or_default();
+        let archiving = self.archiving.entry(log.to_owned()).or_default();
         for (name, value) in table {
-            if engine::OPTIONS.contains(&name.as_str()) {
-                let options = self.log_options.entry(log.to_owned()).or_default();
-                options.insert(name.clone(), serde_json::to_value(value)?);
-                continue;
-            }
-            if name != "retention" {
-                bail!("unknown key {name:?}{}", suggestion(name, ["retention"].into_iter().chain(engine::OPTIONS)));
-            }
-            match value {
-                toml::Value::Table(streams) => {
-                    for (stream, value) in streams {
-                        let stream = if stream == "default" { "" } else { event::shared::stream_name(stream) };
-                        retention.insert(stream.to_owned(), duration(&plain(value).unwrap_or_default())?);
-                    }
+            match name.as_str() {
+                option if engine::OPTIONS.contains(&option) => {
+                    let options = self.log_options.entry(log.to_owned()).or_default();
+                    options.insert(name.clone(), serde_json::to_value(value)?);
                 }
-                other => drop(retention.insert(String::new(), duration(&plain(other).unwrap_or_default())?)),
+                "retention" => retention.extend(by_stream(value)?),
+                "archive_after" => archiving.archive_after = Some(by_stream(value)?),
+                "archive_bytes" => archiving.archive_bytes = Some(size(&plain(value).unwrap_or_default())? as u64),
+                _ => bail!(
+                    "unknown key {name:?}{}",
+                    suggestion(
+                        name,
+                        ["retention", "archive_after", "archive_bytes"].into_iter().chain(engine::OPTIONS)
+                    )
+                ),
             }
         }
         Ok(())
@@ -553,13 +631,14 @@ fn duration(text: &str) -> anyhow::Result<Duration> {
     parse_duration(text).ok_or_else(|| anyhow!("expected a time such as 30s, 5m, 12h or 90d, found {text:?}"))
 }
 
-fn size(text: &str) -> anyhow::Result<usize> {
+pub(crate) fn size(text: &str) -> anyhow::Result<usize> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let shift = match text[digits..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 0,
         "kib" | "k" | "kb" => 10,
         "mib" | "m" | "mb" => 20,
         "gib" | "g" | "gb" => 30,
+        "tib" | "t" | "tb" => 40,
         _ => bail!("expected a size such as 64KiB, 32MiB or 1GiB, found {text:?}"),
     };
     let number: usize = text[..digits].parse().map_err(|_| anyhow!("expected a size such as 32MiB, found {text:?}"))?;
@@ -612,6 +691,18 @@ mod tests {
         assert!(config.require_token);
         assert_eq!(config.logs["shop"].len(), 2);
         assert_eq!(config.logs["shop"]["DEBUG"].as_secs(), 7 * 86_400);
+    }
+
+    #[test]
+    fn archives_and_their_secrets() {
+        let file = "archive = \"s3://bucket/everlog/\"\narchive_s3_secret_key = \"hush\"\n[logs.shop]\narchive_after = { default = \"30d\", DEBUG = \"7d\" }\narchive_bytes = \"50GiB\"";
+        let config = load(file, &[]).unwrap();
+        assert_eq!(config.archive, "s3://bucket/everlog");
+        assert!(!format!("{} {:?}", config.print(), config.archive_s3).contains("hush"));
+        let shop = &config.archiving["shop"];
+        assert_eq!((shop.archive_after.as_ref().map(BTreeMap::len), shop.archive_bytes), (Some(2), Some(50 << 30)));
+        assert!(load("archive = \"ftp://host\"", &[]).unwrap_err().contains("s3://bucket/prefix"));
+        assert!(load("archive = \"s3:///x\"", &[]).is_err());
     }
 
     #[test]

@@ -36,6 +36,13 @@ fn report(diagnosis: &Diagnosis, data: &std::path::Path) -> anyhow::Result<()> {
     writeln!(out, "format           {}", diagnosis.format)?;
     writeln!(out, "logs             {}", diagnosis.logs)?;
     writeln!(out, "segments         {} ({} events, {} bytes)", diagnosis.segments, diagnosis.events, diagnosis.bytes)?;
+    if diagnosis.archived > 0 {
+        writeln!(out, "archive          {} segments ({} bytes)", diagnosis.archived, diagnosis.archived_bytes)?;
+    }
+    if diagnosis.archived_elsewhere > 0 {
+        let elsewhere = diagnosis.archived_elsewhere;
+        writeln!(out, "                 {elsewhere} of them in a bucket: `everlog archive verify` checks those")?;
+    }
     writeln!(out, "journal          {} events that are in no segment yet", diagnosis.journal_events)?;
     writeln!(out, "free on disk     {} MiB", diagnosis.free_bytes >> 20)?;
     for Finding { what, cost, remedy } in &diagnosis.findings {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+mod archive;
 mod auth;
 mod body;
 mod caller;
@@ -90,6 +91,11 @@ fn doors() -> OpenApiRouter<Doors> {
         .routes(routes!(admin::producer))
         .routes(routes!(admin::tokens, admin::create_token))
         .routes(routes!(admin::revoke_token))
+        .routes(routes!(archive::list))
+        .routes(routes!(archive::run))
+        .routes(routes!(archive::verify))
+        .routes(routes!(archive::restore))
+        .routes(routes!(archive::purge))
         .routes(routes!(admin::flush))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod doctor;
 mod http;
+mod s3;
 mod serve;
 mod trouble;
 mod xlsx;

@@ -123,15 +123,16 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments, trouble:
     settings.port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
     let data = config.data.clone();
     let clock = clock::from_environment()?;
-    let opened = tokio::task::spawn_blocking(move || Engine::open(&data, settings, clock)).await?;
+    let places = crate::s3::places(&config)?;
+    let open = move || Engine::open_with_archive(&data, settings, clock, places);
+    let opened = tokio::task::spawn_blocking(open).await?;
     let (engine, report) = opened?;
     engine.configure_logs(config.log_options.clone()).context("the settings of logs")?;
     trouble.tell(&engine)?;
     for (log, retention) in &config.logs {
         let retention = (!retention.is_empty()).then(|| retention.clone());
-        engine
-            .set_log(log, LogSettings { retention, ..LogSettings::default() })
-            .with_context(|| format!("[logs.{log}]"))?;
+        let archiving = config.archiving.get(log).cloned().unwrap_or_default();
+        engine.set_log(log, LogSettings { retention, ..archiving }).with_context(|| format!("[logs.{log}]"))?;
     }
     let made = ensure_admin_token(&engine, &config.data)?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;

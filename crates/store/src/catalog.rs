@@ -10,6 +10,7 @@ use event::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
+use crate::archive::Policy;
 use crate::disk::Disk;
 use crate::segment::{SegmentInfo, StreamSpan};
 use crate::{LogId, StoreError};
@@ -28,6 +29,8 @@ pub struct LogRow {
     pub created: Timestamp,
     /// How long events are kept, by stream; the empty name stands for all other streams.
     pub retention: BTreeMap<String, Duration>,
+    /// When they go to the archive.
+    pub archive: Policy,
 }
 
 /// A token as the catalog keeps it: never the secret itself.
@@ -70,7 +73,7 @@ pub(crate) struct Change<'a> {
 /// The open catalog.
 #[derive(Clone, Debug)]
 pub struct Catalog {
-    connection: Arc<Mutex<Connection>>,
+    pub(crate) connection: Arc<Mutex<Connection>>,
     disk: Arc<dyn Disk>,
 }
 
@@ -119,6 +122,7 @@ impl Catalog {
                 return Err(StoreError::Newer { found, known: FORMAT });
             }
             open.execute_batch(SCHEMA)?;
+            open.execute_batch(crate::archive::SCHEMA)?;
             open.execute(
                 "INSERT OR IGNORE INTO meta VALUES ('format', ?1), ('flushed', 0), ('next_segment', 1)",
                 [FORMAT],
@@ -127,7 +131,10 @@ impl Catalog {
         Ok(Self { connection, disk })
     }
 
-    fn transaction(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>) -> Result<(), StoreError> {
+    pub(crate) fn transaction(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
         let mut connection = self.connection.lock();
         let transaction = connection.transaction()?;
         change(&transaction)?;
@@ -141,15 +148,18 @@ impl Catalog {
     /// # Errors
     /// When SQLite refuses.
     pub fn logs(&self) -> Result<Vec<LogRow>, StoreError> {
+        let mut policies = self.archive_policies()?;
         let connection = self.connection.lock();
         let mut statement = connection.prepare("SELECT number, name, created, retention FROM logs ORDER BY number")?;
         let rows = statement.query_map([], |row| {
             let retention: String = row.get(3)?;
+            let id = LogId(row.get(0)?);
             Ok(LogRow {
-                id: LogId(row.get(0)?),
+                id,
                 name: row.get(1)?,
                 created: Timestamp::from_micros(row.get(2)?),
                 retention: read_retention(&retention),
+                archive: policies.remove(&id).unwrap_or_default(),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -213,35 +223,9 @@ impl Catalog {
     /// When SQLite refuses.
     pub fn segments(&self) -> Result<Vec<SegmentInfo>, StoreError> {
         let connection = self.connection.lock();
-        let mut streams: BTreeMap<u64, Vec<StreamSpan>> = BTreeMap::new();
-        let mut statement =
-            connection.prepare("SELECT segment, stream, rows, first, last FROM streams ORDER BY segment, stream")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            streams.entry(unsigned(row.get(0)?)).or_default().push(StreamSpan {
-                stream: row.get(1)?,
-                rows: unsigned(row.get(2)?),
-                first: Timestamp::from_micros(row.get(3)?),
-                last: Timestamp::from_micros(row.get(4)?),
-            });
-        }
+        let mut streams = read_streams(&connection)?;
         let mut statement = connection.prepare("SELECT * FROM segments ORDER BY number")?;
-        let rows = statement.query_map([], |row| {
-            let number = unsigned(row.get(0)?);
-            Ok(SegmentInfo {
-                number,
-                log: LogId(row.get(1)?),
-                rows: unsigned(row.get(2)?),
-                bytes: unsigned(row.get(3)?),
-                index_bytes: unsigned(row.get(4)?),
-                footer_bytes: unsigned(row.get(5)?),
-                first: Timestamp::from_micros(row.get(6)?),
-                last: Timestamp::from_micros(row.get(7)?),
-                first_sequence: unsigned(row.get(8)?),
-                last_sequence: unsigned(row.get(9)?),
-                streams: streams.remove(&number).unwrap_or_default(),
-            })
-        })?;
+        let rows = statement.query_map([], |row| read_segment(row, &mut streams))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -271,11 +255,10 @@ impl Catalog {
     pub(crate) fn commit(&self, change: &Change<'_>) -> Result<(), StoreError> {
         self.transaction(|transaction| {
             for info in change.add {
-                insert_segment(transaction, info)?;
+                insert_segment(transaction, info, "segments")?;
             }
             for number in change.remove {
-                transaction.execute("DELETE FROM segments WHERE number = ?1", [signed(*number)])?;
-                transaction.execute("DELETE FROM streams WHERE segment = ?1", [signed(*number)])?;
+                remove_segment(transaction, *number, "segments")?;
             }
             if let Some(flushed) = change.flushed {
                 transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'flushed'", [signed(flushed)])?;
@@ -402,9 +385,57 @@ fn read_format(connection: &Connection) -> rusqlite::Result<u32> {
     Ok(found.unwrap_or(0))
 }
 
-fn insert_segment(transaction: &Transaction<'_>, info: &SegmentInfo) -> rusqlite::Result<()> {
+pub(crate) fn read_streams(connection: &Connection) -> rusqlite::Result<BTreeMap<u64, Vec<StreamSpan>>> {
+    let mut streams: BTreeMap<u64, Vec<StreamSpan>> = BTreeMap::new();
+    let mut statement =
+        connection.prepare("SELECT segment, stream, rows, first, last FROM streams ORDER BY segment, stream")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        streams.entry(unsigned(row.get(0)?)).or_default().push(StreamSpan {
+            stream: row.get(1)?,
+            rows: unsigned(row.get(2)?),
+            first: Timestamp::from_micros(row.get(3)?),
+            last: Timestamp::from_micros(row.get(4)?),
+        });
+    }
+    Ok(streams)
+}
+
+/// The first ten columns of a row of `segments` or `archived`.
+pub(crate) fn read_segment(
+    row: &rusqlite::Row<'_>,
+    streams: &mut BTreeMap<u64, Vec<StreamSpan>>,
+) -> rusqlite::Result<SegmentInfo> {
+    let number = unsigned(row.get(0)?);
+    Ok(SegmentInfo {
+        number,
+        log: LogId(row.get(1)?),
+        rows: unsigned(row.get(2)?),
+        bytes: unsigned(row.get(3)?),
+        index_bytes: unsigned(row.get(4)?),
+        footer_bytes: unsigned(row.get(5)?),
+        first: Timestamp::from_micros(row.get(6)?),
+        last: Timestamp::from_micros(row.get(7)?),
+        first_sequence: unsigned(row.get(8)?),
+        last_sequence: unsigned(row.get(9)?),
+        streams: streams.remove(&number).unwrap_or_default(),
+    })
+}
+
+/// Takes a segment out of `segments` or `archived`, and what is known of it beside.
+pub(crate) fn remove_segment(transaction: &Transaction<'_>, number: u64, table: &str) -> rusqlite::Result<()> {
+    for (table, key) in [(table, "number"), ("streams", "segment"), ("archived_ids", "segment"), ("holds", "segment")] {
+        transaction.execute(&format!("DELETE FROM {table} WHERE {key} = ?1"), [signed(number)])?;
+    }
+    Ok(())
+}
+
+/// Adds a segment to `segments` or `archived`.
+pub(crate) fn insert_segment(transaction: &Transaction<'_>, info: &SegmentInfo, table: &str) -> rusqlite::Result<()> {
     transaction.execute(
-        "INSERT INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        &format!(
+            "INSERT INTO {table} (number, log, rows, bytes, index_bytes, footer_bytes, first, last, first_sequence, last_sequence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        ),
         params![
             signed(info.number),
             info.log.0,
@@ -428,16 +459,22 @@ fn insert_segment(transaction: &Transaction<'_>, info: &SegmentInfo) -> rusqlite
         .map(drop)
 }
 
-fn read_retention(text: &str) -> BTreeMap<String, Duration> {
+pub(crate) fn retention_text(retention: &BTreeMap<String, Duration>) -> String {
+    let seconds: BTreeMap<&str, u64> =
+        retention.iter().map(|(stream, kept)| (stream.as_str(), kept.as_secs())).collect();
+    serde_json::to_string(&seconds).unwrap_or_else(|_| "{}".to_owned())
+}
+
+pub(crate) fn read_retention(text: &str) -> BTreeMap<String, Duration> {
     let seconds: BTreeMap<String, u64> = serde_json::from_str(text).unwrap_or_default();
     seconds.into_iter().map(|(stream, seconds)| (stream, Duration::from_secs(seconds))).collect()
 }
 
 /// SQLite keeps signed numbers; ours never reach the sign.
-fn signed(number: u64) -> i64 {
+pub(crate) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn unsigned(number: i64) -> u64 {
+pub(crate) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

@@ -62,14 +62,23 @@ pub trait Disk: Send + Sync + Debug {
     }
 }
 
-/// An open file. Positions are given with each call, so one handle serves many threads.
-pub trait DiskFile: Send + Sync + Debug {
+/// A file to read. Positions are given with each call, so one handle serves many threads.
+pub trait ReadAt: Send + Sync + Debug {
     /// Fills `buffer` from `offset`.
     ///
     /// # Errors
     /// What the system says; `UnexpectedEof` when the file ends before.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
+    /// The size in bytes.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn size(&self) -> io::Result<u64>;
+}
+
+/// An open file of a disk, which can be written too.
+pub trait DiskFile: ReadAt {
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors
@@ -88,12 +97,6 @@ pub trait DiskFile: Send + Sync + Debug {
     /// # Errors
     /// What the system says; `StorageFull` when there is no room.
     fn allocate(&self, length: u64) -> io::Result<()>;
-
-    /// The size in bytes.
-    ///
-    /// # Errors
-    /// What the system says.
-    fn size(&self) -> io::Result<u64>;
 }
 
 /// Whether an error says that the disk (or the quota) is full.
@@ -172,13 +175,19 @@ impl Disk for RealDisk {
 }
 
 #[derive(Debug)]
-struct RealFile(fs::File);
+pub(crate) struct RealFile(pub(crate) fs::File);
 
-impl DiskFile for RealFile {
+impl ReadAt for RealFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&self.0, buffer, offset)
     }
 
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+impl DiskFile for RealFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, offset)
     }
@@ -192,10 +201,6 @@ impl DiskFile for RealFile {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => self.0.set_len(length),
             other => Ok(other?),
         }
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here asks for the time, knows a protocol, or understands a question: rows go in, columns come out.
 
+pub mod archive;
 pub mod catalog;
 pub mod columns;
 mod conform;
@@ -25,7 +26,10 @@ pub use conform::value_at;
 pub use document::Documents;
 pub use journal::{JournalDamage, JournalError, PRODUCER_BYTES_MAX};
 pub use retention::{Expiry, Retention};
-pub use store::{Appended, Incoming, Inspection, LogSize, Rows, Snapshot, StartReport, Store, inspect};
+pub use store::{
+    Appended, ArchiveFault, ArchiveWork, Incoming, Inspection, LogSize, Purge, Rows, Snapshot, StartReport, Store,
+    Verified, inspect, verify_record,
+};
 
 /// The number of a log: 1 is `default`. The same as in a Sentry DSN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +59,17 @@ pub enum StoreError {
         /// The latest format this version reads.
         known: u32,
     },
+    /// The place of the archive does not do what it should.
+    #[error("archive {place}: {reason}; nothing is lost, and what is live stays live")]
+    Archive {
+        /// Which.
+        place: String,
+        /// What it says.
+        reason: String,
+    },
+    /// The work was told to stop.
+    #[error("stopped before the end: what was done stays done, the rest can be asked for again")]
+    Stopped,
     /// The system refused.
     #[error("the disk refused: {0}")]
     Io(#[source] io::Error),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -17,8 +17,9 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::archive::{AWAY, Archive, Archived};
 use crate::columns::{Kind, key_columns};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, ReadAt};
 use crate::index::Index;
 use crate::{LogId, StoreError};
 
@@ -116,10 +117,23 @@ pub struct SegmentDamage {
 #[derive(Debug)]
 pub struct Segment {
     info: SegmentInfo,
-    disk: Arc<dyn Disk>,
+    home: Home,
     opened: Mutex<Option<Arc<Opened>>>,
     doomed: AtomicBool,
+    /// On its way to the archive: merges leave it alone.
+    leaving: AtomicBool,
+    /// Until when it stays live whatever its age, in microseconds; 0 when it does not.
+    held_until: AtomicI64,
     damage: Mutex<Vec<SegmentDamage>>,
+    /// What the archive said when it could not be reached, and how often that was.
+    away: Mutex<(u64, String)>,
+}
+
+/// Where the files of a segment are.
+#[derive(Debug)]
+enum Home {
+    Live(Arc<dyn Disk>),
+    Archived(Arc<dyn Archive>, Box<Archived>),
 }
 
 /// A segment's files, open.
@@ -132,7 +146,80 @@ pub struct Opened {
 
 impl Segment {
     pub(crate) fn new(info: SegmentInfo, disk: Arc<dyn Disk>) -> Self {
-        Self { info, disk, opened: Mutex::default(), doomed: AtomicBool::new(false), damage: Mutex::default() }
+        Self::at(info, Home::Live(disk))
+    }
+
+    pub(crate) fn archived(record: Archived, archive: Arc<dyn Archive>) -> Self {
+        Self::at(record.info.clone(), Home::Archived(archive, Box::new(record)))
+    }
+
+    fn at(info: SegmentInfo, home: Home) -> Self {
+        Self {
+            info,
+            home,
+            opened: Mutex::default(),
+            doomed: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            held_until: AtomicI64::new(0),
+            damage: Mutex::default(),
+            away: Mutex::default(),
+        }
+    }
+
+    /// What the catalog knows of it beside its [`SegmentInfo`], if it is in the archive.
+    #[must_use]
+    pub fn record(&self) -> Option<&Archived> {
+        match &self.home {
+            Home::Live(_) => None,
+            Home::Archived(_, record) => Some(record),
+        }
+    }
+
+    /// The names of the Parquet file and of the sidecar, where they are.
+    #[must_use]
+    pub fn file_names(&self) -> [String; 2] {
+        match &self.home {
+            Home::Live(_) => [segment_name(self.info.number), index_name(self.info.number)],
+            Home::Archived(_, record) => record.files(),
+        }
+    }
+
+    pub(crate) fn open_file(&self, name: &str, length: u64) -> io::Result<Arc<dyn ReadAt>> {
+        match &self.home {
+            Home::Live(disk) => Ok(disk.open(name)?),
+            Home::Archived(archive, _) => archive.open(name, length),
+        }
+    }
+
+    pub(crate) fn set_leaving(&self, leaving: bool) {
+        self.leaving.store(leaving, Ordering::Release);
+    }
+
+    pub(crate) fn hold_until(&self, moment: Option<Timestamp>) {
+        self.held_until.store(moment.map_or(0, Timestamp::as_micros), Ordering::Release);
+    }
+
+    /// Until when it stays live whatever its age.
+    #[must_use]
+    pub fn held_until(&self) -> Option<Timestamp> {
+        Some(self.held_until.load(Ordering::Acquire)).filter(|micros| *micros != 0).map(Timestamp::from_micros)
+    }
+
+    /// Whether a merge may take it.
+    pub(crate) fn is_mergeable(&self) -> bool {
+        self.is_readable() && !self.leaving.load(Ordering::Acquire) && self.held_until().is_none()
+    }
+
+    /// How often the archive could not be reached when this segment was read, and what it said last.
+    #[must_use]
+    pub fn away(&self) -> (u64, String) {
+        self.away.lock().clone()
+    }
+
+    /// About how many bytes of memory its open index takes.
+    #[must_use]
+    pub fn open_bytes(&self) -> u64 {
+        if self.opened.lock().is_some() { self.info.index_bytes } else { 0 }
     }
 
     /// What the catalog knows of it.
@@ -158,12 +245,8 @@ impl Segment {
             return Ok(Arc::clone(opened));
         }
         let opened = self.read_files().inspect_err(|error| {
-            self.note(SegmentDamage {
-                file: segment_name(self.info.number),
-                row_group: None,
-                rows: self.info.rows,
-                reason: error.to_string(),
-            });
+            let [file, _] = self.file_names();
+            self.note(SegmentDamage { file, row_group: None, rows: self.info.rows, reason: error.to_string() });
         })?;
         let opened = Arc::new(opened);
         *slot = Some(Arc::clone(&opened));
@@ -189,15 +272,18 @@ impl Segment {
     /// Notes that a row group cannot be read. Once for each.
     pub fn note_damage(&self, row_group: usize, reason: &str) {
         let rows = self.info.rows.saturating_sub((row_group * ROW_GROUP_ROWS) as u64).min(ROW_GROUP_ROWS as u64);
-        self.note(SegmentDamage {
-            file: segment_name(self.info.number),
-            row_group: Some(row_group),
-            rows,
-            reason: reason.to_owned(),
-        });
+        let [file, _] = self.file_names();
+        self.note(SegmentDamage { file, row_group: Some(row_group), rows, reason: reason.to_owned() });
     }
 
     fn note(&self, damage: SegmentDamage) {
+        // A bucket that cannot be reached for a while is no damage. Columns are read through layers that keep only the
+        // text of an error.
+        if let Some(at) = damage.reason.find(AWAY) {
+            let mut away = self.away.lock();
+            *away = (away.0 + 1, damage.reason[at..].to_owned());
+            return;
+        }
         let mut noted = self.damage.lock();
         if !noted.iter().any(|known| known.file == damage.file && known.row_group == damage.row_group) {
             noted.push(damage);
@@ -205,19 +291,15 @@ impl Segment {
     }
 
     fn read_files(&self) -> Result<Opened, StoreError> {
-        let name = segment_name(self.info.number);
+        let [name, index_name] = self.file_names();
         let unreadable =
             |error: &dyn std::fmt::Display| StoreError::Unreadable { file: name.clone(), reason: error.to_string() };
-        let file = self.disk.open(&name).map_err(|error| unreadable(&error))?;
-        let index = match self.read_index() {
+        let file = self.open_file(&name, self.info.bytes).map_err(|error| unreadable(&error))?;
+        let index = match self.read_index(&index_name) {
             Ok(index) => Some(index),
+            Err(error) if error.to_string().contains(AWAY) => return Err(unreadable(&error)),
             Err(error) => {
-                self.note(SegmentDamage {
-                    file: index_name(self.info.number),
-                    row_group: None,
-                    rows: 0,
-                    reason: error.to_string(),
-                });
+                self.note(SegmentDamage { file: index_name, row_group: None, rows: 0, reason: error.to_string() });
                 None
             }
         };
@@ -230,14 +312,14 @@ impl Segment {
         Ok(Opened { file: SegmentFile::new(file, self.info.bytes, checksums), metadata, index })
     }
 
-    fn read_index(&self) -> io::Result<Index> {
-        let file = self.disk.open(&index_name(self.info.number))?;
-        let mut bytes = vec![0; usize::try_from(file.size()?).map_err(io::Error::other)?];
+    fn read_index(&self, name: &str) -> io::Result<Index> {
+        let file = self.open_file(name, self.info.index_bytes)?;
+        let mut bytes = vec![0; usize::try_from(self.info.index_bytes).map_err(io::Error::other)?];
         file.read_exact_at(&mut bytes, 0)?;
         Index::read(&bytes.into())
     }
 
-    fn read_footer(&self, file: &dyn DiskFile) -> io::Result<Bytes> {
+    fn read_footer(&self, file: &dyn ReadAt) -> io::Result<Bytes> {
         let length = self.info.footer_bytes.min(self.info.bytes);
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         file.read_exact_at(&mut bytes, self.info.bytes - length)?;
@@ -247,8 +329,10 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if *self.doomed.get_mut() {
-            remove_files(&*self.disk, self.info.number);
+        if let Home::Live(disk) = &self.home
+            && *self.doomed.get_mut()
+        {
+            remove_files(&**disk, self.info.number);
         }
     }
 }
@@ -356,14 +440,14 @@ impl Opened {
 /// The bytes of a segment, each checked against its checksum the first time it is read.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentFile {
-    file: Arc<dyn DiskFile>,
+    file: Arc<dyn ReadAt>,
     length: u64,
     checksums: Arc<[Checksum]>,
     checked: Arc<[AtomicU64]>,
 }
 
 impl SegmentFile {
-    fn new(file: Arc<dyn DiskFile>, length: u64, checksums: Vec<Checksum>) -> Self {
+    fn new(file: Arc<dyn ReadAt>, length: u64, checksums: Vec<Checksum>) -> Self {
         let checked = (0..checksums.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Self { file, length, checksums: checksums.into(), checked }
     }

@@ -1,25 +1,32 @@
 //! The store: what is accepted goes to the journal and the buffer, the buffer becomes segments, segments merge and
 //! grow old. One writer at a time; readers see a frozen snapshot and wait for nobody.
 
+mod archive;
+mod inspect;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType, UInt64Type};
 use event::{Batch, Timestamp};
 use parking_lot::Mutex;
 
+pub use archive::{ArchiveFault, ArchiveWork, Purge, Verified, verify_record};
+pub use inspect::{Inspection, inspect};
+
+use crate::archive::{Archived, Places};
 use crate::catalog::{Catalog, Change};
-use crate::columns::{ColumnsBuilder, Kind, SEQUENCE_AT, TIMESTAMP_AT, key_columns};
+use crate::columns::{ColumnsBuilder, SEQUENCE_AT, TIMESTAMP_AT, key_columns};
 use crate::conform::{Counts, choose, conform, count};
 use crate::disk::Disk;
 use crate::journal::{Entry, Journal, JournalDamage, JournalError};
 use crate::merge::{Source, merge, sorted};
 use crate::recent::{REMEMBERED, Recent, key};
-use crate::retention::{Expiry, Retention, cutoff};
+use crate::retention::{Cutoff, Expiry, Retention, cutoff, side_of};
 use crate::segment::{Opened, Segment, SegmentInfo, remove_files};
 use crate::write::SegmentWriter;
 use crate::{LogId, StoreError};
@@ -119,6 +126,12 @@ pub struct LogSize {
     pub first: Option<Timestamp>,
     /// The latest event.
     pub last: Option<Timestamp>,
+    /// Events in the archive.
+    pub archived_events: u64,
+    /// Bytes in the archive.
+    pub archived_bytes: u64,
+    /// Segments in the archive.
+    pub archived_segments: u64,
 }
 
 /// The open store of a data directory.
@@ -131,6 +144,9 @@ pub struct Store {
     /// Held by whoever changes the set of segments.
     housekeeping: Mutex<()>,
     next_segment: AtomicU64,
+    places: Arc<dyn Places>,
+    /// Held by whoever changes what is in the archive; taken before `housekeeping`, never the other way round.
+    archiving: Mutex<archive::Archiving>,
 }
 
 #[derive(Debug)]
@@ -149,6 +165,7 @@ struct Live {
 #[derive(Debug, Default)]
 struct LogLive {
     segments: Vec<Arc<Segment>>,
+    archived: Vec<Arc<Segment>>,
     flushing: Vec<Arc<Rows>>,
     frozen: Vec<Arc<Rows>>,
     builder: ColumnsBuilder,
@@ -246,18 +263,31 @@ impl Store {
     ///
     /// # Errors
     /// When the catalog cannot be read or the disk refuses.
-    pub fn open(disk: Arc<dyn Disk>, catalog: Catalog) -> Result<(Self, StartReport), StoreError> {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        catalog: Catalog,
+        places: Arc<dyn Places>,
+    ) -> Result<(Self, StartReport), StoreError> {
         let (flushed, next_segment) = catalog.position()?;
         let mut report = StartReport::default();
         let mut live = Live { last_sequence: flushed, ..Live::default() };
         let mut files: std::collections::HashSet<String> = disk.list("segments")?.into_iter().collect();
+        let holds = catalog.holds()?;
+        for record in catalog.archived()? {
+            let archive = places.at(&record.place);
+            let log = live.logs.entry(record.info.log).or_default();
+            log.archived.push(Arc::new(Segment::archived(record, archive)));
+        }
         for info in catalog.segments()? {
             let number = info.number;
             if !files.remove(&format!("{number:010}.parquet")) {
                 report.missing.push(crate::segment::segment_name(number));
             }
             files.remove(&format!("{number:010}.idx"));
-            live.logs.entry(info.log).or_default().segments.push(Arc::new(Segment::new(info, Arc::clone(&disk))));
+            let log = live.logs.entry(info.log).or_default();
+            let segment = Segment::new(info, Arc::clone(&disk));
+            segment.hold_until(holds.get(&number).copied());
+            log.segments.push(Arc::new(segment));
         }
         for orphan in &files {
             disk.remove(&format!("segments/{orphan}"))?;
@@ -283,9 +313,12 @@ impl Store {
         let (journal, damage) = Journal::open(Arc::clone(&disk), flushed, &mut take)?;
         report.journal = damage;
         live.last_sequence = live.last_sequence.max(journal.next_sequence() - 1);
+        let archiving = Mutex::new(archive::Archiving::new(catalog.leavings()?));
         let store = Self {
             disk,
             catalog,
+            places,
+            archiving,
             writer: Mutex::new(Writer { journal, recent, producers }),
             live: Mutex::new(live),
             housekeeping: Mutex::default(),
@@ -381,19 +414,25 @@ impl Store {
         count - kept
     }
 
-    /// Reads the ids of the latest events of a log back from its segments: older ones than the journal's.
+    /// Reads the ids of the latest events of a log back from its segments: older ones than the journal's. Those of
+    /// segments in the archive are in the catalog, so that no writer ever waits for a bucket.
     fn load_recent(&self, log: LogId, recent: &mut Recent) {
-        let mut segments: Vec<Arc<Segment>> =
-            self.live.lock().logs.get(&log).map(|live| live.segments.clone()).unwrap_or_default();
+        let mut segments: Vec<Arc<Segment>> = self.snapshot_with_archive(log).segments;
         segments.sort_by_key(|segment| std::cmp::Reverse(segment.info().last_sequence));
         let mut rows = 0;
         for segment in segments {
             if rows >= REMEMBERED {
                 return;
             }
+            if segment.record().is_some() {
+                let ids = self.catalog.archived_ids(segment.info().number).unwrap_or_default();
+                rows += ids.len() / 16;
+                recent.extend_older(ids.chunks_exact(16).filter_map(|id| id.try_into().ok()).map(u128::from_le_bytes));
+                continue;
+            }
             let Ok(opened) = segment.open() else { continue };
             for group in 0..opened.row_groups().len() {
-                match read_ids(&opened, group, recent) {
+                match read_ids(&opened, group, &mut |id| recent.extend_older(std::iter::once(id))) {
                     Ok(read) => rows += read,
                     Err(error) => segment.note_damage(group, &error.to_string()),
                 }
@@ -456,6 +495,11 @@ impl Store {
         }
         size.segments = snapshot.segments.len() as u64;
         size.bytes = snapshot.segments.iter().map(|segment| segment.info().bytes + segment.info().index_bytes).sum();
+        for segment in self.archived(log) {
+            size.archived_segments += 1;
+            size.archived_events += segment.info().rows;
+            size.archived_bytes += segment.record().map_or(0, Archived::bytes);
+        }
         size.buffered_events = snapshot.rows.iter().map(|rows| rows.batch.num_rows() as u64).sum();
         size.events = size.buffered_events + snapshot.segments.iter().map(|segment| segment.info().rows).sum::<u64>();
         size
@@ -573,6 +617,19 @@ impl Store {
         segments: &[Arc<Segment>],
         change: &dyn Fn(RecordBatch) -> Result<RecordBatch, StoreError>,
     ) -> Result<(), StoreError> {
+        let added = self.written_anew(log, segments, change)?;
+        let removed: Vec<u64> = segments.iter().map(|segment| segment.info().number).collect();
+        self.replace(log, added.into_iter().collect(), &removed)
+    }
+
+    /// Writes the rows of some segments, as `change` leaves them, into one new segment that nobody names yet; none
+    /// when there are no rows.
+    fn written_anew(
+        &self,
+        log: LogId,
+        segments: &[Arc<Segment>],
+        change: &dyn Fn(RecordBatch) -> Result<RecordBatch, StoreError>,
+    ) -> Result<Option<SegmentInfo>, StoreError> {
         let mut counts = Counts::new();
         let mut opened = Vec::with_capacity(segments.len());
         for segment in segments {
@@ -584,16 +641,15 @@ impl Store {
         }
         let sources = opened.iter().map(|(segment, files)| rows_of(segment, files, change)).collect();
         let info = self.write_segment(log, &choose(&counts), sources)?;
-        let removed: Vec<u64> = segments.iter().map(|segment| segment.info().number).collect();
         if info.rows == 0 {
-            Segment::new(info, Arc::clone(&self.disk)).doom();
-            return self.replace(log, None, &removed);
+            remove_files(&*self.disk, info.number);
+            return Ok(None);
         }
-        self.replace(log, Some(info), &removed)
+        Ok(Some(info))
     }
 
-    fn replace(&self, log: LogId, added: Option<SegmentInfo>, removed: &[u64]) -> Result<(), StoreError> {
-        self.catalog.commit(&Change { add: added.as_slice(), remove: removed, ..Change::default() })?;
+    fn replace(&self, log: LogId, added: Vec<SegmentInfo>, removed: &[u64]) -> Result<(), StoreError> {
+        self.catalog.commit(&Change { add: &added, remove: removed, ..Change::default() })?;
         let mut live = self.live.lock();
         let found = live.logs.entry(log).or_default();
         found.segments.retain(|segment| {
@@ -603,7 +659,7 @@ impl Store {
             }
             !gone
         });
-        found.segments.extend(added.map(|info| Arc::new(Segment::new(info, Arc::clone(&self.disk)))));
+        found.segments.extend(added.into_iter().map(|info| Arc::new(Segment::new(info, Arc::clone(&self.disk)))));
         Ok(())
     }
 
@@ -621,11 +677,12 @@ impl Store {
             .map(|segment| segment.info().number)
             .collect();
         if !dropped.is_empty() {
-            self.replace(log, None, &dropped)?;
+            self.replace(log, Vec::new(), &dropped)?;
         }
+        let is_old: Cutoff<'_> = &|stream| cutoff(retention, stream, now);
         for segment in segments.iter().filter(|segment| segment.is_readable()) {
             if Expiry::of(segment.info(), retention, now) == Expiry::Rewrite {
-                match self.rewrite(log, std::slice::from_ref(segment), &|batch| without_old(&batch, retention, now)) {
+                match self.rewrite(log, std::slice::from_ref(segment), &|batch| side_of(&batch, is_old, false)) {
                     Err(StoreError::Columns(_) | StoreError::Unreadable { .. }) => {}
                     result => result?,
                 }
@@ -652,30 +709,6 @@ impl Store {
     }
 }
 
-/// What a data directory holds, read without changing anything, also while a server works on it.
-#[derive(Debug)]
-pub struct Inspection {
-    /// Its segments.
-    pub segments: Vec<Arc<Segment>>,
-    /// Events in the journal that are in no segment.
-    pub journal_events: u64,
-    /// Parts of the journal that cannot be read.
-    pub journal: Vec<JournalDamage>,
-}
-
-/// Looks at a data directory.
-///
-/// # Errors
-/// When the catalog or the journal cannot be read at all.
-pub fn inspect(disk: &Arc<dyn Disk>, catalog: &Catalog) -> Result<Inspection, StoreError> {
-    let (flushed, _) = catalog.position()?;
-    let mut journal_events = 0;
-    let (_, journal) =
-        Journal::open(Arc::clone(disk), flushed, &mut |found| journal_events += found.batch.len() as u64)?;
-    let segments = catalog.segments()?.into_iter().map(|info| Arc::new(Segment::new(info, Arc::clone(disk)))).collect();
-    Ok(Inspection { segments, journal_events, journal })
-}
-
 /// The rows of a segment, in the order of time; damage is noted and ends them with an error.
 fn rows_of<'a>(
     segment: &'a Arc<Segment>,
@@ -698,23 +731,7 @@ fn rows_of<'a>(
     Box::new(groups.map(move |batch| batch.and_then(change)))
 }
 
-fn without_old(batch: &RecordBatch, retention: &Retention, now: Timestamp) -> Result<RecordBatch, StoreError> {
-    let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>();
-    let schema = batch.schema();
-    let stream_at =
-        key_columns(&schema).find(|(_, path, kind)| *path == "stream" && *kind == Kind::Str).map(|(index, ..)| index);
-    let kept: BooleanArray = (0..batch.num_rows())
-        .map(|row| {
-            let stream =
-                stream_at.map(|index| batch.column(index).as_string::<i32>()).filter(|streams| streams.is_valid(row));
-            let cutoff = cutoff(retention, stream.map_or("", |streams| streams.value(row)), now);
-            Some(cutoff.is_none_or(|cutoff| times.value(row) >= cutoff.as_micros()))
-        })
-        .collect();
-    Ok(filter_record_batch(batch, &kept)?)
-}
-
-fn read_ids(opened: &Opened, group: usize, recent: &mut Recent) -> Result<usize, StoreError> {
+fn read_ids(opened: &Opened, group: usize, take: &mut dyn FnMut(u128)) -> Result<usize, StoreError> {
     let columns: Vec<usize> =
         key_columns(opened.schema()).filter(|(_, path, _)| *path == "id").map(|(index, ..)| index).collect();
     let mut rows = 0;
@@ -723,11 +740,10 @@ fn read_ids(opened: &Opened, group: usize, recent: &mut Recent) -> Result<usize,
         rows += batch.num_rows();
         for column in batch.columns() {
             if let Some(uuids) = column.as_fixed_size_binary_opt() {
-                recent.extend_older(
-                    uuids.iter().flatten().filter_map(|bytes| bytes.try_into().ok()).map(u128::from_le_bytes),
-                );
+                let ids = uuids.iter().flatten().filter_map(|bytes| bytes.try_into().ok());
+                ids.map(u128::from_le_bytes).for_each(&mut *take);
             } else if let Some(texts) = column.as_string_opt::<i32>() {
-                recent.extend_older(texts.iter().flatten().map(|text| key(&event::Id::Text(text.into()))));
+                texts.iter().flatten().map(|text| key(&event::Id::Text(text.into()))).for_each(&mut *take);
             }
         }
     }
@@ -738,7 +754,7 @@ fn read_ids(opened: &Opened, group: usize, recent: &mut Recent) -> Result<usize,
 fn choose_merge(segments: &[Arc<Segment>]) -> Option<Vec<Arc<Segment>>> {
     let mut classes: HashMap<u32, Vec<Arc<Segment>>> = HashMap::new();
     for segment in segments {
-        if segment.info().rows < MERGE_ROWS_MAX / 2 && segment.is_readable() {
+        if segment.info().rows < MERGE_ROWS_MAX / 2 && segment.is_mergeable() {
             classes.entry(segment.info().rows.max(1).ilog2() / 3).or_default().push(Arc::clone(segment));
         }
     }

@@ -59,7 +59,7 @@ fn answer(fixture: &Fixture, example: &Example) -> Result<Value, String> {
     };
     let found = match example.language {
         "sql" => {
-            return wait(engine.sql(example.question, &engine.log_names()))
+            return wait(engine.sql(example.question, &engine.log_names(), false))
                 .map(|answer| rows(&answer))
                 .map_err(|error| error.to_string());
         }

@@ -62,6 +62,9 @@ pub(super) struct ExportArguments {
     /// Only events up to this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
+    /// Look through the archive too
+    #[arg(long)]
+    archive: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -93,7 +96,8 @@ pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<()> {
     let mut question = Question::default()
         .with_some("_q", arguments.search.as_deref())
         .with_some("_from", arguments.from.as_deref())
-        .with_some("_to", arguments.to.as_deref());
+        .with_some("_to", arguments.to.as_deref())
+        .with_some("_archive", arguments.archive.then_some("y"));
     for filter in &arguments.filter {
         question = question.with_condition(filter)?;
     }

@@ -14,7 +14,7 @@ use super::human::{bytes, count, minute};
 use super::output::{Output, note};
 use super::table::{Side, Table};
 
-/// List the logs, make one, show its settings, say how long one is kept.
+/// List the logs, make one, show its settings, say how long one is kept and when it is archived.
 #[derive(Args, Debug)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -23,7 +23,8 @@ Examples:
   everlog logs
   everlog logs create shop
   everlog logs show shop
-  everlog logs retention shop 90d --stream DEBUG=7d --stream AUDIT=forever"
+  everlog logs retention shop 90d --stream DEBUG=7d --stream AUDIT=forever
+  everlog logs archive shop --after 90d"
 )]
 pub(super) struct LogsArguments {
     #[command(subcommand)]
@@ -89,6 +90,34 @@ Examples:
         #[command(flatten)]
         connection: Connection,
     },
+    /// Say when events of a log go to the archive; without a time or a size, show it
+    #[command(after_help = "\
+Events older than --after go; when what is live takes more than --bytes, the oldest go. What you do not mention stays
+as it was. They stay answerable with `everlog query --archive`.
+
+Examples:
+  everlog logs archive shop
+  everlog logs archive shop --after 90d --stream DEBUG=7d
+  everlog logs archive shop --bytes 50GiB
+  everlog logs archive shop --never")]
+    Archive {
+        /// Its name
+        name: String,
+        /// Age at which its events go, such as 90d
+        #[arg(long, value_name = "TIME")]
+        after: Option<String>,
+        /// Age at which those of one stream go; repeat for several
+        #[arg(long = "stream", value_name = "STREAM=TIME", value_parser = stream)]
+        streams: Vec<(String, String)>,
+        /// Size of what is live beyond which the oldest go, such as 50GiB
+        #[arg(long, value_name = "SIZE")]
+        bytes: Option<String>,
+        /// Leave all of it live
+        #[arg(long, conflicts_with_all = ["after", "streams", "bytes"])]
+        never: bool,
+        #[command(flatten)]
+        connection: Connection,
+    },
 }
 
 #[derive(Deserialize)]
@@ -116,6 +145,13 @@ struct Log {
     /// Settings that the file has.
     #[serde(default)]
     in_file: Vec<String>,
+    #[serde(default)]
+    archived_events: u64,
+    #[serde(default)]
+    archived_bytes: u64,
+    #[serde(default)]
+    archive_after: BTreeMap<String, String>,
+    archive_bytes: Option<u64>,
 }
 
 pub(super) async fn run(arguments: LogsArguments) -> anyhow::Result<()> {
@@ -133,6 +169,11 @@ pub(super) async fn run(arguments: LogsArguments) -> anyhow::Result<()> {
             let time = if forever { Some(FOREVER.to_owned()) } else { time };
             retain(&client, &name, time.map(|time| (String::new(), time)).into_iter().chain(streams).collect()).await
         }
+        Task::Archive { name, after, streams, bytes, never, connection } => {
+            let client = Client::connect(&connection)?;
+            let wanted: Vec<_> = after.map(|time| (String::new(), time)).into_iter().chain(streams).collect();
+            archive(&client, &name, (!never).then_some((wanted, bytes))).await
+        }
     }
 }
 
@@ -146,6 +187,7 @@ async fn list(client: &Client) -> anyhow::Result<()> {
         ("events", Side::Right),
         ("size", Side::Right),
         ("segments", Side::Right),
+        ("archived", Side::Right),
         ("first event", Side::Left),
         ("last event", Side::Left),
         ("kept", Side::Left),
@@ -165,6 +207,7 @@ async fn list(client: &Client) -> anyhow::Result<()> {
             count(log.events),
             bytes(log.bytes),
             count(log.segments),
+            archived(log),
             when(&log.first),
             when(&log.last),
             log.index.as_ref().map_or_else(|| kept(&log.retention), |index| format!("in {index}")),
@@ -254,6 +297,62 @@ async fn retain(client: &Client, name: &str, wanted: Vec<(String, String)>) -> a
     let mut output = Output::new();
     output.line(&format!("{name} is kept {}", kept(&retention)))?;
     output.flush()
+}
+
+/// How much of a log is in the archive.
+fn archived(log: &Log) -> String {
+    if log.archived_events == 0 {
+        return "-".to_owned();
+    }
+    format!("{} ({})", count(log.archived_events), bytes(log.archived_bytes))
+}
+
+/// A time for each stream; the empty name stands for all others.
+type Times = Vec<(String, String)>;
+
+/// Sets when events go to the archive: some times and a size, or never.
+async fn archive(client: &Client, name: &str, wanted: Option<(Times, Option<String>)>) -> anyhow::Result<()> {
+    let logs: Vec<Log> = client.ask(client.get("/api/v1/logs")?).await?;
+    let Some(log) = logs.into_iter().find(|log| log.name == name) else {
+        bail!("there is no log {name}. `everlog logs` lists them, `everlog logs create {name}` makes it");
+    };
+    let body = match wanted {
+        None => json!({ "archive_after": {}, "archive_bytes": 0 }),
+        Some((times, size)) if times.is_empty() && size.is_none() => Value::Null,
+        Some((times, size)) => {
+            let mut body = json!({ "archive_after": merged(log.archive_after.clone(), times) });
+            if let Some(size) = size {
+                body["archive_bytes"] = size.into();
+            }
+            body
+        }
+    };
+    let log: Log = if body.is_null() {
+        log
+    } else {
+        client.ask(client.request(Method::PUT, &log_path(name, ""))?.json(&body)).await?
+    };
+    let mut output = Output::new();
+    output.line(&format!("{name} {}", leaves(&log)))?;
+    output.flush()
+}
+
+/// When events of a log go to the archive, in words.
+fn leaves(log: &Log) -> String {
+    let ages: Vec<String> = log
+        .archive_after
+        .iter()
+        .map(
+            |(stream, time)| if stream.is_empty() { format!("after {time}") } else { format!("{stream} after {time}") },
+        )
+        .collect();
+    let size = log.archive_bytes.map(|most| format!("when more than {} are live", bytes(most)));
+    let all: Vec<String> = ages.into_iter().chain(size).collect();
+    if all.is_empty() {
+        "never goes to the archive".to_owned()
+    } else {
+        format!("goes to the archive {}", all.join(", "))
+    }
 }
 
 fn merged(mut retention: BTreeMap<String, String>, wanted: Vec<(String, String)>) -> BTreeMap<String, String> {

@@ -62,6 +62,9 @@ pub(super) struct QueryArguments {
     /// How to write the answer [default: table on a terminal, ndjson in a pipe]
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// Look through the archive too
+    #[arg(long)]
+    archive: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -118,7 +121,9 @@ pub(super) async fn run(arguments: QueryArguments) -> anyhow::Result<()> {
     let mut output = Output::new();
     let format = arguments.format.unwrap_or_else(|| Format::usual(&output));
     match &arguments.sql {
-        Some(sql) => ask_sql(&client, sql, format, &mut output).await?,
+        Some(sql) => {
+            ask_sql(&client, &json!({ "sql": sql, "archive": arguments.archive }), format, &mut output).await?;
+        }
         None => ask_events(&client, &arguments, format, &mut output).await?,
     }
     output.flush()
@@ -216,7 +221,8 @@ fn question(arguments: &QueryArguments) -> anyhow::Result<Question> {
     let mut question = Question::default()
         .with_some("_q", arguments.search.as_deref())
         .with_some("_from", arguments.from.as_deref())
-        .with_some("_to", arguments.to.as_deref());
+        .with_some("_to", arguments.to.as_deref())
+        .with_some("_archive", arguments.archive.then_some("y"));
     for filter in &arguments.filter {
         question = question.with_condition(filter)?;
     }
@@ -260,9 +266,9 @@ struct Answer {
     rows: Vec<Row>,
 }
 
-async fn ask_sql(client: &Client, sql: &str, format: Format, output: &mut Output) -> anyhow::Result<()> {
+async fn ask_sql(client: &Client, asked: &Value, format: Format, output: &mut Output) -> anyhow::Result<()> {
     format.for_rows()?;
-    let Answer { columns, rows } = client.ask(client.post("/api/v1/query")?.json(&json!({ "sql": sql }))).await?;
+    let Answer { columns, rows } = client.ask(client.post("/api/v1/query")?.json(asked)).await?;
     let name = |column: &Value| column.as_str().or_else(|| column.get("name")?.as_str()).map(str::to_owned);
     let columns: Vec<String> = columns.iter().filter_map(name).collect();
     // Every row in the order of the columns, with a null for what it lacks, so that a sheet has all of them.

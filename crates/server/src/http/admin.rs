@@ -7,10 +7,10 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use engine::{LogInfo, LogSettings, Options, Scope, TokenInfo, parse_duration, print_duration};
+use engine::{Grant, LogInfo, LogSettings, Options, Scope, TokenInfo, parse_duration, print_duration};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::openapi::shapes;
 use super::problem::Problem;
@@ -44,8 +44,9 @@ pub(crate) async fn log(
 }
 
 fn log_json(log: &LogInfo) -> Value {
-    let retention: BTreeMap<&str, String> =
-        log.retention.iter().map(|(stream, kept)| (stream.as_str(), print_duration(*kept))).collect();
+    let times = |times: &BTreeMap<String, Duration>| {
+        times.iter().map(|(stream, time)| (stream.clone(), print_duration(*time).into())).collect::<Map<_, _>>()
+    };
     let mut shown = json!({
         "name": log.name,
         "number": log.number,
@@ -56,7 +57,12 @@ fn log_json(log: &LogInfo) -> Value {
         "first": log.size.first.map(|moment| moment.to_string()),
         "last": log.size.last.map(|moment| moment.to_string()),
         "created": log.created.to_string(),
-        "retention": retention,
+        "retention": times(&log.retention),
+        "archived_events": log.size.archived_events,
+        "archived_bytes": log.size.archived_bytes,
+        "archived_segments": log.size.archived_segments,
+        "archive_after": times(&log.archive.after),
+        "archive_bytes": log.archive.bytes,
         "in_file": log.options.in_file,
     });
     for (name, value) in &log.options.values {
@@ -68,10 +74,20 @@ fn log_json(log: &LogInfo) -> Value {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct LogBody {
     retention: Option<Retention>,
+    archive_after: Option<Retention>,
+    archive_bytes: Option<Size>,
     /// The engine knows their names.
     #[serde(flatten)]
     #[schema(value_type = shapes::LogOptions)]
     options: Options,
+}
+
+/// `50GiB`, or a number of bytes; 0 for no bound.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+enum Size {
+    Bytes(u64),
+    Text(String),
 }
 
 /// One length for all streams, or one for each.
@@ -93,31 +109,51 @@ pub(crate) async fn set_log(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let sent = admin_body::<LogBody>(&doors, request).await?;
-    let retention = sent.retention.map(read_retention).transpose()?;
-    let info = doors.engine.set_log(&log, LogSettings { retention, options: sent.options })?;
+    let settings = LogSettings {
+        retention: sent.retention.map(|sent| read_times("retention", sent)).transpose()?,
+        archive_after: sent.archive_after.map(|sent| read_times("archive_after", sent)).transpose()?,
+        archive_bytes: sent.archive_bytes.map(read_size).transpose()?,
+        options: sent.options,
+    };
+    let info = doors.engine.set_log(&log, settings)?;
     Ok(Json(log_json(&info)))
 }
 
-fn read_retention(sent: Retention) -> Result<BTreeMap<String, Duration>, Problem> {
+fn read_size(sent: Size) -> Result<u64, Problem> {
+    match sent {
+        Size::Bytes(bytes) => Ok(bytes),
+        Size::Text(text) => crate::config::size(&text)
+            .map(|bytes| bytes as u64)
+            .map_err(|error| Problem::bad_request(format!("archive_bytes: {error}"))),
+    }
+}
+
+fn read_times(key: &str, sent: Retention) -> Result<BTreeMap<String, Duration>, Problem> {
     let by_stream = match sent {
         Retention::All(kept) => BTreeMap::from([(String::new(), kept)]),
         Retention::ByStream(kept) => kept,
     };
     let read = |(stream, kept): (String, String)| match parse_duration(&kept) {
         Some(kept) => Ok((event::shared::stream_name(&stream).to_owned(), kept)),
-        None => Err(Problem::bad_request(format!("retention is a time such as \"90d\" or \"12h\", found {kept:?}"))),
+        None => Err(Problem::bad_request(format!("{key} is a time such as \"90d\" or \"12h\", found {kept:?}"))),
     };
     by_stream.into_iter().map(read).collect()
 }
 
 /// The body of a request that needs the scope admin.
-async fn admin_body<T: DeserializeOwned>(doors: &Doors, request: Request) -> Result<T, Problem> {
+pub(super) async fn admin_body<T: DeserializeOwned>(doors: &Doors, request: Request) -> Result<T, Problem> {
+    admin_sent(doors, request).await.map(|(_, sent)| sent)
+}
+
+/// The same, and who sent it.
+pub(super) async fn admin_sent<T: DeserializeOwned>(doors: &Doors, request: Request) -> Result<(Grant, T), Problem> {
     let (parts, sent) = request.into_parts();
-    auth::require(doors, &parts, Scope::Admin, None)?;
+    let grant = auth::require(doors, &parts, Scope::Admin, None)?;
     let held = body::read(doors, &parts.headers, sent).await?;
     let bytes: &[u8] = if held.bytes.trim_ascii().is_empty() { b"{}" } else { &held.bytes };
-    serde_json::from_slice(bytes)
-        .map_err(|error| Problem::bad_request(format!("the body is not what is expected here: {error}")))
+    let read = serde_json::from_slice(bytes)
+        .map_err(|error| Problem::bad_request(format!("the body is not what is expected here: {error}")))?;
+    Ok((grant, read))
 }
 
 /// `GET /api/v1/producers/{name}`: how far a numbered sender is.

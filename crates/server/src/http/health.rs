@@ -127,11 +127,13 @@ fn render(engine: &engine::Engine) -> String {
         }
     }
     let vitals = engine.vitals();
-    let gauges: [(&str, &str, u64); 7] = [
+    let gauges: [(&str, &str, u64); 9] = [
         ("everlog_buffer_bytes", "Bytes of events in memory that are in no segment yet.", vitals.buffer_bytes as u64),
         ("everlog_last_sequence", "Sequence number of the last event stored.", vitals.last_sequence),
         ("everlog_segments", "Live segments.", vitals.segments as u64),
         ("everlog_segment_bytes", "Bytes of live segments and their sidecars.", vitals.segment_bytes),
+        ("everlog_archived_segments", "Segments in the archive.", vitals.archived_segments as u64),
+        ("everlog_archived_bytes", "Bytes in the archive.", vitals.archived_bytes),
         ("everlog_damaged_row_groups", "Row groups and sidecars found damaged.", vitals.damaged as u64),
         ("everlog_disk_free_bytes", "Bytes left on the disk of the data directory.", vitals.free_bytes),
         ("everlog_journal_poisoned", "1 when nothing is taken until a restart.", u64::from(vitals.poisoned.is_some())),
@@ -139,5 +141,9 @@ fn render(engine: &engine::Engine) -> String {
     for (name, help, value) in gauges {
         line(format_args!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"));
     }
+    let failures = vitals.archive_failures;
+    line(format_args!(
+        "# HELP everlog_archive_failures_total Rounds of the archiver that failed.\n# TYPE everlog_archive_failures_total counter\neverlog_archive_failures_total {failures}"
+    ));
     out
 }

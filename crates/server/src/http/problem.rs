@@ -119,6 +119,14 @@ impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::Full => Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk_full", error.to_string()).retry(10),
+            StorageError::Archive { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "archive", error.to_string()).retry(60)
+            }
+            StorageError::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()).retry(2),
+            // Work on the archive names the file that is not what it was; what a question meets is told otherwise.
+            StorageError::Unreadable { .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", error.to_string())
+            }
             other => Self::internal(&other),
         }
     }

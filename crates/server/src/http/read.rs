@@ -138,6 +138,9 @@ struct Asked {
     cursor: Option<String>,
     /// `timestamp` or `-timestamp`, or any other key.
     sort: Option<String>,
+    /// Whether to look through the archive too.
+    #[serde(default)]
+    archive: bool,
 }
 
 /// `POST /api/v1/query`: SQL, or a search.
@@ -155,7 +158,7 @@ pub(crate) async fn query(State(doors): State<Doors>, request: Request) -> Resul
     match (&asked.sql, &asked.search) {
         (Some(sql), None) => {
             let logs: Vec<String> = doors.engine.log_names().into_iter().filter(|log| grant.may_read(log)).collect();
-            sql_answer(&doors, sql.clone(), logs).await
+            sql_answer(&doors, sql.clone(), logs, asked.archive).await
         }
         (None, _) => {
             let log = asked.log.clone().unwrap_or_else(|| engine::DEFAULT_LOG.to_owned());
@@ -166,10 +169,10 @@ pub(crate) async fn query(State(doors): State<Doors>, request: Request) -> Resul
     }
 }
 
-async fn sql_answer(doors: &Doors, sql: String, logs: Vec<String>) -> Result<Response, Problem> {
+async fn sql_answer(doors: &Doors, sql: String, logs: Vec<String>, archive: bool) -> Result<Response, Problem> {
     let engine = doors.engine.clone();
     // On a task of its own: planning and running are work for a processor, not waiting.
-    let asked = tokio::spawn(async move { engine.sql(&sql, &logs).await });
+    let asked = tokio::spawn(async move { engine.sql(&sql, &logs, archive).await });
     let answer = asked.await.map_err(|error| Problem::internal(&error))??;
     let columns: Vec<_> = answer.columns.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
     let mut out = format!("{{\"columns\":{},\"rows\":[", serde_json::Value::from(columns)).into_bytes();
@@ -186,7 +189,8 @@ async fn search_answer(doors: &Doors, log: String, asked: Asked) -> Result<Respo
         .map(|name| Sort { column: name.trim_start_matches('-').to_owned(), descending: name.starts_with('-') })
         .collect();
     let limit = asked.limit.unwrap_or(url::LIMIT_DEFAULT).min(url::LIMIT_MAX);
-    let question = Question { filter, sort, limit, cursor: asked.cursor, ..Question::default() };
+    let question =
+        Question { filter, sort, limit, cursor: asked.cursor, archive: asked.archive, ..Question::default() };
     let (events, _) = ask(doors, log, question).await?;
     let mut out = b"{\"events\":[".to_vec();
     for (index, document) in events.documents.iter().enumerate() {

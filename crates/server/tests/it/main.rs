@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by stopping there")]
 
 mod answer;
+mod archive;
+mod bucket;
 mod connect;
 mod damage;
 mod doors;

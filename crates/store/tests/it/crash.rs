@@ -144,7 +144,8 @@ impl World {
             72..78 => self.grow(),
             78..82 => self.after(|store| store.merge().map(drop)),
             82..85 => self.retain(),
-            85..95 => self.arm(&[Fault::Crash, Fault::Crash, Fault::Device, Fault::Full]),
+            85..91 => self.archive(),
+            91..95 => self.arm(&[Fault::Crash, Fault::Crash, Fault::Device, Fault::Full]),
             95..98 => self.machine.disk.make_room(),
             _ => self.start(),
         }
@@ -201,7 +202,30 @@ impl World {
             let covered = stream.is_empty() || event.document["stream"] == stream;
             kept.expired |= key.0 == log && covered && event.timestamp.as_micros() < cutoff;
         }
-        self.after(|store| store.retain(log, &retention, received()).map(drop));
+        self.after(|store| {
+            store.retain_archived((log, "log"), &retention, received())?;
+            store.retain(log, &retention, received()).map(drop)
+        });
+    }
+
+    /// What is moved between the live segments and the archive is there all the time, once.
+    fn archive(&mut self) {
+        let log = *self.random.pick(&LOGS);
+        let days = 5 + self.random.below(30) as u64;
+        let stream = *self.random.pick(&["", "", "INFO"]);
+        let after = Retention::from([(stream.to_owned(), Duration::from_secs(days * 86_400))]);
+        let bytes = self.random.percent(30).then_some(0);
+        let policy = store::archive::Policy { after, bytes };
+        let back = self.random.percent(30);
+        self.after(move |store| {
+            store.archive((log, "log"), &policy, received(), &mut |_| true)?;
+            if back {
+                let always = Timestamp::from_micros(i64::MIN)..=Timestamp::from_micros(i64::MAX);
+                let (segments, _) = store.restorable(log, &always, Some("ERROR"));
+                store.restore(&segments, received(), &mut |_| true)?;
+            }
+            store.sweep_archive()
+        });
     }
 
     fn append(&mut self) {
@@ -344,7 +368,7 @@ impl World {
     }
 
     fn compare(&self, found: &BTreeMap<Key, Found>) {
-        for segment in self.store().segments() {
+        for segment in [self.store().segments(), self.store().archived_segments()].concat() {
             assert_eq!(segment.damage(), [], "a loss of power damages no segment");
         }
         let sequences: BTreeSet<u64> = found.values().map(|row| row.sequence).collect();
@@ -377,6 +401,14 @@ impl World {
             numbers.flat_map(|number| ["parquet", "idx"].map(|kind| format!("{number:010}.{kind}"))).collect();
         let found: BTreeSet<String> = self.machine.disk.names("segments").into_iter().collect();
         assert_eq!(found, named);
+        if self.store().sweep_archive().is_err() {
+            assert!(self.machine.disk.is_crashed() || self.machine.disk.has_failed());
+            return;
+        }
+        let archived: BTreeSet<String> =
+            self.store().archived_segments().iter().flat_map(|segment| segment.file_names()).collect();
+        let found = self.machine.disk.names("archive").into_iter().map(|name| name.replace('~', "/"));
+        assert_eq!(found.collect::<BTreeSet<_>>(), archived, "nothing is left in the archive that no segment has");
     }
 }
 

@@ -104,7 +104,7 @@ pub(crate) struct Reader(RefCell<BTreeMap<u64, Vec<Found>>>);
 
 impl Reader {
     pub(crate) fn rows(&self, store: &Store, log: LogId) -> Vec<Found> {
-        let snapshot = store.snapshot(log);
+        let snapshot = store.snapshot_with_archive(log);
         let mut found = buffered_rows(&snapshot);
         let mut known = self.0.borrow_mut();
         for segment in &snapshot.segments {

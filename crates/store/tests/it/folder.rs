@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use store::archive::Folders;
 use store::catalog::Catalog;
 use store::disk::RealDisk;
 use store::{StartReport, Store, StoreError};
@@ -26,7 +27,8 @@ impl Folder {
 
     pub(crate) fn try_open(&self) -> Result<(Store, StartReport), StoreError> {
         let disk = Arc::new(RealDisk::new(self.0.path())?);
-        Store::open(disk.clone(), Catalog::open(&self.path("catalog.sqlite"), disk)?)
+        let places = Arc::new(Folders::new(self.0.path(), ""));
+        Store::open(disk.clone(), Catalog::open(&self.path("catalog.sqlite"), disk)?, places)
     }
 
     /// The files in a folder whose names end like this, in order.

@@ -52,8 +52,9 @@ impl Model {
         match self.random.below(100) {
             0..50 => self.append(),
             50..75 => self.flush(),
-            75..85 => self.merge(),
-            85..92 => self.retain(),
+            75..82 => self.merge(),
+            82..87 => self.archive(),
+            87..92 => self.retain(),
             92..97 => self.restart(),
             _ => self.hold_a_snapshot(),
         }
@@ -100,13 +101,72 @@ impl Model {
         "merge"
     }
 
+    /// Out, and sometimes back or gone for good; after it no segment is left that should have gone.
+    fn archive(&mut self) -> &'static str {
+        let days = 5 + self.random.below(30) as u64;
+        let stream = *self.random.pick(&["", "INFO", "AUDIT"]);
+        let after = Retention::from([(stream.to_owned(), Duration::from_secs(days * 86_400))]);
+        let now = Timestamp::from_micros(self.now);
+        let policy = store::archive::Policy { after, bytes: None };
+        let due = self.store().archive_due(LOG, &policy, now);
+        let before = self.store().size(LOG).archived_events;
+        let done = self.store().archive((LOG, "log"), &policy, now, &mut |_| true).unwrap();
+        assert_eq!(done.events, due.events, "what a dry run says");
+        assert_eq!(self.store().size(LOG).archived_events, before + done.events);
+        assert_eq!(self.store().archive_due(LOG, &policy, now), store::ArchiveWork::default());
+        let verified = self.store().verify_archive(None, &mut |_| true).unwrap();
+        assert_eq!((verified.faults, verified.strangers), (Vec::new(), Vec::new()));
+        match self.random.below(4) {
+            0 => {
+                let (segments, _) = self.store().restorable(LOG, &(Timestamp::from_micros(0)..=now), None);
+                self.store().restore(&segments, now, &mut |_| true).unwrap();
+                "archive and restore"
+            }
+            1 => {
+                self.purge();
+                "archive and purge"
+            }
+            _ => "archive",
+        }
+    }
+
+    fn purge(&mut self) {
+        let before = Timestamp::from_micros(self.now - 20 * DAY_MICROS);
+        let stream = self.random.percent(50).then(|| "ERROR".to_owned());
+        let purge = store::Purge { log: LOG, name: "log".to_owned(), before, stream: stream.clone() };
+        let due = self.store().purge_due(&purge).unwrap();
+        let archived = |store: &Store| -> BTreeMap<String, Json> {
+            let segments = store.archived(LOG);
+            let rows = segments.iter().flat_map(|segment| crate::events::segment_rows(segment));
+            by_id(rows).into_iter().map(|(id, row)| (id, row.document)).collect()
+        };
+        let there = archived(self.store());
+        let mut told = None;
+        let refusal = self.store().purge(&purge, before, &mut |_| Err(store::StoreError::Stopped));
+        assert!(refusal.is_err() && archived(self.store()) == there, "a witness may refuse");
+        let done = self.store().purge(&purge, before, &mut |work| {
+            told = Some(*work);
+            Ok(())
+        });
+        let done = done.unwrap();
+        assert_eq!((done.events, told), (due.events, Some(done)));
+        let left = archived(self.store());
+        self.events.retain(|(event, _)| {
+            let named = stream.as_ref().is_none_or(|stream| event.document["stream"] == **stream);
+            let goes = there.contains_key(&event.id) && named && event.timestamp < before;
+            assert!(!there.contains_key(&event.id) || left.contains_key(&event.id) != goes, "{event:?}");
+            !goes
+        });
+    }
+
     /// Only what is old may go, and no segment is left in which it would pay to look again.
     fn retain(&mut self) -> &'static str {
         let days = 5 + self.random.below(30) as u64;
         let stream = *self.random.pick(&["", "INFO", "AUDIT"]);
         let retention = Retention::from([(stream.to_owned(), Duration::from_secs(days * 86_400))]);
         let now = Timestamp::from_micros(self.now);
-        let gone = self.store().retain(LOG, &retention, now).unwrap();
+        let gone = self.store().retain(LOG, &retention, now).unwrap()
+            + self.store().retain_archived((LOG, "log"), &retention, now).unwrap();
         let cutoff = self.now - i64::try_from(days).unwrap() * DAY_MICROS;
         let left = by_id(self.reader.rows(self.store(), LOG));
         let before = self.events.len();
@@ -116,7 +176,7 @@ impl Model {
             !is_old || left.contains_key(&event.id)
         });
         assert_eq!(gone, (before - self.events.len()) as u64, "only what is old went");
-        for segment in self.store().segments() {
+        for segment in [self.store().segments(), self.store().archived_segments()].concat() {
             assert_eq!(Expiry::of(segment.info(), &retention, now), Expiry::Keep);
         }
         "retain"
@@ -153,8 +213,9 @@ impl Model {
         for (id, document) in &expected {
             assert_eq!(found.get(id), Some(document));
         }
-        assert_eq!(self.store().size(LOG).events, expected.len() as u64);
-        for segment in self.store().segments() {
+        let size = self.store().size(LOG);
+        assert_eq!(size.events + size.archived_events, expected.len() as u64);
+        for segment in [self.store().segments(), self.store().archived_segments()].concat() {
             if self.checked.insert(segment.info().number) {
                 check_info(&segment);
             }

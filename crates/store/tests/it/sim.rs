@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
+use store::archive::{Archive, Places};
 use store::catalog::Catalog;
-use store::disk::{Disk, DiskFile};
+use store::disk::{Disk, DiskFile, ReadAt};
 use store::{StartReport, Store, StoreError};
 
 use crate::random::Random;
@@ -328,7 +329,55 @@ impl Machine {
 
     pub(crate) fn open(&self) -> Result<(Store, StartReport), StoreError> {
         let disk = Arc::new(self.disk.clone());
-        Store::open(disk.clone(), Catalog::with_connection(Arc::clone(&self.connection), disk)?)
+        let places = Arc::new(SimPlaces(self.disk.clone()));
+        Store::open(disk.clone(), Catalog::with_connection(Arc::clone(&self.connection), disk)?, places)
+    }
+}
+
+/// An archive on the same disk, in the folder `archive`: it crashes, fails and fills up with everything else.
+#[derive(Debug)]
+struct SimPlaces(SimDisk);
+
+impl Places for SimPlaces {
+    fn current(&self) -> &str {
+        ""
+    }
+
+    fn at(&self, _place: &str) -> Arc<dyn Archive> {
+        Arc::new(SimPlaces(self.0.clone()))
+    }
+}
+
+/// A name as one of a flat folder.
+fn flat(name: &str) -> String {
+    format!("archive/{}", name.replace('/', "~"))
+}
+
+impl Archive for SimPlaces {
+    fn put(&self, name: &str, source: Arc<dyn ReadAt>, length: u64) -> io::Result<()> {
+        let mut bytes = vec![0; index(length)];
+        source.read_exact_at(&mut bytes, 0)?;
+        let file = self.0.create(&flat(name))?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync()?;
+        self.0.sync_folder("archive")
+    }
+
+    fn open(&self, name: &str, _length: u64) -> io::Result<Arc<dyn ReadAt>> {
+        Ok(self.0.open(&flat(name))?)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(&flat(name))?;
+        self.0.sync_folder("archive")
+    }
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let names = self.0.list("archive")?;
+        names
+            .iter()
+            .map(|name| Ok((name.replace('~', "/"), self.0.open(&format!("archive/{name}"))?.size()?)))
+            .collect()
     }
 }
 
@@ -416,7 +465,7 @@ impl Disk for SimDisk {
     }
 }
 
-impl DiskFile for SimFile {
+impl ReadAt for SimFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let state = self.disk.0.lock();
         if state.crashed {
@@ -428,6 +477,13 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
+    fn size(&self) -> io::Result<u64> {
+        let state = self.disk.0.lock();
+        if state.crashed { Err(crashed()) } else { Ok(state.files[self.file].cache.len() as u64) }
+    }
+}
+
+impl DiskFile for SimFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.disk.0.lock().write(self.file, bytes, index(offset))
     }
@@ -448,10 +504,5 @@ impl DiskFile for SimFile {
         }
         state.files[self.file].reserved = index(length);
         Ok(())
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        let state = self.disk.0.lock();
-        if state.crashed { Err(crashed()) } else { Ok(state.files[self.file].cache.len() as u64) }
     }
 }

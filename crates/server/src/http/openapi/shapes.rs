@@ -117,6 +117,14 @@ pub(crate) struct Log {
     created: String,
     /// How long events are kept, by stream; "" stands for all others.
     retention: BTreeMap<String, String>,
+    archived_events: u64,
+    archived_bytes: u64,
+    archived_segments: u64,
+    /// After what time events go to the archive, by stream; "" stands for all others.
+    archive_after: BTreeMap<String, String>,
+    /// Bytes of live segments beyond which the oldest go to the archive.
+    #[schema(required = true)]
+    archive_bytes: Option<u64>,
     /// The settings that stand in the configuration file and cannot be changed here.
     in_file: Vec<String>,
     #[serde(flatten)]
@@ -140,6 +148,14 @@ pub(crate) struct LogOptions {
     arrays: Option<bool>,
     /// Names of keys whose values are not kept.
     redact: Option<Vec<String>>,
+}
+
+/// What is in the archive.
+#[derive(ToSchema)]
+pub(crate) struct Archive {
+    /// The folder or the bucket.
+    place: String,
+    segments: Vec<Value>,
 }
 
 /// A stream.
