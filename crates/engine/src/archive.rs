@@ -195,7 +195,7 @@ impl Engine {
     }
 
     fn tell_archived(&self, log: &str, work: &ArchiveWork) {
-        let message = format!("{} events of {log} went to the archive, in {} segments", work.events, work.segments);
+        let message = format!("{} events of {log} went to the archive (segments: {})", work.events, work.segments);
         let fields = [
             ("log", Value::Str(log)),
             ("events", Value::Int(work.events.cast_signed())),

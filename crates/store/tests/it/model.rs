@@ -23,6 +23,8 @@ struct Model {
     folder: Folder,
     store: Option<Store>,
     events: Vec<(Sent, Timestamp)>,
+    /// How many events were made, with those that are gone: an id is never another's.
+    made: usize,
     now: i64,
     reader: Reader,
     checked: BTreeSet<u64>,
@@ -37,6 +39,7 @@ impl Model {
             folder,
             store: Some(store),
             events: Vec::new(),
+            made: 0,
             now: BASE_MICROS,
             reader: Reader::default(),
             checked: BTreeSet::new(),
@@ -64,7 +67,8 @@ impl Model {
         let mut events = Vec::new();
         for _ in 0..=self.random.below(30) {
             let micros = self.moment();
-            let id = format!("event {} {}", self.events.len(), events.len());
+            self.made += 1;
+            let id = format!("event {}", self.made);
             events.push(random_event(&mut self.random, id, micros, &KEYS));
         }
         let fresh = events.len();

@@ -344,7 +344,7 @@ impl Places for SimPlaces {
     }
 
     fn at(&self, _place: &str) -> Arc<dyn Archive> {
-        Arc::new(SimPlaces(self.0.clone()))
+        Arc::new(Self(self.0.clone()))
     }
 }
 
