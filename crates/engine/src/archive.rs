@@ -318,8 +318,7 @@ impl Engine {
     fn witness(&self, request: &PurgeRequest, work: &ArchiveWork) -> Result<(), StoreError> {
         let PurgeRequest { log, before, stream, by } = request;
         let what = stream.as_ref().map_or_else(String::new, |stream| format!(" of the stream {stream}"));
-        let who = if by.label().is_empty() { by.name() } else { by.label().to_owned() };
-        let message = format!("{who} removed {} events{what} before {before} from the archive of {log}", work.events);
+        let message = format!("{} events{what} before {before} were removed from the archive of {log}", work.events);
         let before = before.to_string();
         let mut fields = vec![
             ("log", Value::Str(log)),
