@@ -79,7 +79,7 @@ path = "/log"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn story_5_the_log_endpoint() {
+async fn the_endpoint_of_a_log() {
     let server = start(GUIDE).await;
     let get =
         |path: &str| server.request(Method::GET, path).header("user-agent", "demo/1.0").header("x-everlog-user", "42");

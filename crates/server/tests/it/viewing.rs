@@ -1,4 +1,4 @@
-//! A log looked at: story 6 with its values, pages, workbooks, the values of columns.
+//! A log looked at: questions with their values, pages, workbooks, the values of columns.
 
 use std::io::Cursor;
 
@@ -11,7 +11,7 @@ use crate::server::{Server, ask};
 
 const SHOP: &str = "/api/v1/logs/shop/events";
 
-/// The five records of story 6.
+/// Five records.
 async fn five() -> Server {
     let server = Server::start().await;
     let records: Vec<Value> = [
@@ -57,7 +57,7 @@ fn sheet(answer: &Answer) -> Range<Data> {
     book.worksheet_range("data").unwrap()
 }
 
-async fn check_story_6(server: &Server, place: &str) {
+async fn check_questions(server: &Server, place: &str) {
     for (query, found) in [
         ("status>=500", "3"),
         ("status>=404", "2 3 5"),
@@ -108,14 +108,14 @@ async fn check_story_6(server: &Server, place: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn story_6_query_and_export() {
+async fn questions_and_their_answers() {
     let mut server = five().await;
-    check_story_6(&server, "in the buffer").await;
+    check_questions(&server, "in the buffer").await;
     server.flush().await;
-    check_story_6(&server, "in a segment").await;
+    check_questions(&server, "in a segment").await;
     server.kill9();
     server.restart().await;
-    check_story_6(&server, "after a restart").await;
+    check_questions(&server, "after a restart").await;
     let hostile =
         json!({"id": "6", "datetime": "2026-01-01T00:00:06Z", "message": "<script>alert(1)</script>", "path": "=1+1"});
     server.post(SHOP, hostile.to_string()).await.accepted(1, 0);
