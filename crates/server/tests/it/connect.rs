@@ -67,7 +67,11 @@ async fn python() {
         ]
     );
     let keys = ["message", "level"];
-    assert_eq!(events(&server, "default", "logger=werkzeug", &keys).await, Vec::<Value>::new(), "it has a query string");
+    assert_eq!(
+        events(&server, "default", "logger=werkzeug", &keys).await,
+        Vec::<Value>::new(),
+        "it has a query string"
+    );
     let quiet = events(&server, "default", "message=not shown", &keys).await;
     assert_eq!(quiet, [json!({"message": "not shown", "level": "info"})], "the console had no use for it");
     assert_eq!(events(&server, "default", "logger=shop&message~=shown", &keys).await.len(), 4);
