@@ -2,11 +2,13 @@
 //! sequence number.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use query::filter::Filter;
 use query::url::{Columns, Question};
 use query::{Answer, Bounds, Cursor, Known, Order, Page, QueryError, Request};
-use store::{Documents, Snapshot};
+use store::segment::Segment;
+use store::{Belongs, Documents, Snapshot};
 use thiserror::Error;
 
 use crate::logs::LogError;
@@ -59,6 +61,17 @@ pub struct Tailed {
     pub documents: Vec<(u64, Vec<u8>)>,
     /// Everything up to this sequence number was looked at.
     pub seen: u64,
+}
+
+/// Events in the order in which they were accepted, for who follows a log.
+#[derive(Debug)]
+pub(crate) struct AcceptedEvents {
+    /// Each with where it belongs.
+    pub(crate) events: Vec<(Belongs, Vec<u8>)>,
+    /// Everything up to this sequence number was looked at.
+    pub(crate) seen: u64,
+    /// Whether there is more after it.
+    pub(crate) more: bool,
 }
 
 impl Engine {
@@ -158,7 +171,7 @@ impl Engine {
     }
 
     /// The log as a question sees it.
-    fn asked(&self, log: &str, archive: bool) -> Result<Asked, LogError> {
+    pub(crate) fn asked(&self, log: &str, archive: bool) -> Result<Asked, LogError> {
         let log = self.log(log)?;
         if !archive {
             return Ok(Asked { snapshot: self.store.snapshot(log), away: 0 });
@@ -193,6 +206,56 @@ impl Engine {
             _ => snapshot.last_sequence,
         };
         Ok(Tailed { documents, seen })
+    }
+
+    /// The events of a log after a sequence number, wherever they are by now: at most `limit`, and no more of them than
+    /// make about `bytes_max` bytes of documents.
+    ///
+    /// # Errors
+    /// As [`Engine::tail`], and when a part of the archive cannot be reached: nobody should take the rest for all.
+    pub(crate) fn accepted(
+        &self,
+        log: &str,
+        after: u64,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<AcceptedEvents, AskError> {
+        let with_archive = self.store.snapshot_with_archive(self.log(log)?);
+        let away = |segment: &Arc<Segment>| segment.record().is_some() && segment.info().last_sequence > after;
+        let asked = self.asked(log, with_archive.segments.iter().any(away))?;
+        let request = Request {
+            filter: Filter::All,
+            order: Order::Sequence,
+            offset: 0,
+            limit,
+            cursor: None,
+            after_sequence: after,
+            total: false,
+        };
+        let page = query::scan(&asked.snapshot, &request, &self.bounds())?;
+        asked.check()?;
+        let mut writers: Vec<Documents<'_>> = page.batches.iter().map(Documents::new).collect();
+        let mut found = AcceptedEvents { events: Vec::new(), seen: asked.snapshot.last_sequence, more: false };
+        let mut bytes = 0;
+        for (batch, row, sequence) in &page.rows {
+            if bytes > bytes_max {
+                found.more = true;
+                return Ok(found);
+            }
+            let mut document = Vec::with_capacity(512);
+            writers[*batch].write(*row, &mut document);
+            bytes += document.len();
+            found.events.push((writers[*batch].belongs(*row), document));
+            // There may be more right after the last event of a full page.
+            if page.next.is_some() || bytes > bytes_max {
+                found.seen = *sequence;
+            }
+        }
+        found.more = page.next.is_some();
+        if !found.more {
+            found.seen = asked.snapshot.last_sequence;
+        }
+        Ok(found)
     }
 
     /// The last events that pass a filter, oldest first, and the sequence number up to which they are the last.
@@ -232,15 +295,15 @@ impl Engine {
 }
 
 /// What a question looks at.
-struct Asked {
-    snapshot: Snapshot,
+pub(crate) struct Asked {
+    pub(crate) snapshot: Snapshot,
     /// How often its archive could not be reached before.
     away: u64,
 }
 
 impl Asked {
     /// Refuses the answer when a part of the archive could not be reached: nobody should take it for the whole.
-    fn check(&self) -> Result<(), QueryError> {
+    pub(crate) fn check(&self) -> Result<(), QueryError> {
         let away: Vec<(u64, String)> = self.snapshot.segments.iter().map(|segment| segment.away()).collect();
         if away.iter().map(|(count, _)| count).sum::<u64>() == self.away {
             return Ok(());

@@ -132,6 +132,9 @@ impl Engine {
                     "{} events in row group {group} of {} cannot be read: {}; all others can",
                     damage.rows, damage.file, damage.reason
                 ),
+                None if damage.rows > 0 => {
+                    format!("{} events of {} cannot be read: {}", damage.rows, damage.file, damage.reason)
+                }
                 None => format!(
                     "{} cannot be used: {}; no event is lost, questions take longer",
                     damage.file, damage.reason

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use query::filter::{Filter, Test};
 use query::url::Question;
 use query::{Bounds, Cursor, Known, Order, QueryError, Request};
-use store::{LogId, Snapshot};
+use store::LogId;
 
 use crate::Engine;
-use crate::ask::{AskError, Events, check_columns, documents, shaped};
+use crate::ask::{AskError, Asked, Events, check_columns, documents, shaped};
+use crate::logs::LogError;
 
 /// The key by which each event of a timeline names its log. A key of our own: events may have a `log`.
 const LOG_KEY: &str = "_log";
@@ -39,7 +40,7 @@ struct Placed {
 /// One log as it was when the question came.
 struct Place {
     log: String,
-    snapshot: Snapshot,
+    asked: Asked,
 }
 
 impl Engine {
@@ -64,7 +65,7 @@ impl Engine {
         if let (Some(text), Some(_)) = (&question.cursor, cursor.filter(|cursor| cursor.moment().is_none())) {
             return Err(QueryError::Cursor { cursor: text.clone() }.into());
         }
-        let places = self.places(logs)?;
+        let places = self.places(logs, question.archive)?;
         let (question, ignored) = checked(&places, question)?;
         let of_user = Filter::Field { field: "user".to_owned(), test: Test::Equal(vec![user.into()]) };
         let filter = Filter::and([of_user, question.filter.clone()]);
@@ -91,11 +92,12 @@ impl Engine {
             whole.next = next.map(|next| next.to_string());
             first = false;
         }
+        places.iter().try_for_each(|place| place.asked.check())?;
         Ok(whole)
     }
 
     /// The logs as they are now, all up to the same sequence number.
-    fn places(&self, logs: &[String]) -> Result<Vec<Place>, AskError> {
+    fn places(&self, logs: &[String], archive: bool) -> Result<Vec<Place>, AskError> {
         // Two names of one log are one place, under the name of the log that keeps the events if that is among them.
         let mut kept_in: BTreeMap<LogId, &String> = BTreeMap::new();
         for log in logs {
@@ -104,10 +106,10 @@ impl Engine {
                 kept_in.insert(id, log);
             }
         }
-        let place = |(id, log): (LogId, &String)| Place { log: log.clone(), snapshot: self.store.snapshot(id) };
-        let mut places: Vec<Place> = kept_in.into_iter().map(place).collect();
-        let bound = places.iter().map(|place| place.snapshot.last_sequence).min().unwrap_or(0);
-        places.iter_mut().for_each(|place| place.snapshot.last_sequence = bound);
+        let place = |log: &String| Ok(Place { log: log.clone(), asked: self.asked(log, archive)? });
+        let mut places = kept_in.into_values().map(place).collect::<Result<Vec<Place>, LogError>>()?;
+        let bound = places.iter().map(|place| place.asked.snapshot.last_sequence).min().unwrap_or(0);
+        places.iter_mut().for_each(|place| place.asked.snapshot.last_sequence = bound);
         Ok(places)
     }
 
@@ -117,7 +119,7 @@ impl Engine {
     /// As [`Engine::timeline`].
     pub fn near_user(&self, user: &str, logs: &[String]) -> Result<Option<String>, AskError> {
         let mut users = std::collections::BTreeSet::new();
-        for place in self.places(&logs[..logs.len().min(NEAR_LOGS)])? {
+        for place in self.places(&logs[..logs.len().min(NEAR_LOGS)], false)? {
             let request = Request {
                 filter: Filter::All,
                 order: Order::Time { descending: true },
@@ -127,7 +129,7 @@ impl Engine {
                 after_sequence: 0,
                 total: false,
             };
-            let page = query::scan(&place.snapshot, &request, &self.bounds())?;
+            let page = query::scan(&place.asked.snapshot, &request, &self.bounds())?;
             for (_, document) in documents(&page) {
                 let parsed: Option<serde_json::Value> = serde_json::from_slice(&document).ok();
                 let name = parsed.as_ref().and_then(|event| event.get("user")?.as_str());
@@ -143,8 +145,11 @@ impl Engine {
 fn checked(places: &[Place], question: &Question) -> Result<(Question, Vec<String>), QueryError> {
     let lenient = Question { strict: false, ..question.clone() };
     let mut unknown: Option<Vec<String>> = None;
-    for place in places.iter().filter(|place| !(place.snapshot.rows.is_empty() && place.snapshot.segments.is_empty())) {
-        let (_, here) = check_columns(&place.snapshot, &lenient)?;
+    for place in places
+        .iter()
+        .filter(|place| !(place.asked.snapshot.rows.is_empty() && place.asked.snapshot.segments.is_empty()))
+    {
+        let (_, here) = check_columns(&place.asked.snapshot, &lenient)?;
         unknown = Some(match unknown {
             None => here,
             Some(there) => there.into_iter().filter(|name| here.contains(name)).collect(),
@@ -152,7 +157,7 @@ fn checked(places: &[Place], question: &Question) -> Result<(Question, Vec<Strin
     }
     let unknown = unknown.unwrap_or_default();
     match (unknown.first(), places.first()) {
-        (Some(first), Some(place)) if question.strict => Err(Known::of(&place.snapshot).unknown(first)),
+        (Some(first), Some(place)) if question.strict => Err(Known::of(&place.asked.snapshot).unknown(first)),
         (Some(_), _) => Ok((crate::ask::without_columns(question, &unknown), unknown)),
         (None, _) => Ok((question.clone(), unknown)),
     }
@@ -176,7 +181,7 @@ fn merged(
     let mut cut = false;
     let mut unreadable = 0;
     for (at, place) in places.iter().enumerate() {
-        let page = query::scan(&place.snapshot, request, bounds)?;
+        let page = query::scan(&place.asked.snapshot, request, bounds)?;
         unreadable += page.unreadable;
         whole.total = whole.total.map(|total| total + page.total.unwrap_or(0));
         if let Some(end) = page.next.and_then(|next| next.moment()) {
@@ -194,7 +199,7 @@ fn merged(
         best.retain(|placed| rank(placed.moment) <= rank(reached));
     }
     whole.unreadable = whole.unreadable.max(unreadable);
-    let own = places.first().map_or(0, |place| place.snapshot.last_sequence);
+    let own = places.first().map_or(0, |place| place.asked.snapshot.last_sequence);
     let bound = request.cursor.map_or(own, |cursor| cursor.bound);
     let end = if best.len() == request.limit { best.last().map(|last| last.moment) } else { reached };
     let next =

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use event::{Level, Value};
 use parking_lot::{Condvar, Mutex};
-use query::filter::Filter;
+use store::Belongs;
 use text::{Entry, Found, Layout, Tree, TreeError, TreeSettings};
 use thiserror::Error;
 
 use crate::{AskError, DEFAULT_LOG, Engine};
 
 /// Events read at a time at first, and at the most. In between it goes by their size.
-const STEP: usize = 512;
+const STEP: usize = 64;
 const STEP_MAX: usize = 4096;
 const STEP_BYTES: usize = 8 << 20;
 
@@ -30,6 +30,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Trouble of one kind is told again after this long at the earliest, if it was over meanwhile: what is told is written
 /// to the tree too.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often it looks whether the directory is still there, when nothing comes.
+const LOOK_ROUND: Duration = Duration::from_secs(5);
 
 /// How often it looks for archives that are too old.
 const SWEEP_ROUND: Duration = Duration::from_secs(3600);
@@ -77,7 +80,7 @@ impl Following {
     /// Waits until something was stored since the last call, and a moment longer. False when the server stops.
     fn wait_for_more(&self) -> bool {
         let mut signal = self.signal.lock();
-        let until = Instant::now() + SWEEP_ROUND;
+        let until = Instant::now() + LOOK_ROUND;
         while !signal.stored && signal.end.is_none() && Instant::now() < until {
             self.wake.wait_until(&mut signal, until);
         }
@@ -182,8 +185,11 @@ impl Follower<'_> {
             None => self.open()?,
         };
         let mut more = false;
-        for log in self.engine.log_names() {
-            more |= self.step(&mut tree, &log)?;
+        for (id, log) in self.engine.log_numbers() {
+            // One that is kept in another has its events there.
+            if self.engine.log(&log).is_ok_and(|kept| kept == id) {
+                more |= self.step(&mut tree, &log)?;
+            }
         }
         if self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP_ROUND) {
             self.swept = Some(Instant::now());
@@ -198,20 +204,20 @@ impl Follower<'_> {
     fn step(&mut self, tree: &mut Tree, log: &str) -> Result<bool, Trouble> {
         let position = tree.position(log);
         let (limit, seen) = self.steps.get(log).copied().unwrap_or((STEP, 0));
-        let tailed = self.engine.tail(log, &Filter::All, position.max(seen), limit)?;
-        let count = tailed.documents.len();
+        let found = self.engine.accepted(log, position.max(seen), limit, STEP_BYTES)?;
+        let count = found.events.len();
         if count == 0 {
-            self.steps.insert(log.to_owned(), (limit, tailed.seen));
+            self.steps.insert(log.to_owned(), (limit, found.seen));
             return Ok(false);
         }
-        let bytes: usize = tailed.documents.iter().map(|(_, document)| document.len()).sum();
+        let bytes: usize = found.events.iter().map(|(_, document)| document.len()).sum();
         let fitting = STEP_BYTES / (bytes / count).max(1);
         self.steps.insert(log.to_owned(), (fitting.clamp(16, (limit * 2).min(STEP_MAX)), 0));
         let labels = self.engine.labels();
         let entries: Vec<Entry> =
-            tailed.documents.iter().filter_map(|(_, document)| entry(&labels, document)).collect();
-        tree.write(log, log == DEFAULT_LOG, &entries, tailed.seen)?;
-        Ok(count >= limit)
+            found.events.into_iter().filter_map(|(belongs, document)| entry(&labels, belongs, &document)).collect();
+        tree.write(log, log == DEFAULT_LOG, &entries, found.seen)?;
+        Ok(found.more)
     }
 
     fn open(&mut self) -> Result<Tree, TreeError> {
@@ -247,9 +253,11 @@ impl Follower<'_> {
 }
 
 /// An event for the tree.
-fn entry(labels: &text::Labels, document: &[u8]) -> Option<Entry> {
+fn entry(labels: &text::Labels, belongs: Belongs, document: &[u8]) -> Option<Entry> {
     let event: serde_json::Value = serde_json::from_slice(document).ok()?;
     let mut text = String::with_capacity(128);
     Layout::Text.write(labels, &event, &mut text);
-    Some(Entry::new(&event, text))
+    let Belongs { user, stream, received } = belongs;
+    let named = Entry::new(&event, String::new());
+    Some(Entry { user: user.unwrap_or(named.user), stream: stream.unwrap_or(named.stream), received, text })
 }

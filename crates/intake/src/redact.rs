@@ -93,9 +93,9 @@ impl Redact {
         }
     }
 
-    /// The same for one key of a path: `user.card` as one key falls under `card` too.
+    /// The same for one key of a path: `user.card` and `user[card]` as one key fall under `card` too.
     fn rule_of_segment(&self, key: &str) -> Option<&str> {
-        self.rule(key).or_else(|| key.split('.').find_map(|part| self.rule(part)))
+        self.rule(key).or_else(|| key.split(['.', '[', ']']).find_map(|part| self.rule(part)))
     }
 
     fn verdict(&self, path: &str) -> Option<Verdict> {
@@ -185,8 +185,9 @@ impl Redact {
     fn inside(&self, value: Value<'_>, redacted: &mut Redacted) -> Option<String> {
         match value {
             Value::Raw(json) => self.json(json, redacted),
-            Value::Str(text) if text.starts_with(['{', '[']) && !is_too_deep(text, DEPTH_MAX) => {
-                self.json(text, redacted)
+            Value::Str(text) => {
+                let text = text.trim_start();
+                (text.starts_with(['{', '[']) && !is_too_deep(text, DEPTH_MAX)).then(|| self.json(text, redacted))?
             }
             _ => None,
         }
@@ -196,6 +197,11 @@ impl Redact {
     fn json(&self, text: &str, redacted: &mut Redacted) -> Option<String> {
         if !text.contains('{') {
             return None;
+        }
+        if text.starts_with('"') {
+            // Each text within a text is escaped once more, so they are soon too long to go any deeper.
+            let inner = event::text::unescape(text)?;
+            return self.inside(Value::Str(&inner), redacted).map(|json| quoted(&json));
         }
         let mut changed = false;
         let mut parts = Vec::new();
@@ -324,6 +330,14 @@ mod tests {
             &format!("body={} user=system", "[{".repeat(9)),
             0,
         );
+        check(&["card"], r#"{"body":"\n {\"card\":1}"}"#, r#"body={"card":"[REDACTED:card]"} user=system"#, 1);
+        check(
+            &["card"],
+            r#"{"list":["{\"card\":1}",2]}"#,
+            r#"list=["{\"card\":\"[REDACTED:card]\"}",2] user=system"#,
+            1,
+        );
+        check(&["card"], r#"{"payment[card]":"4111"}"#, "payment[card]=[REDACTED:card] user=system", 1);
         check(&["card"], r#"{"discard":1,"text":"card"}"#, "discard=1 text=card user=system", 0);
     }
 

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
-use event::{Leaf, Renderer, Timestamp, Value, rest_leaves};
+use event::{Leaf, Renderer, Timestamp, Value, format_uuid, rest_leaves};
 
 use crate::columns::{Kind, RECEIVED, RECEIVED_AT, REST_AT, TIMESTAMP, TIMESTAMP_AT, key_columns};
 use crate::value_at;
@@ -13,6 +13,17 @@ pub struct Documents<'a> {
     batch: &'a RecordBatch,
     columns: Vec<(usize, String, Kind)>,
     renderer: Renderer,
+}
+
+/// Where an event belongs, by its shared columns: whatever shape was sent under these names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Belongs {
+    /// Whose it is.
+    pub user: Option<String>,
+    /// Its stream.
+    pub stream: Option<String>,
+    /// When it came. A sender cannot say otherwise.
+    pub received: Timestamp,
 }
 
 impl<'a> Documents<'a> {
@@ -44,5 +55,22 @@ impl<'a> Documents<'a> {
             leaves.push(Leaf { path, value: Value::Raw(json), sent: true });
         }
         self.renderer.write(&mut leaves, out);
+    }
+
+    /// Where the event of a row belongs.
+    #[must_use]
+    pub fn belongs(&self, row: usize) -> Belongs {
+        let text = |key: &str| {
+            let columns = self.columns.iter().filter(|(_, path, _)| path == key);
+            let mut values = columns.filter_map(|(index, _, kind)| value_at(self.batch.column(*index), *kind, row));
+            values.find_map(|value| match value {
+                Value::Str(text) => Some(text.to_owned()),
+                Value::Uuid(bytes) => Some(format_uuid(&bytes)),
+                Value::Int(number) => Some(number.to_string()),
+                _ => None,
+            })
+        };
+        let received = self.batch.column(RECEIVED_AT).as_primitive::<TimestampMicrosecondType>().value(row);
+        Belongs { user: text("user"), stream: text("stream"), received: Timestamp::from_micros(received) }
     }
 }

@@ -23,7 +23,7 @@ use std::io;
 use thiserror::Error;
 
 pub use conform::value_at;
-pub use document::Documents;
+pub use document::{Belongs, Documents};
 pub use journal::{JournalDamage, JournalError, PRODUCER_BYTES_MAX};
 pub use retention::{Expiry, Retention};
 pub use store::{

@@ -139,11 +139,25 @@ impl Entry {
         let found = |key: &str| event.get(key).and_then(serde_json::Value::as_str);
         let received = ["received", "timestamp"].into_iter().find_map(|key| Timestamp::parse(found(key)?));
         Self {
-            user: found("user").unwrap_or(event::shared::SYSTEM_USER).to_owned(),
+            user: event.get("user").and_then(name_of).unwrap_or_else(|| event::shared::SYSTEM_USER.to_owned()),
             stream: found("stream").unwrap_or("INFO").to_owned(),
             received: received.map_or(Timestamp::from_micros(0), |(moment, _)| moment),
             text,
         }
+    }
+}
+
+/// Whom a value names: a text, a number, or an object with one of the keys that name people.
+fn name_of(value: &serde_json::Value) -> Option<String> {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Object(keys) => {
+            let named = ["id", "user_id", "username", "name", "email"].into_iter().find_map(|key| keys.get(key));
+            named.filter(|value| !value.is_object()).and_then(name_of)
+        }
+        Value::Null | Value::Array(_) => None,
     }
 }
 

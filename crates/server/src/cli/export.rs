@@ -9,7 +9,7 @@ use std::io::{BufWriter, IsTerminal as _, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -129,7 +129,10 @@ pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<()> {
             rate(events, started.elapsed())
         ));
     }
-    Ok(())
+    match pages.warning {
+        Some(_) => bail!("what was exported is not all there should be; see the warning above"),
+        None => Ok(()),
+    }
 }
 
 /// Takes page after page; gives the number of events.
@@ -143,17 +146,19 @@ async fn each_page(
     progress.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     let mut told = Instant::now();
     let mut page = Some(first);
+    let mut events = 0;
     while let Some(body) = page {
         take(&body)?;
-        progress.inc(lines(&body).count() as u64);
+        events += lines(&body).count() as u64;
+        progress.set_position(events);
         if progress.is_hidden() && told.elapsed().as_secs() >= 5 {
             told = Instant::now();
-            note(&format!("{} events so far", count(progress.position())));
+            note(&format!("{} events so far", count(events)));
         }
         page = pages.next().await?;
     }
     progress.finish_and_clear();
-    Ok(progress.position())
+    Ok(events)
 }
 
 async fn as_lines(

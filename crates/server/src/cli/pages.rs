@@ -3,7 +3,7 @@
 use reqwest::header::HeaderMap;
 
 use super::client::{ANSWER_TIMEOUT, Client, Failure, log_path, percent};
-use super::output::WrongUsage;
+use super::output::{WrongUsage, note};
 
 /// How often a page is asked for.
 const ATTEMPTS_MAX: u32 = 5;
@@ -63,11 +63,13 @@ pub(super) struct Pages<'a> {
     pub(super) total: Option<u64>,
     /// What the server said beside an answer without events.
     pub(super) hint: Option<String>,
+    /// What is missing in the answer, in the words of the server; it is told once.
+    pub(super) warning: Option<String>,
 }
 
 impl<'a> Pages<'a> {
     pub(super) fn new(client: &'a Client, path: String) -> Self {
-        Self { client, next: Some(path), total: None, hint: None }
+        Self { client, next: Some(path), total: None, hint: None, warning: None }
     }
 
     /// Whom it asks.
@@ -97,6 +99,11 @@ impl<'a> Pages<'a> {
         let next = next_link(answer.headers()).filter(|next| next != path);
         let total = answer.headers().get("x-total-count").and_then(|value| value.to_str().ok()?.parse().ok());
         self.hint = answer.headers().get("x-everlog-hint").and_then(|value| Some(value.to_str().ok()?.to_owned()));
+        let warning = answer.headers().get("x-everlog-warning").and_then(|value| value.to_str().ok());
+        if let (Some(warning), None) = (warning, &self.warning) {
+            note(&format!("warning: {warning}"));
+            self.warning = Some(warning.to_owned());
+        }
         let body = answer.bytes().await.map_err(|error| self.client.unreachable(&error))?;
         self.total = self.total.or(total);
         self.next = next;

@@ -192,7 +192,7 @@ pub(super) async fn show_pages(
         (Format::Json, _) => output.line(if shown == 0 { "[]" } else { "]" })?,
         (Format::Csv, _) => output.bytes(&sheet(&rows))?,
         (Format::Text | Format::Logbook | Format::Logfmt, _) => {
-            if kind == (Kind::Events { newest_first: true }) {
+            if matches!(kind, Kind::Timeline | Kind::Events { newest_first: true }) {
                 events.reverse();
             }
             show_lines(pages.client(), format, &events, output).await?;

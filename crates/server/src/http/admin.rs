@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use engine::{Grant, LogInfo, LogSettings, Options, Scope, TokenInfo, parse_duration, print_duration};
+use engine::{Grant, LogError, LogInfo, LogSettings, Options, Scope, TokenInfo, parse_duration, print_duration};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ pub(crate) async fn logs(State(doors): State<Doors>, request: Request) -> Result
     let grant = auth::grant(&doors, &parts)?;
     let engine = doors.engine.clone();
     let logs = tokio::task::spawn_blocking(move || engine.logs()).await.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(logs.iter().filter(|log| grant.may_read(&log.name)).map(log_json).collect()))
+    Ok(Json(logs.iter().filter(|log| grant.may_read(&log.name)).map(|log| log_json(&doors, log)).collect()))
 }
 
 /// `GET /api/v1/logs/{log}`.
@@ -40,10 +40,23 @@ pub(crate) async fn log(
     auth::require(&doors, &parts, Scope::Read, Some(&log))?;
     doors.engine.log(&log)?;
     let found = doors.engine.logs().into_iter().find(|one| one.name == log);
-    Ok(Json(found.as_ref().map_or(Value::Null, log_json)))
+    Ok(Json(found.as_ref().map_or(Value::Null, |log| log_json(&doors, log))))
 }
 
-fn log_json(log: &LogInfo) -> Value {
+/// Which of the times of a log stand in the file, and hold.
+fn in_file(doors: &Doors, log: &str) -> Vec<&'static str> {
+    let archiving = doors.config.archiving.get(log);
+    let named = [
+        ("retention", doors.config.logs.get(log).is_some_and(|retention| !retention.is_empty())),
+        ("archive_after", archiving.is_some_and(|archiving| archiving.archive_after.is_some())),
+        ("archive_bytes", archiving.is_some_and(|archiving| archiving.archive_bytes.is_some())),
+    ];
+    named.into_iter().filter(|(_, named)| *named).map(|(name, _)| name).collect()
+}
+
+fn log_json(doors: &Doors, log: &LogInfo) -> Value {
+    let in_file: Vec<&str> =
+        in_file(doors, &log.name).into_iter().chain(log.options.in_file.iter().map(String::as_str)).collect();
     let times = |times: &BTreeMap<String, Duration>| {
         times.iter().map(|(stream, time)| (stream.clone(), print_duration(*time).into())).collect::<Map<_, _>>()
     };
@@ -63,7 +76,7 @@ fn log_json(log: &LogInfo) -> Value {
         "archived_segments": log.size.archived_segments,
         "archive_after": times(&log.archive.after),
         "archive_bytes": log.archive.bytes,
-        "in_file": log.options.in_file,
+        "in_file": in_file,
     });
     for (name, value) in &log.options.values {
         shown[name] = value.clone();
@@ -109,6 +122,15 @@ pub(crate) async fn set_log(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let sent = admin_body::<LogBody>(&doors, request).await?;
+    let file = in_file(&doors, &log);
+    let changed = [
+        ("retention", sent.retention.is_some()),
+        ("archive_after", sent.archive_after.is_some()),
+        ("archive_bytes", sent.archive_bytes.is_some()),
+    ];
+    if let Some((setting, _)) = changed.into_iter().find(|(name, changed)| *changed && file.contains(name)) {
+        return Err(LogError::InFile { log, setting: setting.to_owned() }.into());
+    }
     let settings = LogSettings {
         retention: sent.retention.map(|sent| read_times("retention", sent)).transpose()?,
         archive_after: sent.archive_after.map(|sent| read_times("archive_after", sent)).transpose()?,
@@ -116,12 +138,13 @@ pub(crate) async fn set_log(
         options: sent.options,
     };
     let info = doors.engine.set_log(&log, settings)?;
-    Ok(Json(log_json(&info)))
+    Ok(Json(log_json(&doors, &info)))
 }
 
 fn read_size(sent: Size) -> Result<u64, Problem> {
     match sent {
         Size::Bytes(bytes) => Ok(bytes),
+        Size::Text(text) if text.trim() == "0" => Ok(0),
         Size::Text(text) => crate::config::size(&text)
             .map(|bytes| bytes as u64)
             .map_err(|error| Problem::bad_request(format!("archive_bytes: {error}"))),

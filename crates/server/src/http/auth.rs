@@ -14,12 +14,8 @@ use super::{Doors, Peer};
 /// # Errors
 /// 401 when there is a token that is none of ours, or none and one is needed.
 pub(crate) fn grant(doors: &Doors, parts: &Parts) -> Result<Grant, Problem> {
-    if is_forged(parts) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "cross_site",
-            "a web page of another site may not change anything with the password that a browser remembers: send the token as `Authorization: Bearer TOKEN`",
-        ));
+    if !parts.method.is_safe() {
+        refuse_forged(parts)?;
     }
     if let Some(token) = token(&parts.headers) {
         return doors.engine.authorise(&token).ok_or_else(|| {
@@ -55,7 +51,8 @@ pub(crate) fn require(doors: &Doors, parts: &Parts, scope: Scope, log: Option<&s
 
 /// Whether the request carries a token that allows something on a log: not who is on this machine, nor anybody.
 pub(crate) fn has_token_for(doors: &Doors, parts: &Parts, scope: Scope, log: &str) -> bool {
-    let grant = token(&parts.headers).and_then(|token| doors.engine.authorise(&token));
+    let sent = refuse_forged(parts).ok().and_then(|()| token(&parts.headers));
+    let grant = sent.and_then(|token| doors.engine.authorise(&token));
     grant.is_some_and(|grant| grant.allows(scope, Some(log)))
 }
 
@@ -85,11 +82,22 @@ fn token(headers: &HeaderMap) -> Option<String> {
     Some(rest.trim().to_owned())
 }
 
-/// Whether a web page of another site makes a browser send the password that it remembers for us, to change something.
-fn is_forged(parts: &Parts) -> bool {
+/// Refuses what a web page of another site makes a browser send with the password that it remembers for us. For
+/// whatever changes something: who only reads cannot see the answer from there.
+///
+/// # Errors
+/// 403.
+pub(crate) fn refuse_forged(parts: &Parts) -> Result<(), Problem> {
     let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
     let is_remembered = authorization.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic "));
-    is_remembered && !parts.method.is_safe() && comes_from_another_page(&parts.headers)
+    if !(is_remembered && comes_from_another_page(&parts.headers)) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "cross_site",
+        "a web page of another site may not change anything with the password that a browser remembers: send the token as `Authorization: Bearer TOKEN`",
+    ))
 }
 
 /// The few bytes of a Basic header; `None` for what is none.
@@ -204,12 +212,11 @@ mod tests {
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
-            is_forged(&request.body(()).unwrap().into_parts().0)
+            refuse_forged(&request.body(()).unwrap().into_parts().0).is_err()
         };
         let (basic, foreign) = (("authorization", "Basic OmFiYw=="), ("sec-fetch-site", "cross-site"));
         assert!(forged("POST", &[basic, foreign]));
         assert!(forged("DELETE", &[("authorization", "basic OmFiYw=="), ("origin", "https://evil.example")]));
-        assert!(!forged("GET", &[basic, foreign]));
         assert!(!forged("POST", &[basic]));
         assert!(!forged("POST", &[("authorization", "Bearer abc"), foreign]));
     }

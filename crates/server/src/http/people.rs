@@ -35,12 +35,14 @@ pub(crate) async fn events(
     let question = url::parse(&pairs, jiff::Timestamp::now()).map_err(QueryError::from)?;
     if question.format == url::Format::Html {
         // A page belongs to one log; anything else sent as a page would be a stranger's markup.
-        let detail = "_format=html shows one log: ask /api/v1/logs/{log}/events?user=…&_format=html; a timeline comes as json, ndjson, csv or xlsx";
+        let detail = "_format=html shows one log: ask /api/v1/logs/{log}/events?user=…&_format=html; a timeline comes as json, ndjson, csv, xlsx, text, logbook or logfmt";
         return Err(Problem::bad_request(detail));
     }
+    super::lines::check(&question)?;
     let engine = doors.engine.clone();
     let asked = tokio::task::spawn_blocking(move || {
-        let events = engine.timeline(&user, &logs, &question)?;
+        let mut events = engine.timeline(&user, &logs, &question)?;
+        super::lines::lay_out(&engine, question.format, &mut events.documents);
         // Only where nothing was found at all: a mistyped name, most likely.
         let near = if events.documents.is_empty() && question.cursor.is_none() {
             engine.near_user(&user, &logs)?.filter(|near| *near != user)

@@ -63,11 +63,14 @@ struct Visitor<'a> {
 
 impl Visitor<'_> {
     async fn take(&self, parts: &Parts, body: Body) -> Result<Response, Problem> {
-        if !self.rules.public_write
-            && let Err(problem) = auth::require(self.doors, parts, Scope::Write, Some(&self.rules.log))
-        {
-            body::refuse(body).await;
-            return Err(problem);
+        if !self.rules.public_write {
+            // A GET writes here too.
+            let allowed = auth::refuse_forged(parts)
+                .and_then(|()| auth::require(self.doors, parts, Scope::Write, Some(&self.rules.log)));
+            if let Err(problem) = allowed {
+                body::refuse(body).await;
+                return Err(problem);
+            }
         }
         let arguments = match self.arguments(parts, body).await? {
             Ok(arguments) => arguments,

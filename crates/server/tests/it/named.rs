@@ -393,7 +393,7 @@ async fn settings_at_runtime() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_file_says_holds() {
-    let folder = "[logs.shop]\nkeys = [\"method\"]\n";
+    let folder = "[logs.shop]\nkeys = [\"method\"]\nretention = \"400d\"\narchive_bytes = \"1GiB\"\n";
     let mut server = start_with("", &[]).await;
     let put = server.as_admin(Method::PUT, "/api/v1/logs/shop", &json!({"keys": ["time"], "path": "/shop"})).await;
     put.expect(200);
@@ -403,11 +403,15 @@ async fn what_the_file_says_holds() {
     let shown = server.get("/api/v1/logs/shop").await.expect(200);
     assert_eq!(
         (&shown["keys"], &shown["path"], &shown["in_file"]),
-        (&json!(["method"]), &json!("/shop"), &json!(["keys"]))
+        (&json!(["method"]), &json!("/shop"), &json!(["retention", "archive_bytes", "keys"]))
     );
     until("the message", async || (server.internal("log_settings_in_file").await == 1).then_some(())).await;
     let refused = server.as_admin(Method::PUT, "/api/v1/logs/shop", &json!({"keys": []})).await;
     refused.problem(409, "in_file");
+    for held in [json!({"retention": "5d"}), json!({"archive_bytes": 0})] {
+        server.as_admin(Method::PUT, "/api/v1/logs/shop", &held).await.problem(409, "in_file");
+    }
+    server.as_admin(Method::PUT, "/api/v1/logs/shop", &json!({"archive_after": "9d"})).await.expect(200);
     server.stop().await;
     std::fs::write(server.folder().join("everlog.toml"), "[logs.other]\npath = \"/shop\"\n").unwrap();
     server.restart().await;

@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use serde_json::{Value, json};
 
 use crate::server::{EVENTS, EVERLOG, Server, program, until};
+use reqwest::Method;
 
 const ENTRIES: &str = "/api/v1/logs/default/entries";
 
@@ -280,4 +281,25 @@ async fn layouts_by_http_and_what_has_none() {
     server.cli_ok(&["stream", "add", "PAYMENTS", "--label", "PAID:"]);
     server.send(&json!({"stream": "PAYMENTS", "message": "5"})).await;
     assert_eq!(server.cli_ok(&["query", "stream:PAYMENTS", "--format", "text"]), "PAID:  5\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_whose_the_event_is() {
+    let server = Server::start_with(&[("EVERLOG_TREE", "true")]).await;
+    server.as_admin(Method::PUT, "/api/v1/logs/via", &json!({"index": "default"})).await.expect(200);
+    for event in [
+        json!({"user": 7, "message": "a"}),
+        json!({"user": {"id": 8}, "message": "b"}),
+        json!({"user": "9", "message": "c", "received": "1970-01-01T00:00:00Z"}),
+    ] {
+        server.send(&event).await;
+    }
+    let tree = server.data().join("logs");
+    caught_up(&server, &tree).await;
+    let files = files(&tree);
+    for user in ["7", "8", "9"] {
+        assert!(files.contains_key(&format!("users/{user}/INFO_log.log")), "{:?}", files.keys());
+    }
+    assert!(!files["users/9/INFO_log.log"].contains("1970"), "the time of receipt is ours");
+    assert!(!files.keys().any(|name| name.starts_with("by-log")), "two names of a log are one: {:?}", files.keys());
 }

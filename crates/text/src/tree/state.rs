@@ -76,7 +76,9 @@ impl State {
     /// From now on it is being written.
     pub(super) fn begin(&mut self, folder: &Folder) -> Result<(), TreeError> {
         (self.clean, self.boot) = (false, boot());
-        self.write(folder)
+        self.write(folder)?;
+        // Durable before the first batch: after a power failure nobody may find it clean with files that went on.
+        folder.sync().map_err(at(STATE))
     }
 
     /// A batch is whole.

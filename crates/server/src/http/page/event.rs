@@ -52,5 +52,6 @@ pub(super) fn write(html: &mut Html, row: &Row, document: &Value, query: &Query)
 
 fn around(value: &Value) -> Option<(String, String)> {
     let moment: jiff::Timestamp = value.as_str()?.parse().ok()?;
-    Some(((moment - AROUND).to_string(), (moment + AROUND).to_string()))
+    let (before, after) = (moment.checked_sub(AROUND).ok()?, moment.checked_add(AROUND).ok()?);
+    Some((before.to_string(), after.to_string()))
 }
