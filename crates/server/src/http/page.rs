@@ -72,7 +72,7 @@ pub(super) async fn events(doors: &Doors, log: &str, parts: &Parts) -> Response 
         return moved(&format!("{}{}", parts.uri.path(), settled.link()));
     }
     let started = Instant::now();
-    let (status, found) = match found(doors, log, &query).await {
+    let (status, mut found) = match found(doors, log, &query).await {
         Ok(found) => (StatusCode::OK, found),
         Err(problem) => {
             let mut table = Table::of_events(Vec::new(), &query, None);
@@ -80,6 +80,9 @@ pub(super) async fn events(doors: &Doors, log: &str, parts: &Parts) -> Response 
             (problem.status, Found { table, problem: Some(problem), ..Found::default() })
         }
     };
+    if found.total == Some(0) && found.remarks.is_empty() && query.asks_for_all() {
+        found.first = Some(first_event(doors, log, parts));
+    }
     let html = tokio::task::block_in_place(|| written(log, &query, &found, started));
     let mut response = response(status, html);
     response.headers_mut().extend(found.headers);
@@ -99,6 +102,24 @@ fn written(log: &str, query: &Query, found: &Found, started: Instant) -> Html {
     html
 }
 
+/// The command that sends a log its first event, to the address under which this page was asked for.
+fn first_event(doors: &Doors, log: &str, parts: &Parts) -> String {
+    // It is to be typed into a shell.
+    let is_plain = |host: &&str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let address = match header("host").filter(is_plain) {
+        Some(host) if header("x-forwarded-proto") == Some("https") => format!("https://{host}"),
+        Some(host) => format!("http://{host}"),
+        None => crate::serve::url_of(&doors.config.listen),
+    };
+    let token = if doors.config.require_token || !auth::is_of_this_machine(parts) {
+        " -H \"Authorization: Bearer $EVERLOG_TOKEN\""
+    } else {
+        ""
+    };
+    format!("curl '{address}/api/v1/logs/{log}/events'{token} -d '{{\"event\":\"hello\",\"message\":\"It works.\"}}'")
+}
+
 /// What a question found, or why nothing.
 #[derive(Default)]
 struct Found {
@@ -114,6 +135,8 @@ struct Found {
     documents: Vec<Value>,
     /// What an answer in another format says beside it.
     headers: HeaderMap,
+    /// How a log that is empty gets its first event.
+    first: Option<String>,
 }
 
 async fn found(doors: &Doors, log: &str, query: &Query) -> Result<Found, Problem> {
@@ -235,6 +258,10 @@ fn write_found(html: &mut Html, log: &str, query: &Query, found: &Found) {
     }
     table.write(html, query);
     if found.problem.is_some() {
+        return;
+    }
+    if let Some(first) = &found.first {
+        html.raw("<p class=\"remark\">This log is empty. Send the first event:</p><pre>").text(first).raw("</pre>");
         return;
     }
     if table.rows.is_empty() {

@@ -277,6 +277,13 @@ async fn a_wrong_question_is_a_page_too() {
     assert_eq!((saved.header("fh-data-filters"), saved.header("fh-data-count")), (r#"[["status","",[404]]]"#, "2"));
     let empty = page(&server, "status>=600").await;
     assert!(empty.text().contains("Nothing fits"));
+    // A log in which there is nothing yet says how that changes, in a line that works as it stands.
+    let address = "/api/v1/logs/default/events";
+    let bare = Page::read(&server.get(&format!("{address}?_format=html&_q=")).await.text()).text();
+    let command = format!("curl '{}{address}' -d '{{\"event\":\"hello\"", server.url());
+    assert!(bare.contains("This log is empty") && bare.contains(&command), "{bare}");
+    let narrowed = Page::read(&server.get(&format!("{address}?_format=html&_q=nothing")).await.text());
+    assert!(narrowed.text().contains("Nothing fits") && !narrowed.text().contains("curl"));
     let many = page(&server, "_limit=100000").await;
     assert!(many.text().contains("at most 1000 rows"), "{}", many.text());
     // A browser asks for a page without saying it in the address; a program does not.

@@ -75,6 +75,15 @@ impl Query {
         self
     }
 
+    /// Whether no event is left out, neither by a condition nor by a place to begin at.
+    pub(super) fn asks_for_all(&self) -> bool {
+        self.pairs.iter().all(|(key, value)| match key.as_str() {
+            "_by" | "_c" | "_sort" | "_limit" | "_download" | "_meta" | "_total" | "_format" => true,
+            "_q" | "_from" | "_to" => value.is_empty(),
+            _ => false,
+        })
+    }
+
     /// What finds events, without how they are shown.
     pub(super) fn conditions(&self) -> Self {
         self.kept(|key, _| {
@@ -172,6 +181,9 @@ mod tests {
         assert_eq!(query.without(&["_q"]).string(), "a=1&_by=p&n%7Cmax%3E=3&_c=n%7Cmax&a=2");
         assert_eq!(query.conditions().with_value("p", None).string(), "a=1&_q=z&a=2&p%21");
         assert_eq!(query.without_pair(0).get("a"), Some("2"));
+        let asks_for_all = |text: &str| Query::parse(text).asks_for_all();
+        assert!(asks_for_all("") && asks_for_all("_format=html&_q=&_by=p&_sort=-status"));
+        assert!(!["_q=a", "status=5", "_cursor=x", "_by=p&n|max>=3", "id"].into_iter().any(asks_for_all));
         assert!(is_plain("user.id") && !is_plain("_x") && !is_plain("a>") && !is_plain("a!") && !is_plain("a<b"));
     }
 }
