@@ -159,6 +159,9 @@ impl Plan {
         } else if self.manifest.log.is_empty() {
             let there = if folder.has(SETTINGS_FILE) { settings::read(folder)?.logs } else { Default::default() };
             self.manifest.log = there.into_keys().next().unwrap_or_else(|| detect::project_name(folder));
+            // It goes into source files, and the settings come with the project.
+            engine::check_log_name(&self.manifest.log)
+                .with_context(|| format!("{SETTINGS_FILE} names a log wrongly"))?;
         }
         Ok(())
     }
@@ -263,6 +266,9 @@ fn next_steps(folder: &Folder, plan: &Plan, arguments: &InitArguments, output: &
     output.line("")?;
     output.line(&output.paint().apply(Style::Bold, "Next"))?;
     if arguments.systemd {
+        if let Some(command) = unit::first_command(folder, &plan.config)? {
+            output.line(&format!("  {}", harmless(&command)))?;
+        }
         output.line(&format!("  sudo cp {} /etc/systemd/system/", folder.shown(UNIT_FILE)))?;
         output.line("  sudo systemctl enable --now everlog")?;
     } else {

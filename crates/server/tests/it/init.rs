@@ -240,6 +240,54 @@ fn folders_that_cannot_be_used() {
     assert!(init_fails(folder.path(), &[]).contains("did you mean \"listen\"?"));
 }
 
+/// A manifest as a stranger would write it.
+fn forge(folder: &Path, log: &str, files: &[(&str, &str)], lines: &[(&str, &str)], folders: &[&str]) {
+    let (files, lines): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        (files.iter().copied().collect(), lines.iter().copied().collect());
+    let manifest =
+        serde_json::json!({"version": 1, "log": log, "files": files, "lines": lines, "folders": folders}).to_string();
+    fs::write(folder.join(".everlog-init.json"), manifest).unwrap();
+}
+
+#[test]
+fn a_linked_folder_leads_nowhere() {
+    let outside = project(&[("ssh/keys", "ours\ntheirs\n"), ("ssh/gone", "")]);
+    fs::create_dir(outside.path().join("empty")).unwrap();
+    let before = tree(outside.path());
+    let folder = project(&[("own/keys", "ours\ntheirs\n")]);
+    symlink(outside.path(), folder.path().join("link")).unwrap();
+    let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let lines = [("link/ssh/keys", "ours\n"), ("own/keys", "ours\n")];
+    for arguments in [&["--uninstall", "--dry-run"][..], &["--uninstall"]] {
+        forge(folder.path(), "x", &[("link/ssh/gone", nothing)], &lines, &["link/empty"]);
+        let said = init_ok(folder.path(), arguments);
+        for path in ["link/ssh/keys", "link/ssh/gone"] {
+            assert!(said.contains(&format!("kept     {path}: a linked folder leads it out")), "{said}");
+        }
+        assert!(said.contains("restored own/keys"), "{said}");
+        assert_eq!(said.contains("kept     link/empty: "), arguments.len() == 1, "{said}");
+        assert_eq!(tree(outside.path()), before, "nothing outside is touched");
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("own/keys")).unwrap(), "theirs\n");
+}
+
+#[test]
+fn the_log_of_a_strangers_manifest_is_checked() {
+    let folder = project(&[("app.py", FLASK), ("requirements.txt", "flask\n")]);
+    for log in ["", "x\"\nimport evil #", "../x"] {
+        forge(folder.path(), log, &[], &[], &[]);
+        let before = tree(folder.path());
+        for arguments in [&["--apply"][..], &["--uninstall"]] {
+            let said = init_fails(folder.path(), arguments);
+            assert!(said.contains(".everlog-init.json was not written by init"), "{said}");
+            assert_eq!(tree(folder.path()), before);
+        }
+    }
+    fs::remove_file(folder.path().join(".everlog-init.json")).unwrap();
+    fs::write(folder.path().join("everlog.toml"), "[logs.\"x\\\"\\nimport evil #\"]\n").unwrap();
+    assert!(init_fails(folder.path(), &["--apply"]).contains("cannot be the name of a log"));
+}
+
 #[test]
 fn a_folder_that_is_read_only() {
     // Whoever runs the tests, nobody makes files there.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -139,7 +140,10 @@ fn check_editable(folder: &Folder, path: &str) -> anyhow::Result<()> {
 }
 
 /// Refuses a path that a linked folder leads out of the project.
-fn check_inside(folder: &Folder, path: &str) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When it does, or its folder is not there.
+pub(super) fn check_inside(folder: &Folder, path: &str) -> anyhow::Result<()> {
     let parent = folder.at(path).parent().map(Path::to_owned).unwrap_or_default();
     let real = fs::canonicalize(&parent).with_context(|| format!("cannot look at {}", parent.display()))?;
     if !real.starts_with(folder.path()) {
@@ -159,7 +163,7 @@ fn create(folder: &Folder, path: &str, text: &str) -> anyhow::Result<()> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| cannot_write(&full))
 }
 
-/// Puts a file in the place of another in one step, with its permissions.
+/// Puts a file in the place of another in one step, with its owner and permissions.
 ///
 /// # Errors
 /// When the folder cannot be written.
@@ -168,10 +172,17 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let write = || -> io::Result<()> {
         let mut aside = tempfile::Builder::new().prefix(".everlog-init-").tempfile_in(folder)?;
         aside.write_all(bytes)?;
-        let permissions = match fs::metadata(path) {
-            Ok(found) => found.permissions(),
-            Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
+        let permissions = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_file() => {
+                let own = aside.as_file().metadata()?;
+                if (own.uid(), own.gid()) != (found.uid(), found.gid()) {
+                    fchown(aside.as_file(), Some(found.uid()), Some(found.gid()))?;
+                }
+                found.permissions()
+            }
+            _ => fs::Permissions::from_mode(0o644),
         };
+        // After the owner: a change of owner takes bits of the mode away.
         aside.as_file().set_permissions(permissions)?;
         aside.as_file().sync_all()?;
         aside.persist(path).map_err(|error| error.error)?;

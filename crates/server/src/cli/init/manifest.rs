@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::connect::MARK;
-use super::files::{Folder, replace};
+use super::files::{Folder, check_inside, replace};
 
 /// The manifest's file.
 pub(super) const FILE: &str = ".everlog-init.json";
@@ -63,6 +63,11 @@ impl Manifest {
         if let Some(path) = paths.into_iter().find(|path| !is_plain(path)) {
             bail!("{place} names {path:?}, which is not in this folder: it was not written by init");
         }
+        if let Err(error) = engine::check_log_name(&manifest.log) {
+            bail!(
+                "{place} was not written by init, or changed since: {error}; correct its \"log\", or remove the file"
+            );
+        }
         Ok(Some(manifest))
     }
 
@@ -103,7 +108,11 @@ pub(super) fn uninstall(folder: &Folder, manifest: Option<Manifest>, dry_run: bo
     if !dry_run {
         // The inner ones first; one that is not empty stays.
         for path in manifest.folders.iter().rev() {
-            let _ = fs::remove_dir(folder.at(path));
+            match check_inside(folder, path) {
+                Ok(()) => drop(fs::remove_dir(folder.at(path))),
+                Err(_) if folder.has(path) => lines.push(leads_out(path)),
+                Err(_) => {}
+            }
         }
         fs::remove_file(folder.at(FILE)).with_context(|| format!("cannot remove {}", folder.shown(FILE)))?;
     }
@@ -114,8 +123,16 @@ pub(super) fn uninstall(folder: &Folder, manifest: Option<Manifest>, dry_run: bo
     Ok(lines)
 }
 
+/// The answer for a path that goes through a linked folder: a stranger's checkout may hold one.
+fn leads_out(path: &str) -> String {
+    format!("kept     {path}: a linked folder leads it out of the project, and nothing is touched there")
+}
+
 fn take_out(folder: &Folder, path: &str, block: &str, dry_run: bool) -> anyhow::Result<String> {
     let full = folder.at(path);
+    if folder.has(path) && check_inside(folder, path).is_err() {
+        return Ok(leads_out(path));
+    }
     let bytes = match fs::symlink_metadata(&full) {
         Ok(found) if found.is_file() => fs::read(&full).with_context(|| format!("cannot read {}", full.display()))?,
         _ => return Ok(format!("gone     {path}: there is no such file any more")),
@@ -137,6 +154,9 @@ fn take_out(folder: &Folder, path: &str, block: &str, dry_run: bool) -> anyhow::
 
 fn remove(folder: &Folder, path: &str, expected: &str, dry_run: bool) -> anyhow::Result<String> {
     let full = folder.at(path);
+    if folder.has(path) && check_inside(folder, path).is_err() {
+        return Ok(leads_out(path));
+    }
     match fs::symlink_metadata(&full) {
         Ok(found) if found.is_file() => {}
         Ok(_) => return Ok(format!("kept     {path}: it is no file of init's any more")),
