@@ -33,7 +33,9 @@ import uuid
 LOG = "default"
 URL = "http://127.0.0.1:7171"
 
-_PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "_everlog_has_it"}
+# Servers that log each request once more, with its query string.
+_ACCESS = frozenset(("werkzeug", "django.server", "gunicorn.access", "hypercorn.access", "uvicorn.access"))
 _LEVELS = ((logging.CRITICAL, "critical"), (logging.ERROR, "error"), (logging.WARNING, "warning"), (logging.INFO, "info"))
 _AGAIN = (408, 429, 500, 502, 503, 504)
 _FRAMES_MAX = 50
@@ -202,6 +204,10 @@ class Handler(logging.Handler):
 
     def emit(self, record):
         try:
+            if self._own is None:
+                if getattr(record, "_everlog_has_it", False):
+                    return
+                record._everlog_has_it = True
             event = {
                 "timestamp": _time(record.created),
                 "level": next((name for number, name in _LEVELS if record.levelno >= number), "debug"),
@@ -211,33 +217,68 @@ class Handler(logging.Handler):
             if record.exc_info and record.exc_info[1] is not None:
                 event["exception"] = _exception(record.exc_info[1], handled=True)
             for name, value in vars(record).items():
-                if name not in _PLAIN_RECORD:
+                # Django adds the request itself, which as a text shows its query string.
+                if name not in _PLAIN_RECORD and not (name == "request" and record.name.startswith("django.")):
                     event.setdefault(name, value)
             (self._own or sender()).put(_with_request(event))
         except Exception:
             self.handleError(record)
 
 
+_installed = False
+
+
 def install(level=logging.INFO):
-    """Sends what the root logger gets, from this level on. A second call changes nothing."""
-    root = logging.getLogger()
-    if not any(isinstance(handler, Handler) for handler in root.handlers):
-        root.addHandler(Handler(level))
-        if root.level > level:
-            # Those who listened before go on hearing what they heard.
-            for handler in root.handlers:
-                if not isinstance(handler, Handler) and handler.level < root.level:
-                    handler.setLevel(root.level)
-            root.setLevel(level)
+    """Sends what reaches the root logger, from this level on. A second call changes nothing.
+
+    Nobody can tell: the root logger gets no handler and no other level. With one, Flask, werkzeug, `logging.basicConfig`
+    and the handler of last resort would find that somebody listens already, and leave the console empty.
+    """
+    global _installed
+    if _installed:
+        return
+    _installed = True
+    is_enabled, call_handlers = logging.Logger.isEnabledFor, logging.Logger.callHandlers
+    handler = Handler()
+
+    def wanted(logger, number):
+        return number >= level and number > logger.manager.disable and _follows_root(logger)
+
+    @functools.wraps(is_enabled)
+    def is_enabled_for(self, number):
+        return is_enabled(self, number) or wanted(self, number)
+
+    @functools.wraps(call_handlers)
+    def call_all(self, record):
+        try:
+            # What only Everlog wants is not for the others.
+            if is_enabled(self, record.levelno) or not wanted(self, record.levelno):
+                call_handlers(self, record)
+        finally:
+            if record.levelno >= level and record.name not in _ACCESS and _reaches_root(self):
+                handler.emit(record)
+
+    logging.Logger.isEnabledFor, logging.Logger.callHandlers = is_enabled_for, call_all
+
+
+def _follows_root(logger):
+    """Whether the level of the root logger decides about this one, and nobody switched it off."""
+    on = not logger.disabled
+    while logger.parent is not None and not logger.level:
+        logger = logger.parent
+    return on and logger.parent is None
+
+
+def _reaches_root(logger):
+    while logger.parent is not None and logger.propagate:
+        logger = logger.parent
+    return logger.parent is None
 
 
 def django_logging(config=None):
-    """The setting LOGGING with Everlog added to it."""
-    config = dict(config or {"version": 1, "disable_existing_loggers": False})
-    config["handlers"] = dict(config.get("handlers", {}), everlog={"class": __name__ + ".Handler"})
-    root = dict(config.get("root", {"level": "INFO"}))
-    root["handlers"] = [*root.get("handlers", []), "everlog"]
-    return dict(config, root=root)
+    """The setting LOGGING as it is; what is logged is sent too."""
+    install()
+    return config or {}
 
 
 def connect(app):

@@ -473,6 +473,9 @@ impl Config {
                 self.log_tables.clone_from(logs);
                 continue;
             }
+            if value.is_table() && !SETTINGS.iter().any(|setting| setting.name == name) {
+                bail!("unknown table [{name}]{}", table_suggestion(name, value));
+            }
             let text = plain(value).ok_or_else(|| anyhow!("{name} takes one value, not a table"))?;
             self.set(name, &text, Origin::File(file.to_owned()))?;
         }
@@ -492,6 +495,9 @@ impl Config {
                 "retention" => retention.extend(by_stream(value)?),
                 "archive_after" => archiving.archive_after = Some(by_stream(value)?),
                 "archive_bytes" => archiving.archive_bytes = Some(size(&plain(value).unwrap_or_default())? as u64),
+                setting if SETTINGS.iter().any(|known| known.name == setting) => {
+                    bail!("{name} is a setting of the server: put it above the first [logs.…] table")
+                }
                 _ => bail!(
                     "unknown key {name:?}{}",
                     suggestion(
@@ -575,6 +581,16 @@ fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     match engine::suggest(name, known.iter().copied()) {
         Some(near) => format!(": did you mean {near:?}?"),
         None => format!("; the keys are {}", known.join(", ")),
+    }
+}
+
+/// What a table that there is not may have been meant to be: `[log.shop]` is `[logs.shop]`, and `[shop]` too.
+fn table_suggestion(name: &str, value: &toml::Value) -> String {
+    let inner = value.as_table().and_then(|table| table.iter().find(|(_, value)| value.is_table()));
+    match (inner, engine::suggest(name, ["logs"].into_iter())) {
+        (Some((log, _)), Some(_)) => format!(": did you mean [logs.{log}]?"),
+        (None, None) => format!(": did you mean [logs.{name}]?"),
+        _ => "; the only tables are [logs.NAME]".to_owned(),
     }
 }
 
@@ -710,6 +726,14 @@ mod tests {
         assert!(load("lisen = \"1\"", &[]).unwrap_err().contains("did you mean \"listen\"?"));
         assert!(load("", &[("EVERLOG_BODY_BYTES_MX", "1")]).unwrap_err().contains("EVERLOG_BODY_BYTES_MX"));
         assert!(load("[logs.a]\nretentoin = \"1d\"", &[]).unwrap_err().contains("did you mean \"retention\"?"));
+        let misplaced = load("[logs.a]\ntree = true", &[]).unwrap_err();
+        assert!(misplaced.contains("setting of the server: put it above the first [logs.…] table"), "{misplaced}");
+        for (table, meant) in [("log.shop", "logs.shop"), ("shop", "logs.shop")] {
+            let error = load(&format!("[{table}]\nretention = \"1d\""), &[]).unwrap_err();
+            assert!(error.contains(&format!("did you mean [{meant}]?")), "{error}");
+        }
+        assert!(load("[a.b]\nc = 1", &[]).unwrap_err().contains("the only tables are [logs.NAME]"));
+        assert!(load("[listen]\na = 1", &[]).unwrap_err().contains("listen takes one value"));
         assert!(load("body_bytes_max = \"many\"", &[]).unwrap_err().contains("expected a size"));
         assert!(load("event_bytes_max = \"1GiB\"", &[]).unwrap_err().contains("larger than body_bytes_max"));
         assert!(load("flush_after = \"soon\"", &[]).unwrap_err().contains("expected a time"));

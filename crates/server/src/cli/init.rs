@@ -50,7 +50,7 @@ pub(super) struct InitArguments {
     /// Write a systemd unit too, into DIR
     #[arg(long)]
     systemd: bool,
-    /// Keep texts of the system only: no directory for each user
+    /// Write a tree of text files too, of the system only: no folder for each user
     #[arg(long)]
     system_only: bool,
     /// Data directory to set; a relative one counts from DIR
@@ -126,13 +126,19 @@ fn plan(folder: &Folder, manifest: Manifest, arguments: &InitArguments) -> anyho
     });
     if plan.files.is_empty() {
         plan.config = settings::read(folder)?;
-        if arguments.data.is_some() || !arguments.listen.is_empty() || arguments.system_only {
+        let options = not_applied(&plan.config, arguments).join(", ");
+        if !options.is_empty() {
             plan.notes.push(format!(
-                "{SETTINGS_FILE} was there already, so --data, --listen and --system-only change nothing: edit it"
+                "{SETTINGS_FILE} was there already, so these options are not applied: {options}. Edit it"
             ));
         }
     } else {
         plan.config = settings::parse(&plan.files[0].text)?;
+        if arguments.system_only {
+            let note =
+                "tree = true and tree_users = false: entries are written to a tree of text files too, all in sys";
+            plan.notes.push(note.to_owned());
+        }
     }
     if arguments.systemd {
         let unit = unit::render(folder, &plan.config)?;
@@ -144,6 +150,20 @@ fn plan(folder: &Folder, manifest: Manifest, arguments: &InitArguments) -> anyho
         plan.apply(folder, &url);
     }
     Ok(plan)
+}
+
+/// The options that say something else than the settings that are there.
+fn not_applied(config: &Config, arguments: &InitArguments) -> Vec<&'static str> {
+    let is_system_only = config.tree && !config.tree_settings.users;
+    [
+        ("--data", arguments.data.as_ref().is_some_and(|data| *data != config.data)),
+        ("--listen", !arguments.listen.is_empty() && arguments.listen != config.listen),
+        ("--log", arguments.log.as_ref().is_some_and(|log| !config.logs.contains_key(log))),
+        ("--system-only", arguments.system_only && !is_system_only),
+    ]
+    .into_iter()
+    .filter_map(|(option, differs)| differs.then_some(option))
+    .collect()
 }
 
 impl Plan {

@@ -66,6 +66,15 @@ async fn python() {
             json!({"message": "few left: 3", "user": "alice", "request_id": "r-1", "order": {"id": 17}, "stream": "WARN"})
         ]
     );
+    let keys = ["message", "level"];
+    assert_eq!(
+        events(&server, "default", "logger=werkzeug", &keys).await,
+        Vec::<Value>::new(),
+        "it has a query string"
+    );
+    let quiet = events(&server, "default", "message=not shown", &keys).await;
+    assert_eq!(quiet, [json!({"message": "not shown", "level": "info"})], "the console had no use for it");
+    assert_eq!(events(&server, "default", "logger=shop&message~=shown", &keys).await.len(), 4);
     let caught = events(&server, "default", "message=caught", &["exception"]).await;
     assert_eq!(caught[0]["exception"]["type"], "ZeroDivisionError");
     assert_eq!(

@@ -62,7 +62,10 @@ async fn an_empty_folder_becomes_a_server() {
     assert!(said.contains("everlog.toml") && said.contains("everlog serve"), "{said}");
     let before = tree(folder.path());
     assert!(init_ok(folder.path(), &[]).contains("nothing to do"));
-    assert!(init_ok(folder.path(), &["--data", "elsewhere"]).contains("edit it"));
+    let said = init_ok(folder.path(), &["--data", "elsewhere", "--log", "shop", "--system-only"]);
+    assert!(said.contains("not applied: --data, --system-only. Edit it"), "{said}");
+    assert!(init_ok(folder.path(), &["--log", "other"]).contains("not applied: --log. Edit it"));
+    assert!(!init_ok(folder.path(), &["--listen", "127.0.0.1:0", "--log", "shop"]).contains("not applied"));
     assert_eq!(tree(folder.path()), before);
     let mut command = program(EVERLOG, folder.path());
     command.arg("serve");
@@ -76,6 +79,15 @@ async fn an_empty_folder_becomes_a_server() {
     let said = init_ok(server.folder(), &["--uninstall"]);
     assert!(said.contains("removed  everlog.toml") && said.contains("Events are never removed"), "{said}");
     assert!(server.data().join("server.json").try_exists().unwrap());
+}
+
+#[test]
+fn a_tree_of_the_system_only() {
+    let folder = project(&[]);
+    let said = init_ok(folder.path(), &["--system-only"]);
+    assert!(said.contains("tree = true and tree_users = false"), "{said}");
+    let written = fs::read_to_string(folder.path().join("everlog.toml")).unwrap();
+    assert!(written.contains("\ntree = true\n") && written.contains("\ntree_users = false\n"), "{written}");
 }
 
 const FLASK: &str = "from flask import Flask\n\napp = Flask(__name__)\n\nif __name__ == '__main__':\n    app.run()\n";

@@ -14,9 +14,6 @@ const HEAD: &str = "\
 # `everlog serve --print-config` shows what comes of it all.
 ";
 
-/// The setting that keeps texts of the system only.
-const TREE_USERS: &str = "tree_users";
-
 /// The whole file.
 pub(super) fn render(arguments: &InitArguments, log: &str) -> String {
     let defaults = Config::default();
@@ -27,7 +24,8 @@ pub(super) fn render(arguments: &InitArguments, log: &str) -> String {
             "listen" if !arguments.listen.is_empty() => {
                 Some(arguments.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
             }
-            TREE_USERS if arguments.system_only => Some("false".to_owned()),
+            "tree" if arguments.system_only => Some("true".to_owned()),
+            "tree_users" if arguments.system_only => Some("false".to_owned()),
             _ => None,
         };
         let comment = if chosen.is_some() { "" } else { "# " };
@@ -109,7 +107,6 @@ mod tests {
         let config = parse(&text).unwrap();
         assert_eq!(config.data, std::path::Path::new("/var/lib/ever \"log\""));
         assert_eq!(config.listen[0].port(), 80);
-        let known = SETTINGS.iter().any(|setting| setting.name == TREE_USERS);
-        assert_eq!(text.contains("\ntree_users = false\n"), known);
+        assert!(config.tree && !config.tree_settings.users, "{text}");
     }
 }
