@@ -563,25 +563,6 @@ impl Store {
         Ok(work)
     }
 
-    /// Asks each place that has files a purge would remove whether it is there.
-    ///
-    /// # Errors
-    /// When one is not.
-    pub fn reach_archive(&self, purge: &Purge) -> Result<(), StoreError> {
-        let mut asked = HashSet::new();
-        for segment in self.archived(purge.log) {
-            let concerned = Coverage::of(segment.info(), &|stream| purge.cutoff(stream)) != Coverage::Nothing;
-            let Some(record) = segment.record().filter(|_| concerned) else { continue };
-            if asked.insert(record.place.clone()) {
-                let archive = self.places.at(&record.place);
-                let found =
-                    archive.open(&record.files()[0], record.lengths()[0]).and_then(|file| file.size().map(drop));
-                found.or_else(absent).map_err(|error| refused(&record.place, &error))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Removes events from the archive. `witness` hears what is about to go, at the last moment, and may refuse.
     ///
     /// # Errors
