@@ -142,10 +142,13 @@ impl Engine {
     /// Applies the policies now. `progress` hears the bytes done and the bytes in all, and says whether to go on.
     ///
     /// # Errors
-    /// When the archive or the disk refuses; what was done before that is done, and nothing is lost.
+    /// When the archive or the disk refuses, the first time it did: what was done is done, and nothing is lost.
     pub fn run_archive(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Vec<ArchiveOf>, StoreError> {
         let mut done = Vec::new();
-        let result = self.apply_policies(&mut done, progress).and_then(|()| self.store.sweep_archive());
+        let result = match self.apply_policies(&mut done, progress) {
+            Err(StoreError::Stopped) => Err(StoreError::Stopped),
+            applied => applied.and(self.store.sweep_archive()),
+        };
         match result {
             Ok(()) => {
                 self.archiver.failing.store(false, Ordering::Release);
@@ -176,22 +179,28 @@ impl Engine {
         let rows = self.rows(None).unwrap_or_default();
         let all: u64 = self.archive_due().iter().map(|of| of.work.bytes).sum();
         let mut moved = 0;
+        // What one log meets does not keep the others.
+        let mut first = Ok(());
         for row in rows {
             let named = (row.id, row.name.as_str());
-            let gone = self.store.retain_archived(named, &row.retention, now)?;
+            let (gone, retained) = self.store.retain_archived(named, &row.retention, now);
             if gone > 0 {
                 self.tell_retained(&row.name, gone);
             }
-            let work = self.store.archive(named, &row.archive, now, &mut |bytes| {
+            let (work, archived) = self.store.archive(named, &row.archive, now, &mut |bytes| {
                 moved += bytes;
                 progress(moved, all.max(moved)) && !self.stopping.load(Ordering::Acquire)
-            })?;
+            });
             if work.segments > 0 {
                 self.tell_archived(&row.name, &work);
                 done.push(ArchiveOf { log: row.name, work });
             }
+            if matches!(archived, Err(StoreError::Stopped)) {
+                return archived;
+            }
+            first = first.and(retained).and(archived);
         }
-        Ok(())
+        first
     }
 
     fn tell_archived(&self, log: &str, work: &ArchiveWork) {

@@ -10,7 +10,7 @@ use event::limits::STREAM_BYTES_MAX;
 use event::shared::{STREAMS, stream_name};
 use event::{Timestamp, Value};
 use store::catalog::StreamRow;
-use store::{LogId, Retention, StoreError};
+use store::{LogId, Purge, Retention, StoreError};
 use text::Labels;
 use thiserror::Error;
 
@@ -80,7 +80,9 @@ pub struct Removed {
     pub listed: bool,
     /// Its events, by the names of their logs.
     pub events: BTreeMap<String, u64>,
-    /// How many of them were deleted.
+    /// How many of them are in the archive.
+    pub archived: u64,
+    /// How many of them all were deleted.
     pub purged: u64,
 }
 
@@ -206,7 +208,7 @@ impl Engine {
     }
 
     fn streams_of(&self, log: LogId) -> BTreeMap<String, u64> {
-        self.store.snapshot(log).streams()
+        self.store.snapshot_with_archive(log).streams()
     }
 
     /// Lists a stream, and gives it a label if one is named. True when that changed something.
@@ -261,7 +263,8 @@ impl Engine {
         if !listed && events.is_empty() {
             return Err(self.unknown_stream(name));
         }
-        let mut removed = Removed { name: name.to_owned(), listed, events, purged: 0 };
+        let archived = self.log_numbers().into_keys().map(|log| self.archived_of_stream(log, name)).sum();
+        let mut removed = Removed { name: name.to_owned(), listed, events, archived, purged: 0 };
         if dry_run {
             return Ok(removed);
         }
@@ -316,29 +319,74 @@ impl Engine {
         counts.filter_map(|(id, log)| self.streams_of(id).get(name).map(|count| (log, *count))).collect()
     }
 
-    /// Deletes the events of a stream, log by log; each log that had some keeps an AUDIT event about it.
+    fn archived_of_stream(&self, log: LogId, name: &str) -> u64 {
+        let segments = self.store.archived(log);
+        let spans = segments.iter().flat_map(|segment| &segment.info().streams);
+        spans.filter(|span| span.stream == name).map(|span| span.rows).sum()
+    }
+
+    /// Deletes the events of a stream, live and archived, log by log; each log that had some keeps an AUDIT event about
+    /// it. When the archive cannot be read, nothing goes.
     fn purge_stream(&self, removed: &mut Removed, by: &Grant) -> Result<(), StreamError> {
         let name = removed.name.clone();
         if !removed.events.is_empty() {
             self.flush()?;
         }
-        // Older than the end of time is everything.
-        let all: Retention = BTreeMap::from([(name.clone(), Duration::ZERO)]);
-        for (id, log) in self.log_numbers() {
-            if !removed.events.contains_key(&log) {
-                continue;
-            }
-            let gone = self.store.retain(id, &all, Timestamp::from_micros(i64::MAX))?;
-            removed.purged += gone;
-            let message = format!("events of the stream {name} in the log {log} were deleted for good: {gone}");
-            let fields = [
-                ("object_type", Value::Str("stream")),
-                ("object_id", Value::Str(&name)),
-                ("log", Value::Str(&log)),
-                ("events", Value::Int(gone.cast_signed())),
-            ];
-            self.audit(&log, &Deed { event: "events_purged", by, message: &message, fields: &fields })?;
+        let logs = self.log_numbers().into_iter().filter(|(_, log)| removed.events.contains_key(log));
+        let before = Timestamp::from_micros(i64::MAX);
+        let purges: Vec<Purge> =
+            logs.map(|(log, named)| Purge { log, name: named, before, stream: Some(name.clone()) }).collect();
+        for purge in &purges {
+            self.store.reach_archive(purge)?;
+            self.store.purge_due(purge)?;
         }
+        for purge in &purges {
+            let (mut live, mut archived) = (0, 0);
+            let end = self.purge_in_log(purge, &name, (&mut live, &mut archived));
+            removed.purged += live + archived;
+            if end.is_ok() || live + archived > 0 {
+                self.tell_purged(purge, &name, (live, archived), by)?;
+            }
+            end?;
+        }
+        self.wake_archiver();
         Ok(())
+    }
+
+    fn purge_in_log(
+        &self,
+        purge: &Purge,
+        name: &str,
+        (live, archived): (&mut u64, &mut u64),
+    ) -> Result<(), StoreError> {
+        // Older than the end of time is everything.
+        let all: Retention = BTreeMap::from([(name.to_owned(), Duration::ZERO)]);
+        let now = self.clock.now();
+        *archived += self.store.purge(purge, now, &mut |_| Ok(()))?.events;
+        *live += self.store.retain(purge.log, &all, purge.before)?;
+        // What went to the archive in between.
+        *archived += self.store.purge(purge, now, &mut |_| Ok(()))?.events;
+        Ok(())
+    }
+
+    fn tell_purged(
+        &self,
+        purge: &Purge,
+        name: &str,
+        (live, archived): (u64, u64),
+        by: &Grant,
+    ) -> Result<(), WriteError> {
+        let (log, gone) = (&purge.name, live + archived);
+        let message = format!(
+            "events of the stream {name} in the log {log} were deleted for good: {gone} (in the archive: {archived})"
+        );
+        let fields = [
+            ("object_type", Value::Str("stream")),
+            ("object_id", Value::Str(name)),
+            ("log", Value::Str(log)),
+            ("events", Value::Int(gone.cast_signed())),
+            ("archived_events", Value::Int(archived.cast_signed())),
+        ];
+        self.audit(log, &Deed { event: "events_purged", by, message: &message, fields: &fields })
     }
 }

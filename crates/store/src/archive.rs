@@ -24,6 +24,14 @@ pub const AWAY: &str = "the archive cannot be reached";
 ///
 /// Called from any thread, tasks of a runtime among them: it may wait, but must not need the thread it is called on.
 pub trait Archive: Send + Sync + Debug {
+    /// Makes the place ready for files. Called before the first trace of a file that is to come.
+    ///
+    /// # Errors
+    /// What the place says.
+    fn prepare(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Keeps a file, in place of one of that name. It is durable when this returns; after an error, or a crash, it is
     /// there or not, or a part of it.
     ///
@@ -41,7 +49,8 @@ pub trait Archive: Send + Sync + Debug {
     /// Removes a file.
     ///
     /// # Errors
-    /// What the place says; `NotFound`, or nothing, when it was not there.
+    /// What the place says; `NotFound`, or nothing, when it was not there. A place that is not there itself, such as a
+    /// folder that is not mounted, says [`AWAY`].
     fn remove(&self, name: &str) -> io::Result<()>;
 
     /// Every file that is there, with its size.

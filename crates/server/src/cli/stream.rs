@@ -72,7 +72,7 @@ Examples:
         /// Keep its events
         #[arg(long, conflicts_with = "purge")]
         keep: bool,
-        /// Delete its events for good, in all logs
+        /// Delete its events for good, in all logs and in the archive
         #[arg(long)]
         purge: bool,
         /// Only say what would happen
@@ -98,6 +98,7 @@ struct Removed {
     listed: bool,
     events: u64,
     logs: BTreeMap<String, u64>,
+    archived: u64,
     purged: u64,
 }
 
@@ -181,15 +182,16 @@ async fn list(client: &Client, all: bool, json: bool) -> anyhow::Result<()> {
 }
 
 fn outcome(removed: &Removed, purge: bool, dry_run: bool) -> String {
-    let Removed { name, listed, events, logs, purged } = removed;
+    let Removed { name, listed, events, logs, archived, purged } = removed;
     let places: Vec<String> = logs.iter().map(|(log, events)| format!("{} in {log}", count(*events))).collect();
-    let places = if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };
+    let archived = if *archived > 0 { format!("; {} archived", count(*archived)) } else { String::new() };
+    let places = if places.is_empty() { String::new() } else { format!(" ({}{archived})", places.join(", ")) };
     let events_of = count_of(*events, "event");
     match (dry_run, purge) {
         (true, true) => format!("{name} would go, with {events_of} of it{places} deleted for good"),
         (true, false) => format!("{name} would be taken off the list; it has {events_of}{places}"),
         (false, true) if purged < events => format!(
-            "{} of {name} were deleted; {} could not be, because their bytes on the disk are damaged (see `everlog doctor`)",
+            "{} of {name} were deleted; {} could not be, because their bytes are damaged (see `everlog doctor`)",
             count_of(*purged, "event"),
             count(events - purged)
         ),
@@ -207,7 +209,7 @@ mod tests {
     #[test]
     fn what_became_of_a_stream() {
         let logs = BTreeMap::from([("default".to_owned(), 3), ("shop".to_owned(), 1)]);
-        let mut removed = Removed { name: "PAY".to_owned(), listed: true, events: 4, logs, purged: 4 };
+        let mut removed = Removed { name: "PAY".to_owned(), listed: true, events: 4, logs, archived: 0, purged: 4 };
         assert_eq!(
             outcome(&removed, true, false),
             "PAY is gone, with 4 events of it (3 in default, 1 in shop) deleted for good"
@@ -219,6 +221,11 @@ mod tests {
         assert_eq!(
             outcome(&removed, false, false),
             "PAY is off the list; kept: 4 events of it (3 in default, 1 in shop)"
+        );
+        removed.archived = 2;
+        assert_eq!(
+            outcome(&removed, true, false),
+            "PAY is gone, with 4 events of it (3 in default, 1 in shop; 2 archived) deleted for good"
         );
         removed.purged = 3;
         assert!(outcome(&removed, true, false).starts_with("3 events of PAY were deleted; 1 could not be"));

@@ -106,7 +106,9 @@ fn answer_lines(
                 return !sender.is_closed();
             }
             told = Some(Instant::now());
-            sender.blocking_send(json!({ "bytes": bytes, "of": of })).is_ok()
+            // The work holds locks: who does not read misses how far it is, and holds nobody up.
+            let said = sender.try_send(json!({ "bytes": bytes, "of": of }));
+            !matches!(said, Err(mpsc::error::TrySendError::Closed(_)))
         });
         let last = match done {
             Ok(result) => json!({ "result": result }),

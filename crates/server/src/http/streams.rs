@@ -100,6 +100,7 @@ fn removed_json(removed: &Removed, dry_run: bool) -> Value {
         "listed": removed.listed,
         "events": removed.events.values().sum::<u64>(),
         "logs": removed.events,
+        "archived": removed.archived,
         "purged": removed.purged,
         "dry_run": dry_run,
     })

@@ -226,3 +226,72 @@ async fn an_archive_that_is_away_costs_nothing() {
         assert!(!server.said().contains("a secret thing"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_purged_goes_from_the_archive_too() {
+    let mut server = Server::start().await;
+    old_events(&server, &[1, 10, 40]).await;
+    let due = json!({"archive_after": {"": "20d", "DEBUG": "1h"}});
+    server.as_admin(Method::PUT, "/api/v1/logs/default", &due).await.expect(200);
+    until("the archiver", async || {
+        work(&server, "run", &json!({})).await;
+        (ages(&server, "").await == [1, 10]).then_some(())
+    })
+    .await;
+    assert_eq!(ages(&server, "_archive=y").await, [1, 1, 10, 10, 40, 40]);
+    // While the folder is away nothing goes, and that is no damage.
+    let (archive, aside) = (server.data().join("archive"), server.data().join("aside"));
+    server.stop().await;
+    std::fs::rename(&archive, &aside).unwrap();
+    server.restart().await;
+    let door = "/api/v1/streams/DEBUG?data=purge";
+    let problem = server.as_admin(Method::DELETE, door, &Value::Null).await.problem(503, "archive");
+    assert!(problem["detail"].as_str().unwrap().contains("the archive cannot be reached"), "{problem}");
+    server.get(&format!("{EVENTS}?_archive=y&_q=day40")).await.problem(503, "archive");
+    assert_eq!(server.events("stream=AUDIT&event=events_purged").await.len(), 0);
+    std::fs::rename(&aside, &archive).unwrap();
+    assert_eq!(ages(&server, "_archive=y").await, [1, 1, 10, 10, 40, 40]);
+    let would = server.cli(&["stream", "remove", "DEBUG", "--purge", "--dry-run"]);
+    assert!(
+        String::from_utf8_lossy(&would.stderr).contains("3 events of it (3 in default; 3 archived) deleted"),
+        "{would:?}"
+    );
+    let done = server.as_admin(Method::DELETE, door, &Value::Null).await.expect(200);
+    assert_eq!((&done["events"], &done["archived"], &done["purged"]), (&json!(3), &json!(3), &json!(3)));
+    assert_eq!(ages(&server, "_archive=y").await, [1, 10, 40]);
+    let told = server.events("event=events_purged").await;
+    assert_eq!((told.len(), &told[0]["events"], &told[0]["archived_events"]), (1, &json!(3), &json!(3)), "{told:?}");
+    // INFO is live and archived.
+    let done = server.as_admin(Method::DELETE, "/api/v1/streams/INFO?data=purge", &Value::Null).await.expect(200);
+    assert_eq!(done["purged"], done["events"], "{done}");
+    assert!(done["archived"].as_u64().unwrap() >= 1, "{done}");
+    assert_eq!(server.events("_archive=y&_q=day40").await, [Value::Null; 0]);
+    server.as_admin(Method::DELETE, door, &Value::Null).await.problem(404, "unknown_stream");
+    until("the files to go", async || files(&archive).is_empty().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_go_does_not_keep_the_others() {
+    let server = Server::start().await;
+    old_events(&server, &[1, 40]).await;
+    // Where the files of the log default would go, a file is in the way.
+    let archive = server.data().join("archive");
+    std::fs::create_dir_all(&archive).unwrap();
+    std::fs::write(archive.join("default"), "in the way").unwrap();
+    let old = (event::SystemClock.now().as_micros() / 1_000_000 - 40 * 86_400).to_string();
+    server.post("/api/v1/logs/shop/events", format!("{{\"age\":40,\"timestamp\":{old}}}")).await.accepted(1, 0);
+    server.flush().await;
+    for log in ["default", "shop"] {
+        let due = json!({"archive_after": "5d"});
+        server.as_admin(Method::PUT, &format!("/api/v1/logs/{log}"), &due).await.expect(200);
+    }
+    let failed = work(&server, "run", &json!({})).await;
+    assert_eq!(failed["error"]["code"], "archive", "{failed}");
+    let log = server.get("/api/v1/logs/shop").await.expect(200);
+    assert_eq!(log["archived_events"], 1, "{log}");
+    assert_eq!(ages(&server, "").await, [1, 1, 40, 40]);
+    until("the message", async || (server.internal("archive_failed").await == 1).then_some(())).await;
+    std::fs::remove_file(archive.join("default")).unwrap();
+    work(&server, "run", &json!({})).await;
+    assert_eq!(ages(&server, "").await, [1, 1]);
+}

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Archive, Places};
+use super::{AWAY, Archive, Places};
 use crate::disk::{DiskFile as _, ReadAt, RealFile};
 
 /// Bytes copied at a time.
@@ -61,9 +61,22 @@ impl Folder {
         }
         Ok(())
     }
+
+    /// A file that is not there because nothing is: the folder is not mounted just now.
+    fn is_it_away(&self, error: io::Error) -> io::Error {
+        if error.kind() != io::ErrorKind::NotFound || self.0.try_exists().unwrap_or(true) {
+            return error;
+        }
+        let folder = self.0.display();
+        io::Error::other(format!("{AWAY}: there is no folder {folder}; is it on a disk that is not mounted?"))
+    }
 }
 
 impl Archive for Folder {
+    fn prepare(&self) -> io::Result<()> {
+        self.make_parents(&self.0.join("log"))
+    }
+
     fn put(&self, name: &str, source: Arc<dyn ReadAt>, length: u64) -> io::Result<()> {
         let path = self.0.join(name);
         let aside = self.0.join(format!("{name}.new"));
@@ -84,14 +97,15 @@ impl Archive for Folder {
     }
 
     fn open(&self, name: &str, _length: u64) -> io::Result<Arc<dyn ReadAt>> {
-        Ok(Arc::new(RealFile(fs::File::open(self.0.join(name))?)))
+        let file = fs::File::open(self.0.join(name)).map_err(|error| self.is_it_away(error))?;
+        Ok(Arc::new(RealFile(file)))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let path = self.0.join(name);
         // What a crash left half written goes too.
         let _ = fs::remove_file(self.0.join(format!("{name}.new")));
-        fs::remove_file(&path)?;
+        fs::remove_file(&path).map_err(|error| self.is_it_away(error))?;
         // Folders that are empty now go, up to the root; one that is not empty stays.
         let mut folder = path.parent();
         while let Some(empty) = folder.filter(|folder| folder.starts_with(&self.0) && **folder != *self.0)

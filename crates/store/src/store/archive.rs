@@ -19,12 +19,12 @@ use sha2::{Digest as _, Sha256};
 pub use verify::{ArchiveFault, Verified, verify_record};
 
 use super::{Snapshot, Store, read_ids};
-use crate::archive::{Archive, ArchiveChange, Archived, Policy, files_of, name_of};
+use crate::archive::{AWAY, Archive, ArchiveChange, Archived, Policy, files_of, name_of};
 use crate::columns::{Kind, TIMESTAMP_AT, key_columns};
 use crate::disk::ReadAt;
 use crate::recent::REMEMBERED;
 use crate::retention::{Coverage, Cutoff, Expiry, Retention, cutoff, side_of};
-use crate::segment::{Segment, SegmentInfo, index_name, segment_name};
+use crate::segment::{Segment, SegmentInfo, index_name, remove_files, segment_name};
 use crate::{LogId, StoreError};
 
 /// Bytes read at a time.
@@ -35,6 +35,9 @@ const OPENERS: usize = 8;
 
 /// Bytes of indexes of archived segments that stay in memory from one question to the next.
 const OPEN_BYTES_MAX: u64 = 256 << 20;
+
+/// Segments that may refuse to go before the others are left for the next time: by then it is the place, or the disk.
+const REFUSALS_MAX: usize = 8;
 
 /// What became of work that takes long, so far. The caller hears of it, and says whether to go on.
 pub(super) type GoOn<'a> = &'a mut dyn FnMut(u64) -> bool;
@@ -186,20 +189,32 @@ impl Store {
         (whole, mixed)
     }
 
-    /// Moves to the archive what a policy says. `go_on` hears the bytes moved since it was called last.
-    ///
-    /// # Errors
-    /// When the archive or the disk refuses, or `go_on` says no; what was moved before that is moved.
+    /// Moves to the archive what a policy says. `go_on` hears the bytes moved since it was called last. A segment that
+    /// cannot go does not keep the others: returned is what was moved, and the first error, which may be that the
+    /// archive or the disk refuses, or that `go_on` says no.
     pub fn archive(
         &self,
         (log, name): (LogId, &str),
         policy: &Policy,
         now: Timestamp,
         go_on: GoOn<'_>,
-    ) -> Result<ArchiveWork, StoreError> {
+    ) -> (ArchiveWork, Result<(), StoreError>) {
+        let mut work = ArchiveWork::default();
+        let mut failed = Failed::default();
+        let end = self.archive_into((log, name), (policy, now), (&mut work, &mut failed), go_on);
+        (work, end.and_then(|()| failed.into_result()))
+    }
+
+    fn archive_into(
+        &self,
+        (log, name): (LogId, &str),
+        (policy, now): (&Policy, Timestamp),
+        (work, failed): (&mut ArchiveWork, &mut Failed),
+        go_on: GoOn<'_>,
+    ) -> Result<(), StoreError> {
         let mut archiving = self.archiving.lock();
         self.end_holds(log, now)?;
-        let mut work = ArchiveWork::default();
+        let mut refused = HashSet::new();
         // A first pass for those that are wholly due: when the archive is away, nothing is split in vain.
         for pass in 0..2 {
             let (whole, mixed) = self.due(log, policy, now);
@@ -207,23 +222,35 @@ impl Store {
             for segment in self.live_segments(log) {
                 segment.set_leaving(numbers.contains(&segment.info().number));
             }
-            for segment in whole {
+            for segment in &whole {
+                if refused.contains(&segment.info().number) {
+                    continue;
+                }
                 if !go_on(0) {
                     return Err(StoreError::Stopped);
                 }
-                if self.archive_segment(&mut archiving, &segment, name, now)? {
-                    work.add(segment.info());
-                    go_on(segment.info().bytes + segment.info().index_bytes);
+                match self.archive_segment(&mut archiving, segment, name, now) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        work.add(segment.info());
+                        go_on(segment.info().bytes + segment.info().index_bytes);
+                    }
+                    Err(error) => {
+                        refused.insert(segment.info().number);
+                        failed.note(error)?;
+                    }
                 }
             }
             if pass == 0 {
-                if mixed.is_empty() {
+                if mixed.is_empty() || (!refused.is_empty() && work.segments == 0) {
                     break;
                 }
-                mixed.iter().try_for_each(|segment| self.split(log, segment, &policy.after, now))?;
+                for segment in mixed {
+                    self.split(log, &segment, &policy.after, now).or_else(|error| failed.note(error))?;
+                }
             }
         }
-        Ok(work)
+        Ok(())
     }
 
     fn live_segments(&self, log: LogId) -> Vec<Arc<Segment>> {
@@ -249,8 +276,14 @@ impl Store {
         let is_old: Cutoff<'_> = &|stream| cutoff(after, stream, now);
         let one = std::slice::from_ref(segment);
         let parts = self.written_anew(log, one, &|batch| side_of(&batch, is_old, true)).and_then(|old| {
-            let young = self.written_anew(log, one, &|batch| side_of(&batch, is_old, false))?;
-            Ok(old.into_iter().chain(young).collect())
+            match self.written_anew(log, one, &|batch| side_of(&batch, is_old, false)) {
+                Ok(young) => Ok(old.into_iter().chain(young).collect()),
+                Err(error) => {
+                    // Half of it takes room, and room may be what is missing.
+                    old.iter().for_each(|info| remove_files(&*self.disk, info.number));
+                    Err(error)
+                }
+            }
         });
         match parts {
             Ok(parts) => self.replace(log, parts, &[segment.info().number]),
@@ -337,6 +370,7 @@ impl Store {
         let digests = [digest(&*files[0], lengths[0])?, digest(&*files[1], lengths[1])?];
         let name = name_of(log, &info, &digests[0]);
         let record = Archived { info, place, name, digests, archived: now };
+        archive.prepare().map_err(|error| refused(&record.place, &error))?;
         self.catalog.set_leaving(&record.place, &record.name, true)?;
         archiving.leavings.push((record.place.clone(), record.name.clone()));
         for ((target, file), length) in record.files().iter().zip(files).zip(lengths) {
@@ -429,7 +463,7 @@ impl Store {
         // A number of its own: files of the old one may still have a reader.
         let number = self.next_segment.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if let Err(error) = self.fetch(record, number) {
-            crate::segment::remove_files(&*self.disk, number);
+            remove_files(&*self.disk, number);
             return Err(error);
         }
         let info = SegmentInfo { number, ..record.info.clone() };
@@ -478,16 +512,14 @@ impl Store {
         Ok(self.disk.sync_folder("segments")?)
     }
 
-    /// Lets go of archived events that are older than the retention of their log. Returns how many went.
-    ///
-    /// # Errors
-    /// When the archive or the disk refuses, or `go_on` says no.
+    /// Lets go of archived events that are older than the retention of their log. A segment that cannot be read does
+    /// not keep the others: returned is how many went, and the first error.
     pub fn retain_archived(
         &self,
         (log, name): (LogId, &str),
         retention: &Retention,
         now: Timestamp,
-    ) -> Result<u64, StoreError> {
+    ) -> (u64, Result<(), StoreError>) {
         let (mut whole, mut mixed) = (Vec::new(), Vec::new());
         for segment in self.archived(log) {
             match Expiry::of(segment.info(), retention, now) {
@@ -496,11 +528,17 @@ impl Store {
                 _ => {}
             }
         }
-        if whole.is_empty() && mixed.is_empty() {
-            return Ok(0);
-        }
         let is_old: Cutoff<'_> = &|stream| cutoff(retention, stream, now);
-        self.remove_archived((log, name), (&whole, &mixed), (is_old, now), &mut |_| Ok(())).map(|work| work.events)
+        let mut events = 0;
+        let mut failed = Failed::default();
+        let alone = mixed.chunks(1).map(|one| (&[][..], one));
+        for parts in std::iter::once((&whole[..], &[][..])).filter(|(whole, _)| !whole.is_empty()).chain(alone) {
+            let gone = self.remove_archived((log, name), parts, (is_old, now), &mut |_| Ok(()));
+            if let Err(end) = gone.map(|work| events += work.events).or_else(|error| failed.note(error)) {
+                return (events, Err(end));
+            }
+        }
+        (events, failed.into_result())
     }
 
     /// What a purge would remove. Bytes of segments of which a part stays are a share.
@@ -514,7 +552,7 @@ impl Store {
             match Coverage::of(segment.info(), is_old) {
                 Coverage::All => work.add(segment.info()),
                 Coverage::Part => {
-                    let events = count_old(&segment, is_old)?;
+                    let events = count_old(&segment, is_old).map_err(|error| away(&segment, error))?;
                     work.segments += u64::from(events > 0);
                     work.events += events;
                     work.bytes += share(segment.info(), events);
@@ -540,7 +578,9 @@ impl Store {
         for segment in self.archived(purge.log) {
             match Coverage::of(segment.info(), is_old) {
                 Coverage::All => whole.push(segment),
-                Coverage::Part if count_old(&segment, is_old)? > 0 => mixed.push(segment),
+                Coverage::Part if count_old(&segment, is_old).map_err(|error| away(&segment, error))? > 0 => {
+                    mixed.push(segment);
+                }
                 _ => {}
             }
         }
@@ -564,7 +604,8 @@ impl Store {
         let mut rests = Vec::new();
         for segment in mixed.iter().filter(still_there) {
             let one = std::slice::from_ref(segment);
-            let rest = self.written_anew(log, one, &|batch| side_of(&batch, is_old, false))?;
+            let rest = self.written_anew(log, one, &|batch| side_of(&batch, is_old, false));
+            let rest = rest.map_err(|error| away(segment, error))?;
             let (mut kept, mut bytes) = (0, 0);
             if let Some(info) = rest {
                 (kept, bytes) = (info.rows, info.bytes + info.index_bytes);
@@ -597,7 +638,7 @@ impl Store {
     /// Removes files in the archive that no segment has and nobody reads.
     ///
     /// # Errors
-    /// When an archive refuses; the rest is tried again the next time.
+    /// When a place refuses, after all others had their turn; what is left is tried again the next time.
     pub fn sweep_archive(&self) -> Result<(), StoreError> {
         let mut archiving = self.archiving.lock();
         archiving.leaving.retain(|segment| Arc::strong_count(segment) > 1);
@@ -607,24 +648,75 @@ impl Store {
             .filter_map(|segment| segment.record().map(|record| (record.place.clone(), record.name.clone())))
             .collect();
         let unread: Vec<_> = archiving.leavings.iter().filter(|leaving| !read.contains(leaving)).cloned().collect();
+        let mut refusing = HashSet::new();
+        let mut first = Ok(());
         for (place, name) in unread {
+            if refusing.contains(&place) {
+                continue;
+            }
             let archive = self.places.at(&place);
-            for file in files_of(&name) {
-                match archive.remove(&file) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(&place, &error)),
-                    _ => {}
-                }
+            let removed = files_of(&name).iter().try_for_each(|file| archive.remove(file).or_else(absent));
+            if let Err(error) = removed {
+                first = first.and(Err(refused(&place, &error)));
+                refusing.insert(place);
+                continue;
             }
             self.catalog.set_leaving(&place, &name, false)?;
             archiving.leavings.retain(|leaving| *leaving != (place.clone(), name.clone()));
         }
+        first
+    }
+}
+
+/// The first error of work that goes on after one.
+#[derive(Debug, Default)]
+struct Failed {
+    first: Option<StoreError>,
+    times: usize,
+}
+
+impl Failed {
+    /// Keeps an error that is about one segment; one that all others would meet ends the work.
+    fn note(&mut self, error: StoreError) -> Result<(), StoreError> {
+        self.times += 1;
+        let ends = match &error {
+            StoreError::Stopped => return Err(error),
+            StoreError::Full | StoreError::Catalog(_) => true,
+            StoreError::Archive { reason, .. } => reason.starts_with(AWAY),
+            _ => false,
+        };
+        let first = self.first.take().unwrap_or(error);
+        if ends || self.times >= REFUSALS_MAX {
+            return Err(first);
+        }
+        self.first = Some(first);
         Ok(())
+    }
+
+    fn into_result(self) -> Result<(), StoreError> {
+        self.first.map_or(Ok(()), Err)
     }
 }
 
 impl Purge {
     fn cutoff(&self, stream: &str) -> Option<Timestamp> {
         self.stream.as_deref().is_none_or(|only| only == stream).then_some(self.before)
+    }
+}
+
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// What could not be read because its place cannot be asked just now says so. Layers between keep only the text.
+fn away(segment: &Segment, error: StoreError) -> StoreError {
+    let reason = match &error {
+        StoreError::Unreadable { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    };
+    match (segment.record(), reason.find(AWAY)) {
+        (Some(record), Some(at)) => refused(&record.place, &io::Error::other(&reason[at..])),
+        _ => error,
     }
 }
 

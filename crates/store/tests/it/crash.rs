@@ -121,6 +121,10 @@ impl World {
             }
         }
         self.check_files();
+        if self.machine.disk.is_crashed() {
+            // The power that was to be lost at the start was lost while files were cleared away after it.
+            return self.start();
+        }
         self.check_positions();
         let found = self.found();
         self.settle_refused(&found);
@@ -203,7 +207,7 @@ impl World {
             kept.expired |= key.0 == log && covered && event.timestamp.as_micros() < cutoff;
         }
         self.after(|store| {
-            store.retain_archived((log, "log"), &retention, received())?;
+            store.retain_archived((log, "log"), &retention, received()).1?;
             store.retain(log, &retention, received()).map(drop)
         });
     }
@@ -218,7 +222,7 @@ impl World {
         let policy = store::archive::Policy { after, bytes };
         let back = self.random.percent(30);
         self.after(move |store| {
-            store.archive((log, "log"), &policy, received(), &mut |_| true)?;
+            store.archive((log, "log"), &policy, received(), &mut |_| true).1?;
             if back {
                 let always = Timestamp::from_micros(i64::MIN)..=Timestamp::from_micros(i64::MAX);
                 let (segments, _) = store.restorable(log, &always, Some("ERROR"));

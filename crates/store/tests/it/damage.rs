@@ -213,3 +213,38 @@ fn a_folder_of_a_later_version_is_refused_and_left_alone() {
     // Had anything been written, this would fail.
     change("CREATE TABLE tokens (id TEXT) STRICT;");
 }
+
+#[test]
+fn a_segment_that_cannot_go_does_not_keep_the_others() {
+    const MONTH_MICROS: i64 = 40 * 86_400_000_000;
+    let folder = Folder::new();
+    let (store, _) = folder.open();
+    for month in 0..3 {
+        let micros = BASE_MICROS + month * MONTH_MICROS;
+        append(
+            &store,
+            LOG,
+            micros,
+            &[Sent::new(&format!("event {month}"), micros, json!({"stream": "INFO", "month": month}))],
+        );
+        store.flush().unwrap();
+    }
+    // Where the files of the second month would go, a file is in the way.
+    let first = event::Timestamp::from_micros(BASE_MICROS + MONTH_MICROS).to_string();
+    let month = folder.path("archive/log").join(&first[..4]).join(&first[5..7]);
+    fs::create_dir_all(month.parent().unwrap()).unwrap();
+    fs::write(&month, "in the way").unwrap();
+    let after = [(String::new(), std::time::Duration::from_secs(1))].into();
+    let policy = store::archive::Policy { after, bytes: None };
+    let now = event::Timestamp::from_micros(BASE_MICROS + 5 * MONTH_MICROS);
+    let (moved, end) = store.archive((LOG, "log"), &policy, now, &mut |_| true);
+    assert!(matches!(end, Err(StoreError::Archive { .. })), "{end:?}");
+    assert_eq!((moved.segments, store.archived(LOG).len(), store.segments().len()), (2, 2, 1));
+    assert_eq!(only_segment(&store).info().first.to_string(), first);
+    fs::remove_file(&month).unwrap();
+    let (moved, end) = store.archive((LOG, "log"), &policy, now, &mut |_| true);
+    end.unwrap();
+    assert_eq!((moved.segments, store.archived(LOG).len()), (1, 3));
+    store.sweep_archive().unwrap();
+    assert_eq!(store.verify_archive(None, &mut |_| true).unwrap().strangers, [""; 0]);
+}

@@ -114,7 +114,8 @@ impl Model {
         let policy = store::archive::Policy { after, bytes: None };
         let due = self.store().archive_due(LOG, &policy, now);
         let before = self.store().size(LOG).archived_events;
-        let done = self.store().archive((LOG, "log"), &policy, now, &mut |_| true).unwrap();
+        let (done, end) = self.store().archive((LOG, "log"), &policy, now, &mut |_| true);
+        end.unwrap();
         assert_eq!(done.events, due.events, "what a dry run says");
         assert_eq!(self.store().size(LOG).archived_events, before + done.events);
         assert_eq!(self.store().archive_due(LOG, &policy, now), store::ArchiveWork::default());
@@ -169,8 +170,9 @@ impl Model {
         let stream = *self.random.pick(&["", "INFO", "AUDIT"]);
         let retention = Retention::from([(stream.to_owned(), Duration::from_secs(days * 86_400))]);
         let now = Timestamp::from_micros(self.now);
-        let gone = self.store().retain(LOG, &retention, now).unwrap()
-            + self.store().retain_archived((LOG, "log"), &retention, now).unwrap();
+        let (archived, end) = self.store().retain_archived((LOG, "log"), &retention, now);
+        end.unwrap();
+        let gone = self.store().retain(LOG, &retention, now).unwrap() + archived;
         let cutoff = self.now - i64::try_from(days).unwrap() * DAY_MICROS;
         let left = by_id(self.reader.rows(self.store(), LOG));
         let before = self.events.len();

@@ -177,7 +177,9 @@ pub(crate) struct RemovedStream {
     events: u64,
     /// Events in each log.
     logs: BTreeMap<String, u64>,
-    /// How many of them were purged.
+    /// How many of them are in the archive.
+    archived: u64,
+    /// How many of them all were purged.
     purged: u64,
     dry_run: bool,
 }

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-use super::{ArchiveWork, GoOn, Store, read_through, refused};
+use super::{ArchiveWork, GoOn, Purge, Store, absent, read_through, refused};
 use crate::archive::{AWAY, Archive, Archived, files_of};
+use crate::retention::Coverage;
 use crate::{LogId, StoreError};
 
 /// A file in the archive that is not what it should be.
@@ -56,6 +57,25 @@ impl Store {
             found.strangers = self.strangers()?;
         }
         Ok(found)
+    }
+
+    /// Asks each place that has files a purge would remove whether it is there.
+    ///
+    /// # Errors
+    /// When one is not.
+    pub fn reach_archive(&self, purge: &Purge) -> Result<(), StoreError> {
+        let mut asked = HashSet::new();
+        for segment in self.archived(purge.log) {
+            let concerned = Coverage::of(segment.info(), &|stream| purge.cutoff(stream)) != Coverage::Nothing;
+            let Some(record) = segment.record().filter(|_| concerned) else { continue };
+            if asked.insert(record.place.clone()) {
+                let archive = self.places.at(&record.place);
+                let found =
+                    archive.open(&record.files()[0], record.lengths()[0]).and_then(|file| file.size().map(drop));
+                found.or_else(absent).map_err(|error| refused(&record.place, &error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Files in the archive that neither a segment has nor a removal is waiting for. They are named and left: another
