@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use event::{Level, Timestamp, logical_name, parse_uuid};
 use store::columns::{Kind, TIMESTAMP, key_columns};
-use store::index::{BlockSet, Index, Rare, Token, is_id_like};
+use store::index::{BlockSet, Index, Token, is_id_like};
 
 use crate::filter::{Comparison, Filter, Scalar, Test, Text};
 
 /// The blocks of a segment that have to be looked at.
 pub(crate) fn blocks(filter: &Filter, index: &Index, schema: &arrow::datatypes::Schema) -> BlockSet {
-    Pruner { index, schema, ids_apart: false, rare: None }.filter(filter)
+    Pruner { index, schema, ids_apart: false }.filter(filter)
 }
 
 /// The same in two parts when a UUID is looked for anywhere: the blocks that may hold it under any key but `id`, and
@@ -21,7 +21,7 @@ pub(crate) fn passes<'a>(
     schema: &arrow::datatypes::Schema,
 ) -> Vec<(Cow<'a, Filter>, BlockSet)> {
     let Some(by_id) = by_id(filter) else { return vec![(Cow::Borrowed(filter), blocks(filter, index, schema))] };
-    let near = Pruner { index, schema, ids_apart: true, rare: None }.filter(filter);
+    let near = Pruner { index, schema, ids_apart: true }.filter(filter);
     let mut far = BlockSet::none(index.blocks());
     blocks(&by_id, index, schema).iter().filter(|block| !near.contains(*block)).for_each(|block| far.insert(block));
     vec![(Cow::Borrowed(filter), near), (Cow::Owned(by_id), far)]
@@ -46,51 +46,16 @@ fn by_id(filter: &Filter) -> Option<Filter> {
     }
 }
 
-/// A value in the one form in which its key has it.
-fn canonical<'t>(field: &str, text: &'t str) -> &'t str {
-    match field {
-        "level" => Level::parse(text).map_or(text, |level| level.name()),
-        "stream" => event::shared::stream_name(text),
-        _ => text,
-    }
-}
-
-#[derive(Clone, Copy)]
 struct Pruner<'a> {
     index: &'a Index,
     schema: &'a arrow::datatypes::Schema,
     /// Whether the ids of events are looked at apart.
     ids_apart: bool,
-    /// The rows that are looked at one by one; without them it is the blocks of the segment.
-    rare: Option<&'a Rare>,
 }
 
 impl Pruner<'_> {
-    fn units(&self) -> usize {
-        self.rare.map_or_else(|| self.index.blocks(), Rare::len)
-    }
-
     fn all(&self) -> BlockSet {
-        BlockSet::all(self.units())
-    }
-
-    fn with(&self, token: Token) -> BlockSet {
-        self.rare.map_or_else(|| self.index.blocks_with(token), |rare| rare.rows_with(token))
-    }
-
-    /// Where one of the parts asks for a rare stream or level: the blocks with such rows that may pass all parts.
-    fn rows(&self, parts: &[Filter]) -> Option<BlockSet> {
-        let asked = |part: &Filter| match part {
-            Filter::Field { field, test: Test::Equal(scalars) } if scalars.len() == 1 => {
-                self.index.rare(field, canonical(field, &scalars[0].text))
-            }
-            _ => None,
-        };
-        let rare = parts.iter().filter_map(asked).min_by_key(|rare| rare.len())?;
-        let pruner = Pruner { rare: Some(rare), ..*self };
-        let mut places = pruner.all();
-        parts.iter().for_each(|part| places.intersect(&pruner.filter(part)));
-        Some(rare.blocks_of(&places, self.index.blocks()))
+        BlockSet::all(self.index.blocks())
     }
 
     fn filter(&self, filter: &Filter) -> BlockSet {
@@ -104,16 +69,10 @@ impl Pruner<'_> {
                     }
                     found.intersect(&self.filter(part));
                 }
-                if self.rare.is_none()
-                    && !found.is_empty()
-                    && let Some(rows) = self.rows(parts)
-                {
-                    found.intersect(&rows);
-                }
                 found
             }
             Filter::Or(parts) => {
-                let mut found = BlockSet::none(self.units());
+                let mut found = BlockSet::none(self.index.blocks());
                 parts.iter().for_each(|part| found.unite(&self.filter(part)));
                 found
             }
@@ -129,7 +88,7 @@ impl Pruner<'_> {
             if found.is_empty() {
                 break;
             }
-            found.intersect(&self.with(Token::word(word)));
+            found.intersect(&self.index.blocks_with(Token::word(word)));
         }
         found
     }
@@ -142,7 +101,7 @@ impl Pruner<'_> {
             if !self.ids_apart && self.has_uuid_ids() {
                 return self.all();
             }
-            found.unite(&self.with(Token::uuid(&uuid)));
+            found.unite(&self.index.blocks_with(Token::uuid(&uuid)));
         }
         found
     }
@@ -154,7 +113,7 @@ impl Pruner<'_> {
     fn field(&self, field: &str, test: &Test) -> BlockSet {
         match test {
             Test::Equal(scalars) => {
-                let mut found = BlockSet::none(self.units());
+                let mut found = BlockSet::none(self.index.blocks());
                 scalars.iter().for_each(|scalar| found.unite(&self.equal(field, scalar)));
                 found
             }
@@ -169,25 +128,30 @@ impl Pruner<'_> {
         if field == "id" || kinds().any(|(.., kind)| matches!(kind, Kind::Float | Kind::Bool)) {
             return self.all();
         }
-        let text = canonical(field, &scalar.text);
+        let text = match field {
+            "level" => Level::parse(&scalar.text).map_or(scalar.text.as_str(), |level| level.name()),
+            "stream" => event::shared::stream_name(&scalar.text),
+            _ => &scalar.text,
+        };
         // A number may be written in other ways than it was typed.
         if scalar.as_number().is_some() && scalar.as_integer().is_none_or(|integer| integer.to_string() != scalar.text)
         {
             return self.all();
         }
         let exact = is_id_like(field) && kinds().all(|(_, path, _)| path == field);
-        let mut found = if exact { self.with(Token::value(field, text)) } else { self.words(event::text::words(text)) };
+        let mut found = if exact {
+            self.index.blocks_with(Token::value(field, text))
+        } else {
+            self.words(event::text::words(text))
+        };
         if let Some(uuid) = parse_uuid(text) {
-            found.unite(&self.with(Token::uuid(&uuid)));
+            found.unite(&self.index.blocks_with(Token::uuid(&uuid)));
         }
         found
     }
 
     fn time(&self, test: &Test) -> BlockSet {
         let Test::Compare(comparison, scalar) = test else { return self.all() };
-        if self.rare.is_some() {
-            return self.all();
-        }
         let Some((bound, _)) = Timestamp::parse(&scalar.text) else { return self.all() };
         let bound = bound.as_micros();
         let mut found = BlockSet::none(self.index.blocks());

@@ -4,9 +4,6 @@
 //! The index only ever rules blocks out. A word is kept as 32 bits of its hash, so a block may be named that does
 //! not hold it, and whoever asks looks at the rows; a block that holds it is always named.
 
-mod postings;
-mod rare;
-
 use std::io;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -20,15 +17,12 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::columns::{Kind, REST_AT, TIMESTAMP_AT, key_columns};
 use crate::segment::Checksum;
-use postings::{Postings, encode_postings};
-pub use rare::Rare;
-use rare::RareBuilder;
 
 /// Rows of a block, which is what the index points at and what a page of the segment holds.
 pub const BLOCK_ROWS: usize = 1024;
 
 const MAGIC: &[u8; 8] = b"EVLINDX1";
-const VERSION: u32 = 2;
+const VERSION: u32 = 1;
 
 /// A checksum of the segment: where its bytes end (8), and the sum (4).
 const CHECKSUM_ENTRY_BYTES: usize = 12;
@@ -141,7 +135,6 @@ pub(crate) struct IndexBuilder {
     block: u32,
     rows_in_block: usize,
     rows: u64,
-    rare: RareBuilder,
 }
 
 impl IndexBuilder {
@@ -150,9 +143,7 @@ impl IndexBuilder {
         let mut start = 0;
         while start < batch.num_rows() {
             let length = (BLOCK_ROWS - self.rows_in_block).min(batch.num_rows() - start);
-            let part = batch.slice(start, length);
-            self.append_part(&part);
-            self.rare.append(&part, self.rows);
+            self.append_part(&batch.slice(start, length));
             self.rows_in_block += length;
             self.rows += length as u64;
             start += length;
@@ -184,7 +175,7 @@ impl IndexBuilder {
                 Kind::Uuid => column.as_fixed_size_binary().iter().flatten().for_each(|bytes| self.add_uuid(bytes)),
                 Kind::Int => {
                     for number in column.as_primitive::<Int64Type>().iter().flatten() {
-                        self.add_text(path, &number.to_string(), id_like);
+                        self.add_text(path, itoa(number).as_str(), id_like);
                     }
                 }
                 Kind::Float | Kind::Bool => {}
@@ -262,15 +253,94 @@ impl IndexBuilder {
         let (directory, postings) = encode_postings(&self.pairs, self.block);
         section(&mut out, &directory);
         section(&mut out, &postings);
-        section(&mut out, &self.rare.finish(self.rows));
         out
     }
+}
+
+fn itoa(number: i64) -> String {
+    number.to_string()
 }
 
 fn section(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(bytes);
     out.extend_from_slice(&crc32c::crc32c(bytes).to_le_bytes());
+}
+
+/// About how many words share an entry of the directory.
+const BUCKET_TOKENS: usize = 128;
+
+fn bucket_bits(tokens: usize) -> u32 {
+    (tokens / BUCKET_TOKENS).max(1).ilog2()
+}
+
+fn bucket_of(token: u32, bits: u32) -> usize {
+    if bits == 0 { 0 } else { (token >> (32 - bits)) as usize }
+}
+
+const SINGLE: u64 = 0;
+const LIST: u64 = 1;
+const BITMAP: u64 = 2;
+
+/// The postings: for each token, ascending, the distance from the one before it in its bucket and its blocks.
+#[expect(clippy::cast_possible_truncation, reason = "taking pairs of 32 bits apart")]
+fn encode_postings(pairs: &[u64], blocks: u32) -> (Vec<u8>, Vec<u8>) {
+    let groups = || pairs.chunk_by(|left, right| left >> 32 == right >> 32);
+    let bits = bucket_bits(groups().count());
+    let mut starts = vec![0_u32; (1 << bits) + 1];
+    let mut out = Vec::with_capacity(pairs.len() * 3);
+    let (mut bucket, mut before) = (0, 0_u32);
+    for group in groups() {
+        let token = (group[0] >> 32) as u32;
+        while bucket < bucket_of(token, bits) {
+            bucket += 1;
+            starts[bucket] = out.len() as u32;
+            before = 0;
+        }
+        write_varint(&mut out, u64::from(token - before));
+        before = token;
+        let first = group[0] as u32;
+        if group.len() == 1 {
+            write_varint(&mut out, u64::from(first) << 2 | SINGLE);
+        } else if group.len() > blocks as usize / 8 {
+            write_varint(&mut out, BITMAP);
+            let mut bitmap = vec![0_u8; (blocks as usize).div_ceil(8)];
+            group.iter().map(|pair| *pair as u32 as usize).for_each(|block| bitmap[block / 8] |= 1 << (block % 8));
+            out.extend_from_slice(&bitmap);
+        } else {
+            write_varint(&mut out, u64::from(first) << 2 | LIST);
+            write_varint(&mut out, group.len() as u64 - 1);
+            group.windows(2).for_each(|pair| write_varint(&mut out, pair[1] - pair[0]));
+        }
+    }
+    let end = out.len() as u32;
+    starts[bucket + 1..].fill(end);
+    let mut directory = bits.to_le_bytes().to_vec();
+    directory.extend(starts.iter().flat_map(|start| start.to_le_bytes()));
+    (directory, out)
+}
+
+fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        #[expect(clippy::cast_possible_truncation, reason = "the low seven bits are what is meant")]
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "below 128 after the loop")]
+    out.push(value as u8);
+}
+
+fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..63).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
 }
 
 /// The sidecar in memory.
@@ -281,8 +351,9 @@ pub struct Index {
     times: Vec<(i64, i64)>,
     pub(crate) checksums: Vec<Checksum>,
     pub(crate) footer: Bytes,
-    postings: Postings,
-    rare: Vec<Rare>,
+    bits: u32,
+    directory: Bytes,
+    postings: Bytes,
 }
 
 impl Index {
@@ -298,11 +369,10 @@ impl Index {
         if &header[..8] != MAGIC || crc32c::crc32c(&header[..24]) != word(24) {
             return Err(broken("the head"));
         }
-        let version = word(8);
-        if version == 0 || version > VERSION {
+        if word(8) != VERSION {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("the sidecar has version {version}, this everlog reads 1 to {VERSION}"),
+                format!("the sidecar has version {}, this everlog reads {VERSION}", word(8)),
             ));
         }
         let mut at = 28;
@@ -314,20 +384,20 @@ impl Index {
             next("the directory")?,
             next("the word table")?,
         );
-        let blocks = word(12) as usize;
-        let postings = Postings::read(directory, postings, blocks).ok_or_else(|| broken("the directory"))?;
-        // Version 1 did not have it.
-        let rare = if version == 1 { Bytes::new() } else { next("the table of rare rows")? };
-        let rare = Rare::read_all(&rare).ok_or_else(|| broken("the table of rare rows"))?;
+        let bits = directory.get(..4).and_then(|bits| bits.try_into().ok()).map_or(0, u32::from_le_bytes);
+        if bits > 31 || directory.len() != 4 + 4 * ((1_usize << bits) + 1) {
+            return Err(broken("the directory"));
+        }
         let time = |bytes: &[u8]| bytes.try_into().map_or(0, i64::from_le_bytes);
         Ok(Self {
-            blocks,
+            blocks: word(12) as usize,
             rows: u64::from(word(16)) | u64::from(word(20)) << 32,
             times: times.chunks_exact(16).map(|pair| (time(&pair[..8]), time(&pair[8..]))).collect(),
             checksums: checksums.chunks_exact(CHECKSUM_ENTRY_BYTES).filter_map(read_checksum).collect(),
             footer,
+            bits,
+            directory: directory.slice(4..),
             postings,
-            rare,
         })
     }
 
@@ -352,8 +422,8 @@ impl Index {
     /// Bytes it takes in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.postings.bytes()
-            + self.rare.iter().map(Rare::bytes).sum::<usize>()
+        self.directory.len()
+            + self.postings.len()
             + self.footer.len()
             + self.checksums.len() * size_of::<Checksum>()
             + self.times.len() * 16
@@ -362,14 +432,53 @@ impl Index {
     /// The blocks that may hold a token; every block that does hold it is among them.
     #[must_use]
     pub fn blocks_with(&self, token: Token) -> BlockSet {
-        self.postings.find(token)
+        self.find(token.0).unwrap_or_else(|| BlockSet::none(self.blocks))
     }
 
-    /// The rows whose `key` (`stream` or `level`) is `value`, with the words in them, if there are so few that the
-    /// index keeps them row by row.
-    #[must_use]
-    pub fn rare(&self, key: &str, value: &str) -> Option<&Rare> {
-        self.rare.iter().find(|rare| rare.is(key, value))
+    fn find(&self, token: u32) -> Option<BlockSet> {
+        let bucket = bucket_of(token, self.bits);
+        let start = |bucket: usize| -> Option<usize> {
+            Some(u32::from_le_bytes(self.directory.get(bucket * 4..bucket * 4 + 4)?.try_into().ok()?) as usize)
+        };
+        let (mut at, end) = (start(bucket)?, start(bucket + 1)?);
+        let bytes = self.postings.get(..end)?;
+        let mut current = 0_u64;
+        while at < end {
+            current += read_varint(bytes, &mut at)?;
+            let set = self.read_blocks(bytes, &mut at, current == u64::from(token))?;
+            match current.cmp(&u64::from(token)) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal => return Some(set),
+                std::cmp::Ordering::Greater => return None,
+            }
+        }
+        None
+    }
+
+    fn read_blocks(&self, bytes: &[u8], at: &mut usize, wanted: bool) -> Option<BlockSet> {
+        let mut set = BlockSet::none(if wanted { self.blocks } else { 0 });
+        let head = read_varint(bytes, at)?;
+        let mut block = usize::try_from(head >> 2).ok()?;
+        match head & 3 {
+            SINGLE => set.insert(block),
+            BITMAP => {
+                let bitmap = bytes.get(*at..*at + self.blocks.div_ceil(8))?;
+                *at += bitmap.len();
+                if wanted {
+                    (0..self.blocks)
+                        .filter(|block| bitmap[block / 8] >> (block % 8) & 1 == 1)
+                        .for_each(|block| set.insert(block));
+                }
+            }
+            _ => {
+                set.insert(block);
+                for _ in 0..read_varint(bytes, at)? {
+                    block += usize::try_from(read_varint(bytes, at)?).ok()?;
+                    set.insert(block);
+                }
+            }
+        }
+        Some(set)
     }
 }
 
@@ -385,4 +494,29 @@ fn read_section(bytes: &Bytes, at: &mut usize) -> Option<Bytes> {
     let sum = u32::from_le_bytes(bytes.get(end..end + 4)?.try_into().ok()?);
     *at = end + 4;
     (crc32c::crc32c(&bytes[start..end]) == sum).then(|| bytes.slice(start..end))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_posting_is_found(pairs in proptest::collection::btree_set((0_u32..500, 0_u32..100), 0..2000)) {
+            let spread = |token: u32| token.wrapping_mul(2_654_435_761);
+            let mut encoded: Vec<u64> = pairs.iter().map(|(token, block)| u64::from(spread(*token)) << 32 | u64::from(*block)).collect();
+            encoded.sort_unstable();
+            let (directory, postings) = encode_postings(&encoded, 100);
+            let bits = u32::from_le_bytes(directory[..4].try_into().unwrap());
+            let index = Index { blocks: 100, rows: 0, times: vec![], checksums: vec![], footer: Bytes::new(), bits,
+                directory: Bytes::from(directory).slice(4..), postings: postings.into() };
+            for token in 0..500 {
+                let expected: Vec<usize> = pairs.iter().filter(|(one, _)| *one == token).map(|(_, block)| *block as usize).collect();
+                let found: Vec<usize> = index.blocks_with(Token(spread(token))).iter().collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
 }
