@@ -189,15 +189,7 @@ impl Engine {
     /// When the log is not known or the question takes too long.
     pub fn tail(&self, log: &str, filter: &Filter, after: u64, limit: usize) -> Result<Tailed, AskError> {
         let snapshot = self.store.snapshot(self.log(log)?);
-        let request = Request {
-            filter: filter.clone(),
-            order: Order::Sequence,
-            offset: 0,
-            limit,
-            cursor: None,
-            after_sequence: after,
-            total: false,
-        };
+        let request = in_sequence(filter.clone(), after, limit);
         let page = query::scan(&snapshot, &request, &self.bounds())?;
         let documents = documents(&page);
         // When the page is full, there may be more right after its last event.
@@ -223,19 +215,12 @@ impl Engine {
         let with_archive = self.store.snapshot_with_archive(self.log(log)?);
         let away = |segment: &Arc<Segment>| segment.record().is_some() && segment.info().last_sequence > after;
         let asked = self.asked(log, with_archive.segments.iter().any(away))?;
-        let request = Request {
-            filter: Filter::All,
-            order: Order::Sequence,
-            offset: 0,
-            limit,
-            cursor: None,
-            after_sequence: after,
-            total: false,
-        };
+        let request = in_sequence(Filter::All, after, limit);
         let page = query::scan(&asked.snapshot, &request, &self.bounds())?;
         asked.check()?;
         let mut writers: Vec<Documents<'_>> = page.batches.iter().map(Documents::new).collect();
-        let mut found = AcceptedEvents { events: Vec::new(), seen: asked.snapshot.last_sequence, more: false };
+        let mut found =
+            AcceptedEvents { events: Vec::new(), seen: asked.snapshot.last_sequence, more: page.next.is_some() };
         let mut bytes = 0;
         for (batch, row, sequence) in &page.rows {
             if bytes > bytes_max {
@@ -251,7 +236,6 @@ impl Engine {
                 found.seen = *sequence;
             }
         }
-        found.more = page.next.is_some();
         if !found.more {
             found.seen = asked.snapshot.last_sequence;
         }
@@ -313,6 +297,11 @@ impl Asked {
         let (place, reason) = (place.unwrap_or_default(), reason.unwrap_or_default());
         Err(store::StoreError::Archive { place, reason }.into())
     }
+}
+
+/// What came after a sequence number, in the order of acceptance.
+fn in_sequence(filter: Filter, after_sequence: u64, limit: usize) -> Request {
+    Request { filter, order: Order::Sequence, offset: 0, limit, cursor: None, after_sequence, total: false }
 }
 
 /// Refuses a question that names a column no event has; with `strict` off, the question without it.
