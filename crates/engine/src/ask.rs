@@ -192,12 +192,7 @@ impl Engine {
         let request = in_sequence(filter.clone(), after, limit);
         let page = query::scan(&snapshot, &request, &self.bounds())?;
         let documents = documents(&page);
-        // When the page is full, there may be more right after its last event.
-        let seen = match documents.last() {
-            Some((last, _)) if page.next.is_some() => *last,
-            _ => snapshot.last_sequence,
-        };
-        Ok(Tailed { documents, seen })
+        Ok(Tailed { documents, seen: seen(&page, &snapshot) })
     }
 
     /// The events of a log after a sequence number, wherever they are by now: at most `limit`, and no more of them than
@@ -220,24 +215,17 @@ impl Engine {
         asked.check()?;
         let mut writers: Vec<Documents<'_>> = page.batches.iter().map(Documents::new).collect();
         let mut found =
-            AcceptedEvents { events: Vec::new(), seen: asked.snapshot.last_sequence, more: page.next.is_some() };
+            AcceptedEvents { events: Vec::new(), seen: seen(&page, &asked.snapshot), more: page.next.is_some() };
         let mut bytes = 0;
-        for (batch, row, sequence) in &page.rows {
-            if bytes > bytes_max {
-                found.more = true;
-                return Ok(found);
-            }
+        for (at, (batch, row, sequence)) in page.rows.iter().enumerate() {
             let mut document = Vec::with_capacity(512);
             writers[*batch].write(*row, &mut document);
             bytes += document.len();
             found.events.push((writers[*batch].belongs(*row), document));
-            // There may be more right after the last event of a full page.
-            if page.next.is_some() || bytes > bytes_max {
-                found.seen = *sequence;
+            if bytes > bytes_max && at + 1 < page.rows.len() {
+                (found.seen, found.more) = (*sequence, true);
+                break;
             }
-        }
-        if !found.more {
-            found.seen = asked.snapshot.last_sequence;
         }
         Ok(found)
     }
@@ -302,6 +290,12 @@ impl Asked {
 /// What came after a sequence number, in the order of acceptance.
 fn in_sequence(filter: Filter, after_sequence: u64, limit: usize) -> Request {
     Request { filter, order: Order::Sequence, offset: 0, limit, cursor: None, after_sequence, total: false }
+}
+
+/// Up to where a page in the order of acceptance looked. When it is full there may be more right after its last event,
+/// which is not on it if its bytes are damaged.
+fn seen(page: &Page, snapshot: &Snapshot) -> u64 {
+    page.next.and_then(|next| next.moment()).map_or(snapshot.last_sequence, |(_, sequence)| sequence)
 }
 
 /// Refuses a question that names a column no event has; with `strict` off, the question without it.

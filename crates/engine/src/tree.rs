@@ -208,7 +208,7 @@ impl Follower<'_> {
         let count = found.events.len();
         if count == 0 {
             self.steps.insert(log.to_owned(), (limit, found.seen));
-            return Ok(false);
+            return Ok(found.more);
         }
         let bytes: usize = found.events.iter().map(|(_, document)| document.len()).sum();
         let fitting = STEP_BYTES / (bytes / count).max(1);
