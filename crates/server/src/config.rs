@@ -230,7 +230,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "buffer_bytes_max",
-        meaning: "size of the buffer at which writers are asked to wait (429)",
+        meaning: "size of the buffer at which writers wait for a flush",
         set: |config, text| {
             config.engine.buffer_bytes_max = size(text)?;
             Ok(())

@@ -16,6 +16,7 @@ mod openapi;
 mod page;
 mod people;
 mod problem;
+mod questions;
 mod read;
 mod streams;
 mod tail;
@@ -48,6 +49,7 @@ use utoipa_axum::routes;
 
 use crate::config::Config;
 use problem::Problem;
+pub(crate) use questions::Questions;
 pub(crate) use tail::TAILS_MAX;
 
 /// How long a connection may take to send the head of its next request; an idle one is closed then.
@@ -67,6 +69,8 @@ pub(crate) struct Doors {
     pub(crate) body_bytes: Arc<AtomicUsize>,
     /// Places for tails.
     pub(crate) tails: Arc<Semaphore>,
+    /// Where questions are answered.
+    pub(crate) questions: Questions,
     /// True once the server is stopping: tails end then.
     pub(crate) stopping: watch::Receiver<bool>,
 }

@@ -16,6 +16,7 @@ mod retention;
 pub mod segment;
 mod store;
 mod streams;
+mod tiers;
 mod write;
 
 use std::io;

@@ -760,8 +760,10 @@ fn read_through(file: &dyn ReadAt, length: u64, see: See<'_>) -> Result<[u8; 32]
 fn ids_of(segment: &Segment) -> Result<Vec<u8>, StoreError> {
     let opened = segment.open()?;
     let mut ids = Vec::with_capacity(usize::try_from(segment.info().rows).unwrap_or(0) * 16);
+    let mut found = Vec::new();
     for group in 0..opened.row_groups().len() {
-        read_ids(&opened, group, &mut |id| ids.extend(id.to_le_bytes()))?;
+        read_ids(&opened, group, &mut found)?;
+        ids.extend(found.drain(..).flat_map(|(_, id)| id));
     }
     Ok(ids)
 }
