@@ -22,6 +22,7 @@ use crate::archive::{Archived, Places};
 use crate::catalog::{Catalog, Change};
 use crate::columns::{ColumnsBuilder, SEQUENCE_AT, TIMESTAMP_AT, key_columns};
 use crate::conform::{Counts, choose, conform, count};
+use crate::decimal::Decimals;
 use crate::disk::Disk;
 use crate::journal::{Entry, Journal, JournalDamage, JournalError};
 use crate::merge::{Source, merge, sorted};
@@ -565,21 +566,26 @@ impl Store {
 
     fn write_rows(&self, log: LogId, rows: &[Arc<Rows>]) -> Result<SegmentInfo, StoreError> {
         let mut counts = Counts::new();
-        rows.iter().for_each(|rows| count(&mut counts, &rows.batch));
+        let mut decimals = Decimals::default();
+        for rows in rows {
+            count(&mut counts, &rows.batch);
+            decimals.add(&rows.batch);
+        }
         let sources =
             rows.iter().map(|rows| Box::new(std::iter::once_with(|| sorted(&rows.batch))) as Source<'_>).collect();
-        self.write_segment(log, &choose(&counts), sources)
+        self.write_segment(log, &choose(&counts), &decimals, sources)
     }
 
     fn write_segment(
         &self,
         log: LogId,
         schema: &SchemaRef,
+        decimals: &Decimals,
         sources: Vec<Source<'_>>,
     ) -> Result<SegmentInfo, StoreError> {
         let number = self.next_segment.fetch_add(1, Ordering::Relaxed);
-        let written =
-            SegmentWriter::create(Arc::clone(&self.disk), number, log, Arc::clone(schema)).and_then(|mut writer| {
+        let written = SegmentWriter::create(Arc::clone(&self.disk), number, log, decimals.file_schema(schema))
+            .and_then(|mut writer| {
                 merge(sources, schema, &mut |batch| writer.append(&batch))?;
                 writer.finish()
             });
@@ -631,16 +637,18 @@ impl Store {
         change: &dyn Fn(RecordBatch) -> Result<RecordBatch, StoreError>,
     ) -> Result<Option<SegmentInfo>, StoreError> {
         let mut counts = Counts::new();
+        let mut decimals = Decimals::default();
         let mut opened = Vec::with_capacity(segments.len());
         for segment in segments {
             let files = segment.open()?;
+            decimals.add_file(files.file_schema());
             for (path, kind, values) in files.key_values() {
                 *counts.entry((path.to_owned(), kind)).or_default() += values;
             }
             opened.push((segment, files));
         }
         let sources = opened.iter().map(|(segment, files)| rows_of(segment, files, change)).collect();
-        let info = self.write_segment(log, &choose(&counts), sources)?;
+        let info = self.write_segment(log, &choose(&counts), &decimals, sources)?;
         if info.rows == 0 {
             remove_files(&*self.disk, info.number);
             return Ok(None);
