@@ -6,6 +6,7 @@
 mod ingest;
 mod machine;
 mod options;
+mod peers;
 mod questions;
 mod report;
 mod starts;
@@ -97,6 +98,10 @@ impl Run {
         if self.options.wants(Part::Queries) {
             let found = warm::measure(self, &server)?;
             self.keep("questions", found);
+        }
+        if self.options.peers {
+            let found = peers::measure(self)?;
+            self.keep("peers", found);
         }
         if self.options.wants(Part::Writing) {
             let found = writing::measure(self, &server)?;

@@ -11,6 +11,7 @@ mod crash;
 mod http;
 mod kill9;
 mod options;
+mod python;
 mod schemathesis;
 mod server;
 mod smoke;

@@ -5,10 +5,12 @@
 mod facts;
 mod generate;
 mod load;
+mod tabs;
 
 pub use self::facts::{Facts, Newest};
 pub use self::generate::Generator;
 pub use self::load::{Batches, Door, Sent, Source, Steady, send};
+pub use self::tabs::{COLUMNS, push_row};
 
 /// A word that occurs in one event of a day.
 pub const NEEDLE: &str = "needle_7";

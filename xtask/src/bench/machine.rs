@@ -83,6 +83,26 @@ impl Process {
         Ok((ticks.0 + ticks.1) / TICKS_PER_SECOND)
     }
 
+    /// Processor time so far of a process, its children, and what ended children left to it, in seconds.
+    pub(super) fn family_processor_seconds(&self) -> anyhow::Result<f64> {
+        let own = fs::read_to_string(format!("/proc/{}/stat", self.0)).context("the process ended")?;
+        let fields_of = |text: &str| -> Vec<f64> {
+            let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+            rest.split_whitespace().map(|field| field.parse().unwrap_or(0.0)).collect()
+        };
+        let own = fields_of(&own);
+        let mut ticks: f64 = own.get(11..15).map_or(0.0, |fields| fields.iter().sum());
+        for entry in fs::read_dir("/proc")? {
+            // Processes come and go while we look.
+            let Ok(text) = fs::read_to_string(entry?.path().join("stat")) else { continue };
+            let fields = fields_of(&text);
+            if fields.get(1) == Some(&f64::from(self.0)) {
+                ticks += fields.get(11..13).map_or(0.0, |fields| fields.iter().sum());
+            }
+        }
+        Ok(ticks / TICKS_PER_SECOND)
+    }
+
     /// Memory now, and the most so far, in bytes.
     pub(super) fn memory_bytes(&self) -> anyhow::Result<(u64, u64)> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.0)).context("the process ended")?;

@@ -16,6 +16,7 @@ Builds the release, fills it with a made-up day over HTTP, and measures it. All 
 
   --events N      events of the day (5000000)
   --only A,B      of ingest, disk, queries, writing, start; the day is sent in any case. Written only with --out
+  --peers         also load PostgreSQL, ClickHouse's engine and DuckDB with the same day and ask them the same
   --quick         5000 events, one look at everything, no waiting, nothing written: whether it works
   --no-wait       do not wait for an idle machine before each part: to see that it works, not how fast it is
   --data DIR      keep what is stored in DIR; the next run with the same DIR does not send it again
@@ -53,6 +54,7 @@ pub(super) struct Options {
     pub(super) quick: bool,
     /// Whether to go on at once although the machine is busy.
     pub(super) no_wait: bool,
+    pub(super) peers: bool,
     pub(super) events: u64,
     pub(super) seed: u64,
     only: Option<Vec<Part>>,
@@ -73,6 +75,7 @@ impl Options {
             match name.as_str() {
                 "--help" | "-h" => options.help = true,
                 "--quick" => options.quick = true,
+                "--peers" => options.peers = true,
                 "--no-wait" => options.no_wait = true,
                 "--events" => events = Some(number(value()?)?),
                 "--seed" => options.seed = number(value()?)?,

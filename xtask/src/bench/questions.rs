@@ -139,24 +139,27 @@ impl Question {
     pub(super) fn check_grown(&self, answer: &Answer, day: &Generator) -> anyhow::Result<()> {
         let value: Value = serde_json::from_slice(&answer.body)?;
         let rows = value.as_array().or_else(|| value["rows"].as_array()).map_or(&[][..], Vec::as_slice);
+        let expected = self.rows(day);
+        if rows.len() < expected {
+            bail!("question {} has {} rows, and had {expected}", self.name, rows.len());
+        }
+        let count = rows.first().and_then(|row| row["n"].as_u64());
+        if matches!(self.expected, Expected::Count) && count < Some(day.facts().events()) {
+            bail!("the log shrank to {count:?} events");
+        }
+        Ok(())
+    }
+
+    /// How many rows the right answer has.
+    pub(super) fn rows(&self, day: &Generator) -> usize {
         let facts = day.facts();
-        let expected = match &self.expected {
-            Expected::Count => {
-                let found = rows.first().and_then(|row| row["n"].as_u64());
-                if found < Some(facts.events()) {
-                    bail!("the log shrank to {found:?} events");
-                }
-                1
-            }
+        match &self.expected {
+            Expected::Count => 1,
             Expected::Events { newest, limit } => newest(facts).times_us().len().min(*limit),
             Expected::Histogram => facts.histogram().count(),
             Expected::TopUsers => facts.top_users(TOP).len(),
             Expected::Percentiles => facts.event_names().len(),
-        };
-        if rows.len() < expected {
-            bail!("question {} has {} rows, and had {expected}", self.name, rows.len());
         }
-        Ok(())
     }
 
     /// The number of all that passes, if that was asked for.
