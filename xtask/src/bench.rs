@@ -10,6 +10,7 @@ mod peers;
 mod questions;
 mod report;
 mod starts;
+mod table;
 mod warm;
 mod writing;
 
@@ -39,6 +40,9 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     if options.help {
         print!("{}", options::USAGE);
         return Ok(());
+    }
+    if options.table {
+        return table::draw();
     }
     let binary = match &options.binary {
         Some(path) => fs::canonicalize(path).with_context(|| format!("there is no {}", path.display()))?,

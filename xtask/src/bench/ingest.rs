@@ -36,6 +36,8 @@ const OTHERS: [Manner; 10] = [
     Manner { per_batch: 1, connections: 16, events: 150_000 },
     Manner { per_batch: 1, connections: 64, events: 200_000 },
 ];
+/// In a quick run the last ones, with fewer events.
+const OTHERS_QUICK: usize = 2;
 const EVENTS_QUICK: u64 = 500;
 
 /// How long the server may merge after the last event.
@@ -82,7 +84,8 @@ pub(super) fn canonical(run: &mut Run, server: &Server) -> anyhow::Result<Value>
 /// The other manners, each with a server and a folder of its own.
 pub(super) fn others(run: &mut Run) -> anyhow::Result<Vec<Value>> {
     let mut rows = Vec::new();
-    for (place, manner) in (0..).zip(OTHERS) {
+    let skipped = if run.options.quick { OTHERS.len() - OTHERS_QUICK } else { 0 };
+    for (place, manner) in (0..).zip(OTHERS).skip(skipped) {
         let events = if run.options.quick { EVENTS_QUICK } else { manner.events };
         let manner = Manner { events, ..manner };
         let workplace = Workplace::at(run.workplace.folder().join("other"), run.workplace.binary().to_owned())?;

@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The kernel counts processor time in hundredths of a second for everybody, whatever its own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-const SYNCS: usize = 500;
+const SYNCS: usize = 200;
 
 /// What the figures depend on.
 pub(super) fn describe(folder: &Path) -> anyhow::Result<Value> {

@@ -23,6 +23,7 @@ Builds the release, fills it with a made-up day over HTTP, and measures it. All 
   --binary FILE   measure this binary and build nothing
   --seed N        another day (7)
   --out FILE      where the results go (benchmarks/<date>-<cores>.json)
+  --table         measure nothing: draw the table in docs/benchmarks.md from the newest results
 ";
 
 const EVENTS: u64 = 5_000_000;
@@ -55,6 +56,7 @@ pub(super) struct Options {
     /// Whether to go on at once although the machine is busy.
     pub(super) no_wait: bool,
     pub(super) peers: bool,
+    pub(super) table: bool,
     pub(super) events: u64,
     pub(super) seed: u64,
     only: Option<Vec<Part>>,
@@ -75,6 +77,7 @@ impl Options {
             match name.as_str() {
                 "--help" | "-h" => options.help = true,
                 "--quick" => options.quick = true,
+                "--table" => options.table = true,
                 "--peers" => options.peers = true,
                 "--no-wait" => options.no_wait = true,
                 "--events" => events = Some(number(value()?)?),

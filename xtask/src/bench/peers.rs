@@ -50,7 +50,31 @@ pub(super) fn measure(run: &Run) -> anyhow::Result<Value> {
     peer("duckdb", &|| with_python(run, &files, &folder, Dialect::DuckDb));
     peer("victorialogs", &|| Err(refuse("no package registry has it")));
     fs::remove_dir_all(&folder)?;
+    compare(&mut found, &run.results);
     Ok(found)
+}
+
+/// Adds how many times as long as we each peer takes for each question, and how many times as fast we load.
+fn compare(found: &mut Value, ours: &Value) {
+    let rows = ours["questions"]["rows"].as_array().cloned().unwrap_or_default();
+    for peer in found.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut) {
+        let mut ratios = json!({});
+        for row in &rows {
+            let name = row["name"].as_str().unwrap_or_default();
+            if let Some((theirs, ours)) = peer["questions"][name].as_f64().zip(row["warm_ms"].as_f64()) {
+                ratios[name] = json!(theirs / ours);
+            }
+        }
+        if let Some((theirs, ours)) = peer["mean_ms"].as_f64().zip(ours["questions"]["mean_warm_ms"].as_f64()) {
+            ratios["mean"] = json!(theirs / ours);
+        }
+        if let Some((theirs, ours)) = peer["events_per_s"].as_f64().zip(ours["load"]["events_per_s"].as_f64()) {
+            ratios["ingest"] = json!(ours / theirs);
+        }
+        if ratios.as_object().is_some_and(|ratios| !ratios.is_empty()) {
+            peer["times_ours"] = ratios;
+        }
+    }
 }
 
 /// The day as files, made once for all.
@@ -136,4 +160,24 @@ fn with_python(run: &Run, files: &Files, folder: &Path, dialect: Dialect) -> any
 fn mean(questions: &Value) -> Option<f64> {
     let times: Vec<f64> = questions.as_object()?.values().filter_map(Value::as_f64).collect();
     Some(super::mean_ms(&times))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::compare;
+
+    #[test]
+    fn more_than_one_is_in_our_favour() {
+        let mut found = json!({
+            "x": { "events_per_s": 100.0, "mean_ms": 30.0, "questions": { "a": 1.0, "c": 8.0 } },
+            "y": { "skipped": "no network" },
+        });
+        let questions =
+            json!({ "mean_warm_ms": 10.0, "rows": [{ "name": "a", "warm_ms": 2.0 }, { "name": "c", "warm_ms": 2.0 }] });
+        compare(&mut found, &json!({ "load": { "events_per_s": 400.0 }, "questions": questions }));
+        assert_eq!(found["x"]["times_ours"], json!({ "a": 0.5, "c": 4.0, "mean": 3.0, "ingest": 4.0 }));
+        assert_eq!(found["y"], json!({ "skipped": "no network" }));
+    }
 }

@@ -102,6 +102,7 @@ pub(super) fn print(results: &Value) {
     if let Some(rows) = results["questions"]["rows"].as_array() {
         print_questions(results, rows);
     }
+    print_peers(&results["peers"]);
     let figures: Vec<Vec<String>> = figures(results).into_iter().map(|(name, value)| vec![name, value]).collect();
     table("Other", &["", ""], &figures);
 }
@@ -122,6 +123,26 @@ fn print_questions(results: &Value, questions: &[Value]) {
         [&results["questions"]["mean_warm_ms"], &results["questions"]["mean_cold_ms"], &results["writing"]["mean_ms"]];
     rows.push([vec!["geometric mean".to_owned()], means.map(milliseconds).to_vec()].concat());
     table("Questions", &["", "warm", "cold", "while writing"], &rows);
+}
+
+/// Each peer's time, and how many times as long as ours that is.
+fn print_peers(peers: &Value) {
+    let Some(peers) = peers.as_object() else { return };
+    let peers: Vec<_> = peers.iter().filter(|(_, peer)| peer["questions"].is_object()).collect();
+    let Some((_, first)) = peers.first() else { return };
+    let head: Vec<&str> =
+        ["peers, and how many times as long"].into_iter().chain(peers.iter().map(|(name, _)| name.as_str())).collect();
+    let times = |ratio: &Value| ratio.as_f64().map_or_else(String::new, |ratio| format!(" ({ratio:.1} x)"));
+    let mut rows = Vec::new();
+    for name in first["questions"].as_object().into_iter().flat_map(serde_json::Map::keys) {
+        let cell = |peer: &Value| milliseconds(&peer["questions"][name]) + &times(&peer["times_ours"][name]);
+        rows.push([name.clone()].into_iter().chain(peers.iter().map(|(_, peer)| cell(peer))).collect());
+    }
+    let mean = |peer: &Value| milliseconds(&peer["mean_ms"]) + &times(&peer["times_ours"]["mean"]);
+    rows.push(["geometric mean".to_owned()].into_iter().chain(peers.iter().map(|(_, peer)| mean(peer))).collect());
+    let rate = |peer: &Value| count(&peer["events_per_s"]) + &times(&peer["times_ours"]["ingest"]);
+    rows.push(["loading, events/s".to_owned()].into_iter().chain(peers.iter().map(|(_, peer)| rate(peer))).collect());
+    table("Peers", &head, &rows);
 }
 
 /// The figures that stand alone, with their names.
