@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cargo::{self, cargo};
-use crate::{options, schemathesis, smoke, test, tidy};
+use crate::{bench, options, schemathesis, smoke, test, tidy};
 
 /// Formatting, lints, tests, and the smoke test of the release binary. Ends with the time of each step and the counts
 /// of the tests.
@@ -21,6 +21,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let counts = steps.take("tests", || cargo::run_and_keep(&mut test::command(&[]), is_count))?;
     let binary = steps.take("release build", cargo::build_release)?;
     steps.take("smoke test", || smoke::run(binary.clone()))?;
+    let quick = ["--quick", "--binary", &binary.to_string_lossy()].map(str::to_owned);
+    steps.take("benchmark, whether it works", || bench::run(&quick))?;
     steps.take("schemathesis", || match std::env::var_os("CI") {
         Some(_) => schemathesis::run(&[binary.to_string_lossy().into_owned()]),
         None => {

@@ -4,12 +4,14 @@
 //! one of them failed.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore speaks to the person at the terminal")]
 
+mod bench;
 mod cargo;
 mod ci;
 mod crash;
 mod http;
 mod kill9;
 mod options;
+mod python;
 mod schemathesis;
 mod server;
 mod smoke;
@@ -27,6 +29,7 @@ Usage: cargo xtask <chore>
   tidy                          the rules of the house: floors, sizes, names, links, words
   test [-- <arguments>]         tidy, then all tests; arguments go to cargo nextest (or cargo test)
   ci                            everything that must hold before a merge: format, lints, tests, smoke test of the release
+  bench [<options>]             measure the release end to end; `cargo xtask bench --help` has the options
   crash [--seeds N] [--from S]  crash the simulated disk N times (5000), from seed S (1)
   kill9 [--seed S]              kill -9 the real server ten times under load, and look for lost events
   schemathesis [<binary>]       send every door whatever fits, or not, its description in /openapi.json (needs python3)
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(rest),
         "test" => test::run(rest),
         "ci" => ci::run(rest),
+        "bench" => bench::run(rest),
         "crash" => crash::run(rest),
         "kill9" => kill9::run(rest),
         "schemathesis" => schemathesis::run(rest),

@@ -3,16 +3,16 @@
 //! The tools come from PyPI into a folder of the user's cache; without a network or Python the chore says so and ends
 //! well, but for CI, where it must run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, bail};
 
-use crate::cargo;
 use crate::http::{Connection, Request};
 use crate::options::refuse;
 use crate::server::{Server, Workplace, explain};
+use crate::{cargo, python};
 
 /// What is installed. A newer one may find more: raise it, and mend what it finds.
 const TOOLS: [&str; 2] = ["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"];
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         [binary] => fs::canonicalize(binary).with_context(|| format!("there is no {binary}"))?,
         [_, surplus, ..] => return Err(refuse(&format!("unexpected argument `{surplus}`"))),
     };
-    let tools = match tools() {
+    let tools = match python::tools(&TOOLS) {
         Ok(tools) => tools,
         Err(error) if env::var_os("CI").is_some() => return Err(error),
         Err(error) => {
@@ -46,31 +46,6 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let workplace = Workplace::new("schemathesis", binary)?;
     explain(check(&tools, &workplace), &workplace)?;
     workplace.clear()
-}
-
-/// The folder with the programs, which are installed if they are not there yet.
-fn tools() -> anyhow::Result<PathBuf> {
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
-    let name = TOOLS.join("-").replace("==", "-");
-    let folder = cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("everlog-ci").join(name);
-    let (programs, done) = (folder.join("bin"), folder.join("installed"));
-    if !done.is_file() {
-        let quiet = |command: &mut Command| {
-            let output = command.output().context("there is no python3")?;
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            if output.status.success() {
-                Ok(())
-            } else {
-                Err(refuse(&format!("{} cannot be installed: {said}", TOOLS.join(", "))))
-            }
-        };
-        println!("installing {} into {}", TOOLS.join(", "), folder.display());
-        quiet(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-        quiet(Command::new(programs.join("pip")).args(["install", "--quiet", "--retries", "1"]).args(TOOLS))?;
-        fs::write(&done, "")?;
-    }
-    Ok(programs)
 }
 
 fn check(tools: &Path, workplace: &Workplace) -> anyhow::Result<()> {

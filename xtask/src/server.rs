@@ -32,10 +32,18 @@ impl Workplace {
     ///
     /// If the folder cannot be made, or `binary` is not there.
     pub(crate) fn new(chore: &str, binary: PathBuf) -> anyhow::Result<Self> {
+        Self::at(env::temp_dir().join(format!("everlog-{chore}-{}", std::process::id())), binary)
+    }
+
+    /// As [`Workplace::new`], in a folder with a name of its own, which may be there already.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be made, or `binary` is not there.
+    pub(crate) fn at(folder: PathBuf, binary: PathBuf) -> anyhow::Result<Self> {
         if !binary.is_file() {
-            bail!("the build left no binary at {}", binary.display());
+            bail!("there is no binary at {}", binary.display());
         }
-        let folder = env::temp_dir().join(format!("everlog-{chore}-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self { binary, folder })
     }
@@ -43,6 +51,16 @@ impl Workplace {
     /// The data directory of the servers started here.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// The program that is started here.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// The folder itself.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Writes a file beside the data directory and returns its path.
@@ -161,6 +179,11 @@ impl Server {
     /// Where it listens, as in `127.0.0.1:40123`.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it as an operator does, with SIGTERM, and returns how it ended.

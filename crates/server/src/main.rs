@@ -2,7 +2,6 @@
 //!
 //! The only crate that knows HTTP and the terminal; everything it does for an event it asks of the engine.
 
-mod bench;
 mod cli;
 mod clock;
 mod config;

@@ -6,6 +6,7 @@ pub mod archive;
 pub mod catalog;
 pub mod columns;
 mod conform;
+mod decimal;
 pub mod disk;
 mod document;
 pub mod index;

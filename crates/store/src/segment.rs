@@ -4,8 +4,9 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{RecordBatch, RecordBatchReader as _};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use event::Timestamp;
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use crate::archive::{AWAY, Archive, Archived};
 use crate::columns::{Kind, key_columns};
+use crate::decimal::{as_doubles, from_file};
 use crate::disk::{Disk, ReadAt};
 use crate::index::Index;
 use crate::{LogId, StoreError};
@@ -141,6 +143,7 @@ enum Home {
 pub struct Opened {
     file: SegmentFile,
     metadata: ArrowReaderMetadata,
+    schema: SchemaRef,
     index: Option<Index>,
 }
 
@@ -309,7 +312,8 @@ impl Segment {
         };
         let metadata = read_metadata(&footer, self.info.bytes).map_err(|error| unreadable(&error))?;
         let checksums = index.as_ref().map_or_else(Vec::new, |index| index.checksums.clone());
-        Ok(Opened { file: SegmentFile::new(file, self.info.bytes, checksums), metadata, index })
+        let schema = Arc::new(as_doubles(metadata.schema()));
+        Ok(Opened { file: SegmentFile::new(file, self.info.bytes, checksums), metadata, schema, index })
     }
 
     fn read_index(&self, name: &str) -> io::Result<Index> {
@@ -350,6 +354,11 @@ impl Opened {
     /// The columns.
     #[must_use]
     pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The columns as they are in the file.
+    pub(crate) fn file_schema(&self) -> &Schema {
         self.metadata.schema()
     }
 
@@ -392,17 +401,19 @@ impl Opened {
         columns: &[usize],
         selection: Option<RowSelection>,
         batch_rows: usize,
-    ) -> Result<ParquetRecordBatchReader, ParquetError> {
+    ) -> Result<SegmentReader, ParquetError> {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
         // Very large events: what is read at a time, and what a merge then holds, stays far below the 2 GiB of a column.
         let bytes = self.metadata.metadata().row_group(row_group).total_byte_size();
         let batch_rows = if bytes > LARGE_GROUP_BYTES { batch_rows.min(LARGE_GROUP_BATCH_ROWS) } else { batch_rows };
         let builder = builder.with_row_groups(vec![row_group]).with_projection(mask).with_batch_size(batch_rows);
-        match selection {
-            Some(selection) => builder.with_row_selection(selection).build(),
-            None => builder.build(),
-        }
+        let batches = match selection {
+            Some(selection) => builder.with_row_selection(selection).build()?,
+            None => builder.build()?,
+        };
+        let schema = Arc::new(as_doubles(&batches.schema()));
+        Ok(SegmentReader { batches, schema })
     }
 
     /// Reads all rows of one row group with all columns.
@@ -434,6 +445,26 @@ impl Opened {
             self.file.read_checked(0, self.file.length)?;
         }
         Ok(damaged)
+    }
+}
+
+/// Batches of a segment, one after the other.
+pub struct SegmentReader {
+    batches: ParquetRecordBatchReader,
+    schema: SchemaRef,
+}
+
+impl std::fmt::Debug for SegmentReader {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SegmentReader").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl Iterator for SegmentReader {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.batches.next()?.and_then(|batch| from_file(batch, &self.schema)))
     }
 }
 

@@ -22,13 +22,14 @@ use crate::archive::{Archived, Places};
 use crate::catalog::{Catalog, Change};
 use crate::columns::{ColumnsBuilder, SEQUENCE_AT, TIMESTAMP_AT, key_columns};
 use crate::conform::{Counts, choose, conform, count};
+use crate::decimal::Decimals;
 use crate::disk::Disk;
 use crate::journal::{Entry, Journal, JournalDamage, JournalError};
 use crate::merge::{Source, merge};
 use crate::recent::{REMEMBERED, Recent, key};
 use crate::retention::{Cutoff, Expiry, Retention, cutoff, side_of};
 use crate::segment::{Opened, Segment, SegmentInfo, remove_files};
-use crate::write::SegmentWriter;
+use crate::write::{Compress, SegmentWriter};
 use crate::{LogId, StoreError, tiers};
 
 /// A builder is frozen at this size, so that no question ever waits for a large one.
@@ -577,23 +578,30 @@ impl Store {
 
     fn write_rows(&self, log: LogId, rows: &[Arc<Rows>]) -> Result<SegmentInfo, StoreError> {
         let mut counts = Counts::new();
-        rows.iter().for_each(|rows| count(&mut counts, &rows.batch));
+        let mut decimals = Decimals::default();
+        for rows in rows {
+            count(&mut counts, &rows.batch);
+            decimals.add(&rows.batch);
+        }
         let sources = rows.iter().map(|rows| Box::new(std::iter::once(Ok(rows.batch.clone()))) as Source<'_>).collect();
-        self.write_segment(log, &choose(&counts), sources)
+        let schema = choose(&counts);
+        self.write_segment(log, &schema, (&decimals, Compress::Quickly), sources)
     }
 
     fn write_segment(
         &self,
         log: LogId,
         schema: &SchemaRef,
+        (decimals, compress): (&Decimals, Compress),
         sources: Vec<Source<'_>>,
     ) -> Result<SegmentInfo, StoreError> {
         let number = self.next_segment.fetch_add(1, Ordering::Relaxed);
         let written =
-            SegmentWriter::create(Arc::clone(&self.disk), number, log, Arc::clone(schema)).and_then(|mut writer| {
-                merge(sources, schema, &mut |batch| writer.append(&batch))?;
-                writer.finish()
-            });
+            SegmentWriter::create(Arc::clone(&self.disk), number, log, decimals.file_schema(schema), compress)
+                .and_then(|mut writer| {
+                    merge(sources, schema, &mut |batch| writer.append(&batch))?;
+                    writer.finish()
+                });
         if written.is_err() {
             // Half a segment takes room, and room may be what is missing.
             remove_files(&*self.disk, number);
@@ -662,16 +670,18 @@ impl Store {
         change: &dyn Fn(RecordBatch) -> Result<RecordBatch, StoreError>,
     ) -> Result<Option<SegmentInfo>, StoreError> {
         let mut counts = Counts::new();
+        let mut decimals = Decimals::default();
         let mut opened = Vec::with_capacity(segments.len());
         for segment in segments {
             let files = segment.open()?;
+            decimals.add_file(files.file_schema());
             for (path, kind, values) in files.key_values() {
                 *counts.entry((path.to_owned(), kind)).or_default() += values;
             }
             opened.push((segment, files));
         }
         let sources = opened.iter().map(|(segment, files)| rows_of(segment, files, change)).collect();
-        let info = self.write_segment(log, &choose(&counts), sources)?;
+        let info = self.write_segment(log, &choose(&counts), (&decimals, Compress::Well), sources)?;
         if info.rows == 0 {
             remove_files(&*self.disk, info.number);
             return Ok(None);

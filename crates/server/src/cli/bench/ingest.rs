@@ -1,19 +1,16 @@
 //! How fast the server takes events: in large batches, in small ones, and one by one.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use futures::future::try_join_all;
-use serde::Deserialize;
+use ::bench::{Batches, Door, Generator, Sent, Source};
+use anyhow::Context as _;
 use serde_json::Value;
 
-use super::super::client::{Client, log_path};
+use super::super::client::log_path;
 use super::super::human::{bytes, count, duration, rate};
 use super::SEED;
-use super::report::{Line, Reference, Report, quantile};
+use super::report::{Line, Reference, Report};
 use super::server::Server;
-use crate::bench::generate::Generator;
 
 /// The log that is filled.
 pub(super) const LOG: &str = "bench";
@@ -23,6 +20,8 @@ const ROUND: u64 = 100_000;
 
 /// How long single events are sent.
 const SINGLE_TIME: Duration = Duration::from_secs(5);
+/// And how many of them at most; about 240 MB.
+const SINGLE_MAX: u64 = 500_000;
 
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(120);
 
@@ -72,9 +71,7 @@ const SINGLE: Manner = Manner {
 /// What sending has cost.
 #[derive(Default)]
 struct Cost {
-    events: u64,
-    took: Duration,
-    latencies: Vec<f64>,
+    sent: Sent,
     processor_seconds: Option<f64>,
 }
 
@@ -91,7 +88,7 @@ pub(super) async fn measure(server: &Server, events: u64, report: &mut Report) -
     in_batches(server, &mut day, LARGE, events).await?.report(LARGE, report);
     in_batches(server, &mut day, SMALL, small).await?.report(SMALL, report);
     let single = one_by_one(server).await?;
-    asked.events += single.events;
+    asked.events += single.sent.events;
     single.report(SINGLE, report);
     footprint(server, report).await?;
     Ok(asked)
@@ -103,110 +100,64 @@ async fn in_batches(server: &Server, day: &mut Generator, manner: Manner, events
     while left > 0 {
         let round = left.min(ROUND);
         left -= round;
-        let mut bodies = Vec::new();
-        let mut made = 0;
-        while made < round {
-            let mut body = Vec::new();
-            let size = manner.per_batch.min(round - made);
-            made += size;
-            for _ in 0..size {
-                day.next_line(&mut body);
-            }
-            bodies.push((size, body));
-        }
-        // From the end they are taken, in the order in which they were made.
-        bodies.reverse();
-        let bodies = Mutex::new(bodies);
-        let next = || bodies.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        cost.add(send_all(server, manner.connections, &next).await?);
+        cost.add(send_all(server, manner, Batches::make(day, round, manner.per_batch)).await?);
     }
     Ok(cost)
 }
 
 async fn one_by_one(server: &Server) -> anyhow::Result<Cost> {
     // Of another day, so that no id occurs twice.
-    let day = Mutex::new(Generator::new(SEED + 1, 10_000_000));
-    let started = Instant::now();
-    let next = move || {
-        let mut body = Vec::new();
-        let mut day = day.lock().unwrap_or_else(PoisonError::into_inner);
-        (started.elapsed() < SINGLE_TIME && day.next_line(&mut body)).then_some((1, body))
-    };
-    send_all(server, SINGLE.connections, &next).await
+    let batches = Batches::make(&mut Generator::new(SEED + 1, 10_000_000), SINGLE_MAX, 1);
+    send_all(server, SINGLE, For { batches, started: Instant::now(), at_most: SINGLE_TIME }).await
 }
 
-/// Sends what `next` gives until there is no more, over several connections at once.
-async fn send_all(
-    server: &Server,
-    connections: usize,
-    next: &(dyn Fn() -> Option<(u64, Vec<u8>)> + Sync),
-) -> anyhow::Result<Cost> {
+/// What is sent as long as there is time.
+struct For {
+    batches: Batches,
+    started: Instant,
+    at_most: Duration,
+}
+
+impl Source for For {
+    fn next<'a>(&'a self, room: &'a mut Vec<u8>) -> Option<(&'a [u8], u64)> {
+        (self.started.elapsed() < self.at_most).then(|| self.batches.next(room))?
+    }
+}
+
+/// Sends what there is until there is no more, over several connections at once.
+async fn send_all(server: &Server, manner: Manner, source: impl Source + 'static + Send) -> anyhow::Result<Cost> {
     let before = server.processor_seconds();
-    let started = Instant::now();
-    let parts = try_join_all((0..connections).map(|_| one_connection(&server.client, next))).await?;
-    let took = started.elapsed();
-    let used = server.processor_seconds().zip(before).map(|(after, before)| after - before);
-    let mut cost = Cost { took, processor_seconds: used, ..Cost::default() };
-    for (events, latencies) in parts {
-        cost.events += events;
-        cost.latencies.extend(latencies);
-    }
-    Ok(cost)
-}
-
-async fn one_connection(
-    client: &Client,
-    next: &(dyn Fn() -> Option<(u64, Vec<u8>)> + Sync),
-) -> anyhow::Result<(u64, Vec<f64>)> {
-    #[derive(Deserialize)]
-    struct Receipt {
-        accepted: u64,
-    }
-    let mut latencies = Vec::new();
-    let mut events = 0;
-    while let Some((size, body)) = next() {
-        let before = Instant::now();
-        loop {
-            let request = client.post(&log_path(LOG, "/events"))?.header("content-type", "application/x-ndjson");
-            match client.ask::<Receipt>(request.body(body.clone())).await {
-                Ok(receipt) if receipt.accepted == size => break,
-                Ok(receipt) => bail!("of {size} events the server took only {}", receipt.accepted),
-                // Pressing back is part of what is measured.
-                Err(error) => match error.downcast_ref().and_then(super::super::client::Failure::wait) {
-                    Some(wait) if before.elapsed() < Duration::from_secs(60) => tokio::time::sleep(wait).await,
-                    _ => return Err(error.context("the server did not take the events")),
-                },
-            }
-        }
-        latencies.push(before.elapsed().as_secs_f64());
-        events += size;
-    }
-    Ok((events, latencies))
+    let address = server.address.clone();
+    let path = log_path(LOG, "/events");
+    let sending = tokio::task::spawn_blocking(move || {
+        // Whoever is on the same machine needs no token.
+        ::bench::send(Door { address: &address, path: &path, token: None }, manner.connections, &source)
+    });
+    let sent = sending.await?.context("the server did not take the events")?;
+    let processor_seconds = server.processor_seconds().zip(before).map(|(after, before)| after - before);
+    Ok(Cost { sent, processor_seconds })
 }
 
 impl Cost {
     fn add(&mut self, other: Self) {
-        self.events += other.events;
-        self.took += other.took;
-        self.latencies.extend(other.latencies);
+        self.sent.add(other.sent);
         self.processor_seconds = other.processor_seconds.map(|more| more + self.processor_seconds.unwrap_or(0.0));
     }
 
-    fn report(mut self, manner: Manner, report: &mut Report) {
-        let per_second = self.events as f64 / self.took.as_secs_f64().max(1e-6);
+    fn report(self, manner: Manner, report: &mut Report) {
+        let sent = &self.sent;
         report.line(Line {
             what: manner.what.to_owned(),
-            value: per_second,
-            shown: format!("{} events/s", rate(self.events, self.took)),
+            value: sent.per_second(),
+            shown: format!("{} events/s", rate(sent.events, sent.took)),
             reference: manner.reference,
             expected: manner.expected,
             warning: "slow: see the sync above, and what else runs on this machine",
         });
-        let [p50, p99] =
-            [0.5, 0.99].map(|share| duration(Duration::from_secs_f64(quantile(&mut self.latencies, share))));
+        let [p50, p99] = [0.5, 0.99].map(|share| duration(sent.within(share)));
         report.line(told("  acknowledged within, median and p99", format!("{p50}, {p99}")));
         if let Some(seconds) = self.processor_seconds {
-            let micros = seconds * 1e6 / self.events.max(1) as f64;
+            let micros = seconds * 1e6 / sent.events.max(1) as f64;
             report.line(told("  processor time of the server per event", format!("{micros:.1} µs")));
         }
     }

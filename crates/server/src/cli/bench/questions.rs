@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ::bench::NEEDLE;
 use anyhow::Context as _;
 use serde_json::json;
 
@@ -42,7 +43,7 @@ fn cases(asked: &Asked) -> Vec<Case> {
         url("latest 100 of the busiest user", &[&format!("user={}", asked.heavy_user)]),
         url("latest 100 of a rare user", &[&format!("user={}", asked.rare_user)]),
         url("one request id", &[&format!("_q={}", asked.some_request)]),
-        url("a word that occurs once", &["_q=needle_1"]),
+        url("a word that occurs once", &[&format!("_q={NEEDLE}")]),
         url("errors with two words", &["_q=stream:ERROR timeout database"]),
         sql(
             "histogram by 10 min and class of status",

@@ -21,6 +21,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(super) struct Server {
     child: Child,
     pub(super) client: Client,
+    /// As in `127.0.0.1:7171`.
+    pub(super) address: String,
 }
 
 #[derive(Deserialize)]
@@ -45,9 +47,9 @@ impl Server {
         let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
         // From here on the child is stopped whatever happens.
         let mut starting = Starting { child: Some(child), output_path };
-        let client = starting.wait(&data).await?;
+        let (client, address) = starting.wait(&data).await?;
         let child = starting.child.take().context("the server was stopped")?;
-        Ok(Self { child, client })
+        Ok(Self { child, client, address })
     }
 
     /// Processor time used so far, in seconds; none where the kernel does not tell.
@@ -93,15 +95,15 @@ struct Starting {
 }
 
 impl Starting {
-    async fn wait(&mut self, data: &Path) -> anyhow::Result<Client> {
+    async fn wait(&mut self, data: &Path) -> anyhow::Result<(Client, String)> {
         let started = Instant::now();
         while started.elapsed() < START_TIME_MAX {
             if let Some(child) = &mut self.child {
                 if let Some(status) = child.try_wait()? {
                     bail!("the server ended at once ({status}). It says:\n{}", self.last_words());
                 }
-                if let Some(client) = client_of(child.id(), data).await? {
-                    return Ok(client);
+                if let Some(found) = client_of(child.id(), data).await? {
+                    return Ok(found);
                 }
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -124,8 +126,8 @@ impl Drop for Starting {
     }
 }
 
-/// The way to the server, as soon as it has told its address and is ready.
-async fn client_of(pid: u32, data: &Path) -> anyhow::Result<Option<Client>> {
+/// The way to the server and its address, as soon as it has told its address and is ready.
+async fn client_of(pid: u32, data: &Path) -> anyhow::Result<Option<(Client, String)>> {
     let Ok(text) = std::fs::read(data.join("server.json")) else { return Ok(None) };
     // It may be half written; then the next look finds it whole.
     let Ok(running) = serde_json::from_slice::<Running>(&text) else { return Ok(None) };
@@ -135,7 +137,8 @@ async fn client_of(pid: u32, data: &Path) -> anyhow::Result<Option<Client>> {
     let token = std::fs::read_to_string(data.join("admin.token")).unwrap_or_default();
     let client = Client::new(&running.url, Some(token.trim()).filter(|token| !token.is_empty()))?;
     let ready = client.send(client.get("/readyz")?).await.is_ok();
-    Ok(ready.then_some(client))
+    let address = running.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    Ok(ready.then_some((client, address)))
 }
 
 fn terminate(child: &Child) {

@@ -14,9 +14,11 @@ use self::lists::{
     PATH_FORMS, PLATFORMS, RESOURCES, STATUS_SHARES, STATUS_SHARES_OF_ERRORS, STATUSES, STREAMS, Stream,
 };
 use self::words::{Word, vocabulary};
+use crate::facts::{Durations, Facts};
+use crate::{NEEDLE, PART, PATH_START, TWO_WORDS};
 
-/// One needle word, `needle_1`, `needle_2`…, is hidden in the message of every event with this position.
-pub(crate) const NEEDLE_EVERY: u64 = 100_000;
+/// So many words `needle_1`, `needle_2`… are hidden in the messages, each in one event of the day.
+const NEEDLES: u64 = 50;
 
 /// The first moment of the day, 2026-01-01T00:00:00Z, in microseconds since 1970.
 const DAY_START_US: u64 = 1_767_225_600_000_000;
@@ -33,7 +35,8 @@ const EVENTS_PER_REQUEST_MAX: u64 = 5;
 const RARE_TIMES: u64 = 11;
 
 /// Makes the events of one day, one line of JSON at a time.
-pub(crate) struct Generator {
+#[derive(Debug)]
+pub struct Generator {
     seed: u64,
     events: u64,
     made: u64,
@@ -47,8 +50,26 @@ pub(crate) struct Generator {
     heavy_user: String,
     rare_user: String,
     some_request: String,
+    days_later: u64,
+    facts: Facts,
+    now: Now,
 }
 
+/// What is known of the event that is being made.
+#[derive(Debug, Default)]
+struct Now {
+    of_day_us: u64,
+    stream: usize,
+    /// The place of its name among the names of all streams.
+    name: usize,
+    status: u64,
+    duration: usize,
+    has_needle: bool,
+    /// Which of the words asked for the message has.
+    words: u8,
+}
+
+#[derive(Debug)]
 struct Choosers {
     stream: Chooser,
     events: Vec<Chooser>,
@@ -61,8 +82,10 @@ struct Choosers {
 }
 
 /// What all events of one request share; the text is ready to be copied.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Request {
+    number: u64,
+    user: usize,
     text: Vec<u8>,
     agent: Vec<u8>,
     path: usize,
@@ -71,11 +94,10 @@ struct Request {
 
 impl Generator {
     /// A day of `events` events. Different seeds give different days with the same users and words.
-    pub(crate) fn new(seed: u64, events: u64) -> Self {
-        // A request has at most five events, so one with this number is begun in every day.
-        let middle = events / (EVENTS_PER_REQUEST_MAX + 1);
+    #[must_use]
+    pub fn new(seed: u64, events: u64) -> Self {
         let mut some_request = Vec::new();
-        push_uuid(&mut some_request, request_id(seed, middle));
+        push_uuid(&mut some_request, request_id(seed, middle_request(events)));
         let words = vocabulary();
         let choosers = Choosers {
             stream: Chooser::shares(&STREAMS.map(|stream| stream.share)),
@@ -101,26 +123,73 @@ impl Generator {
             heavy_user: user_name(0),
             rare_user: user_name(USERS),
             some_request: String::from_utf8_lossy(&some_request).into_owned(),
+            days_later: 0,
+            facts: Facts::new(USERS + 1, names_with_durations()),
+            now: Now::default(),
         }
     }
 
+    /// The same events so many days later.
+    #[must_use]
+    pub fn days_later(self, days: u64) -> Self {
+        // The text of the date has room for no more.
+        Self { days_later: days.min(8), ..self }
+    }
+
     /// The user with most events, about one in twelve.
-    pub(crate) fn heavy_user(&self) -> &str {
+    #[must_use]
+    pub fn heavy_user(&self) -> &str {
         &self.heavy_user
     }
 
     /// A user with eleven events, spread over the day; fewer only if the day has fewer.
-    pub(crate) fn rare_user(&self) -> &str {
+    #[must_use]
+    pub fn rare_user(&self) -> &str {
         &self.rare_user
     }
 
     /// The id of a request with one to five events.
-    pub(crate) fn some_request(&self) -> &str {
+    #[must_use]
+    pub fn some_request(&self) -> &str {
         &self.some_request
     }
 
+    /// The right answers about all events made so far.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// How many of its events a user has so far; nothing if the day has no such user.
+    #[must_use]
+    pub fn events_of(&self, user: &str) -> Option<u64> {
+        let digits = user.split('@').next()?.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+        let rank: usize = digits.parse().ok()?;
+        (rank <= USERS && user_name(rank) == user).then(|| self.facts.users[rank])
+    }
+
+    /// How many events have this name so far.
+    #[must_use]
+    pub fn events_named(&self, event: &str) -> u64 {
+        let durations = self.facts.durations.iter().find(|durations| durations.name == event);
+        durations.map_or(0, |durations| durations.counts.iter().sum())
+    }
+
+    /// The share of the events of this name that took less than `duration_ms`, and the share that took no more, both
+    /// as exactly as durations are counted (half a percent of their length).
+    #[must_use]
+    pub fn shares_below(&self, event: &str, duration_ms: f64) -> Option<(f64, f64)> {
+        let durations = self.facts.durations.iter().find(|durations| durations.name == event)?;
+        let duration_us = duration_ms * 1000.0 / durations.factor as f64;
+        // One place of tolerance: durations are whole microseconds.
+        let end = self.durations_us.partition_point(|start| *start as f64 <= duration_us);
+        let all: u64 = durations.counts.iter().sum();
+        let below = |end: usize| durations.counts.iter().take(end).sum::<u64>() as f64 / all.max(1) as f64;
+        Some((below(end.saturating_sub(2)), below(end + 1)))
+    }
+
     /// Appends the next event as one line of NDJSON; false, and nothing appended, when the day is over.
-    pub(crate) fn next_line(&mut self, out: &mut Vec<u8>) -> bool {
+    pub fn next_line(&mut self, out: &mut Vec<u8>) -> bool {
         if self.made == self.events {
             return false;
         }
@@ -129,8 +198,11 @@ impl Generator {
             self.begin_request(rare);
         }
         self.left_in_request -= 1;
+        let start = out.len();
         let stream = self.choosers.stream.choose(&mut self.dice);
         let event = self.choosers.events[stream].choose(&mut self.dice);
+        self.now.stream = stream;
+        self.now.name = event + STREAMS.iter().take(stream).map(|stream| stream.events.len()).sum::<usize>();
         self.push_head(out, stream, event);
         out.extend_from_slice(&self.request.text);
         self.push_outcome(out, stream);
@@ -142,8 +214,27 @@ impl Generator {
             push_number(out, self.request.object_id);
         }
         out.extend_from_slice(b"}\n");
+        self.note(out.len() - start);
         self.made += 1;
         true
+    }
+
+    /// Counts the event that was just made.
+    fn note(&mut self, bytes: usize) {
+        let Now { of_day_us, stream, name, status, duration, has_needle, words } = self.now;
+        let Request { user, number, path, .. } = self.request;
+        let facts = &mut self.facts;
+        facts.count(bytes, of_day_us, status);
+        facts.users[user] += 1;
+        facts.durations[name].counts[duration] += 1;
+        let time_us = DAY_START_US + self.days_later * DAY_US + of_day_us;
+        facts.heavy_user.note(user == 0, time_us);
+        facts.rare_user.note(user == USERS, time_us);
+        facts.some_request.note(number == middle_request(self.events), time_us);
+        facts.needle.note(has_needle, time_us);
+        facts.errors_with_two_words.note(stream == ERROR && words & 0b11 == 0b11, time_us);
+        facts.message_part.note(words & 0b100 != 0, time_us);
+        facts.failures_of_path.note(status >= 500 && path_starts_as_asked(path), time_us);
     }
 
     fn rare_step(&self) -> u64 {
@@ -162,6 +253,8 @@ impl Generator {
         let ids = [1 + dice.below(1_000_000), 1 + dice.below(5_000)];
         let method = self.choosers.method.choose(dice);
         let id = request_id(self.seed, self.requests);
+        self.request.number = self.requests;
+        self.request.user = user;
         self.requests += 1;
 
         let Request { text, agent: agent_text, .. } = &mut self.request;
@@ -189,12 +282,15 @@ impl Generator {
         // Widened, because a day in microseconds times many events does not fit into 64 bits.
         let turn_us = (u128::from(self.made) * u128::from(DAY_US) / u128::from(self.events)) as u64;
         let of_day_us = (turn_us + self.dice.below(2 * DISORDER_US)).saturating_sub(DISORDER_US).min(DAY_US - 1);
-        let now_us = DAY_START_US + of_day_us;
+        self.now.of_day_us = of_day_us;
+        let now_us = DAY_START_US + self.days_later * DAY_US + of_day_us;
         let high = ((now_us / 1000) << 16) | 0x7000 | (now_us % 1000);
         let low = (0b10 << 62) | ((self.dice.roll() >> 34) << 32) | (self.made & 0xFFFF_FFFF);
         out.extend_from_slice(b"{\"id\":\"");
         push_uuid(out, [high, low]);
-        out.extend_from_slice(b"\",\"timestamp\":\"2026-01-01T");
+        out.extend_from_slice(b"\",\"timestamp\":\"2026-01-0");
+        push_number(out, 1 + self.days_later);
+        out.push(b'T');
         let seconds = of_day_us / 1_000_000;
         let clock = [(seconds / 3600, b':'), (seconds / 60 % 60, b':'), (seconds % 60, b'.')];
         for (number, after) in clock {
@@ -224,8 +320,9 @@ impl Generator {
         let roll = self.dice.roll().to_le_bytes();
         let place: usize = roll[..6].iter().map(|byte| usize::from(*byte)).sum();
         let (shorter, longer) = (self.durations_us[place], self.durations_us[place + 1]);
+        (self.now.status, self.now.duration) = (status, place);
         let within = shorter + (longer - shorter) * u64::from(roll[6]) / 256;
-        let duration_us = if stream == ERROR { within * 4 } else { within };
+        let duration_us = within * duration_factor(stream);
         out.extend_from_slice(b",\"status\":");
         push_number(out, status);
         out.extend_from_slice(b",\"duration_ms\":");
@@ -241,12 +338,19 @@ impl Generator {
         out.extend_from_slice(b",\"message\":\"");
         // The smaller of two rolls: most messages are short.
         let count = 6 + self.dice.below(15).min(self.dice.below(15));
+        self.now.words = 0;
         for _ in 0..count {
-            self.words[self.choosers.word.choose(&mut self.dice)].push(out);
+            let word = &self.words[self.choosers.word.choose(&mut self.dice)];
+            self.now.words |= word.marks;
+            word.push(out);
         }
-        if (self.made + 1).is_multiple_of(NEEDLE_EVERY) {
+        let step = (self.events / NEEDLES).max(1);
+        self.now.has_needle = false;
+        if (self.made + 1).is_multiple_of(step) {
+            let start = out.len();
             out.extend_from_slice(b"needle_");
-            push_number(out, (self.made + 1) / NEEDLE_EVERY);
+            push_number(out, (self.made + 1) / step);
+            self.now.has_needle = &out[start..] == NEEDLE.as_bytes();
         } else {
             out.pop();
         }
@@ -258,6 +362,35 @@ impl Generator {
 fn durations_us() -> Vec<u64> {
     let grow = |duration: &f64| Some(duration * 1.005);
     std::iter::successors(Some(490.0), grow).map(|duration| duration as u64).take(6 * 255 + 2).collect()
+}
+
+/// A request has at most five events, so the one with this number is begun in every day.
+fn middle_request(events: u64) -> u64 {
+    events / (EVENTS_PER_REQUEST_MAX + 1)
+}
+
+/// Errors take longer.
+fn duration_factor(stream: usize) -> u64 {
+    if stream == ERROR { 4 } else { 1 }
+}
+
+fn names_with_durations() -> Vec<Durations> {
+    let of_stream = |(place, stream): (usize, &'static Stream)| {
+        let counts = || vec![0; durations_us().len()];
+        stream.events.iter().map(move |name| Durations { name, factor: duration_factor(place), counts: counts() })
+    };
+    STREAMS.iter().enumerate().flat_map(of_stream).collect()
+}
+
+fn path_starts_as_asked(path: usize) -> bool {
+    let (form, resource) = (PATH_FORMS[path % PATH_FORMS.len()], RESOURCES[path / PATH_FORMS.len()]);
+    let Some((before, _)) = form.split_once("{}") else { return false };
+    PATH_START.strip_prefix(before).is_some_and(|start| resource.starts_with(start))
+}
+
+/// Which of the words that are asked for a word is, or has in it.
+fn marks(word: &str) -> u8 {
+    u8::from(word == TWO_WORDS[0]) | u8::from(word == TWO_WORDS[1]) << 1 | u8::from(word.contains(PART)) << 2
 }
 
 fn user_name(rank: usize) -> String {
@@ -324,7 +457,8 @@ fn push_digits<const WIDTH: usize>(out: &mut Vec<u8>, number: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::Generator;
+    use super::{Generator, NEEDLE, PART, PATH_START, TWO_WORDS};
+    use crate::Newest;
 
     fn day(seed: u64, events: u64) -> Vec<u8> {
         let mut generator = Generator::new(seed, events);
@@ -349,13 +483,69 @@ mod tests {
     }
 
     #[test]
-    fn what_the_questions_ask_for_is_there() {
-        let generator = Generator::new(7, 1000);
-        let text = String::from_utf8(day(7, 1000)).unwrap();
-        let lines_with = |word: &str| text.lines().filter(|line| line.contains(word)).count();
-        assert!(lines_with(generator.heavy_user()) > 40);
-        assert_eq!(lines_with(generator.rare_user()), 11);
-        assert!((1..=5).contains(&lines_with(generator.some_request())));
-        assert!(String::from_utf8_lossy(&day(7, 100_000)).contains(" needle_1\""));
+    fn the_right_answers_are_those_of_the_text() {
+        let mut generator = Generator::new(7, 5000);
+        let mut out = Vec::new();
+        while generator.next_line(&mut out) {}
+        let text = String::from_utf8(out).unwrap();
+        let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let facts = generator.facts();
+        let check = |name: &str, newest: &Newest, passes: &dyn Fn(&serde_json::Value) -> bool| {
+            let mut times: Vec<&str> =
+                events.iter().filter(|event| passes(event)).filter_map(|event| event["timestamp"].as_str()).collect();
+            times.sort_unstable_by(|one, other| other.cmp(one));
+            assert_eq!(newest.count(), times.len() as u64, "{name}");
+            assert!(newest.count() > 0, "{name}");
+            let of_day = |time: &str| {
+                let part = |range: std::ops::Range<usize>| time[range].parse::<u64>().unwrap();
+                (part(11..13) * 3600 + part(14..16) * 60 + part(17..19)) * 1_000_000 + part(20..26)
+            };
+            let expected: Vec<u64> = times.iter().take(100).map(|time| super::DAY_START_US + of_day(time)).collect();
+            assert_eq!(newest.times_us(), expected, "{name}");
+        };
+        let has_word = |event: &serde_json::Value, word: &str| {
+            event["message"].as_str().unwrap().split(' ').any(|found| found == word)
+        };
+        check("heavy", facts.heavy_user(), &|event| event["user"] == generator.heavy_user());
+        check("rare", facts.rare_user(), &|event| event["user"] == generator.rare_user());
+        check("request", facts.some_request(), &|event| event["request_id"] == generator.some_request());
+        check("needle", facts.needle(), &|event| has_word(event, NEEDLE));
+        check("part", facts.message_part(), &|event| event["message"].as_str().unwrap().contains(PART));
+        check("path", facts.failures_of_path(), &|event| {
+            event["status"].as_u64() >= Some(500) && event["path"].as_str().unwrap().starts_with(PATH_START)
+        });
+        let errors = events
+            .iter()
+            .filter(|event| event["stream"] == "ERROR" && TWO_WORDS.iter().all(|word| has_word(event, word)));
+        assert_eq!(facts.errors_with_two_words().count(), errors.count() as u64);
+        assert_eq!((facts.events(), facts.bytes()), (5000, text.len() as u64));
+        assert_eq!(facts.histogram().map(|(_, _, count)| count).sum::<u64>(), 5000);
+        assert_eq!(facts.top_users(20)[0], facts.heavy_user().count());
+        assert_eq!(generator.events_of(generator.rare_user()), Some(11));
+        assert_eq!(generator.events_of("nobody1@example.com"), None);
+    }
+
+    #[test]
+    fn a_median_is_where_half_are_below() {
+        let mut generator = Generator::new(7, 20_000);
+        let mut out = Vec::new();
+        let mut took = Vec::new();
+        while generator.next_line(&mut out) {
+            let event: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            if event["event"] == "api.handled_exception" {
+                took.push(event["duration_ms"].as_f64().unwrap());
+            }
+            out.clear();
+        }
+        took.sort_by(f64::total_cmp);
+        let (below, up_to) = generator.shares_below("api.handled_exception", took[took.len() / 2]).unwrap();
+        assert!(below <= 0.5 && 0.5 <= up_to && up_to - below < 0.1, "{below} {up_to}");
+    }
+
+    #[test]
+    fn a_later_day_is_the_same_day() {
+        let mut line = Vec::new();
+        Generator::new(7, 10).days_later(1).next_line(&mut line);
+        assert!(String::from_utf8(line).unwrap().contains("\"timestamp\":\"2026-01-02T00:00:00."));
     }
 }

@@ -1,9 +1,10 @@
 //! The words of the messages: a few that stand everywhere, and thousands that stand nearly nowhere.
 
 use super::chance::Dice;
+use super::marks;
 
 const VOCABULARY: usize = 20_000;
-const WORD_BYTES: usize = 15;
+const WORD_BYTES: usize = 14;
 
 /// The commonest words, commonest first; the rest of the vocabulary is made of syllables.
 const COMMON_WORDS: &str = "the order for user was request to in with by and from after answered stored of product cart price is not service at \
@@ -17,10 +18,12 @@ const COMPOUND_WORDS: [(usize, &str); 4] =
     [(350, "timeouts"), (1100, "read_timeout"), (3000, "timeout_ms"), (8000, "notimeoutset")];
 
 /// A word in a fixed place, so that copying it needs no look-up and no loop.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Word {
     bytes: [u8; WORD_BYTES],
     length: u8,
+    /// Which of the words that are asked for this is, as bits.
+    pub(super) marks: u8,
 }
 
 impl Word {
@@ -28,7 +31,7 @@ impl Word {
         let mut bytes = [b' '; WORD_BYTES];
         let length = text.len().min(WORD_BYTES - 1);
         bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
-        Self { bytes, length: length as u8 }
+        Self { bytes, length: length as u8, marks: marks(text) }
     }
 
     /// Appends the word and one space.

@@ -1,6 +1,7 @@
 //! Chance that repeats itself: the same seed gives the same rolls on every machine.
 
 /// Repeatable chance (SplitMix64).
+#[derive(Debug)]
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
@@ -23,6 +24,7 @@ pub(super) fn mix(number: u64) -> u64 {
 }
 
 /// Weighted choice in constant time (Vose's alias method): each slot holds its own place or, above the cut, another's.
+#[derive(Debug)]
 pub(super) struct Chooser(Vec<(u32, u32)>);
 
 impl Chooser {
