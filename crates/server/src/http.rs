@@ -41,6 +41,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -69,6 +70,8 @@ pub(crate) struct Doors {
     pub(crate) tails: Arc<Semaphore>,
     /// True once the server is stopping: tails end then.
     pub(crate) stopping: watch::Receiver<bool>,
+    /// Threads for questions that group.
+    pub(crate) questions: Handle,
 }
 
 /// Where a request comes from.

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use engine::{Engine, LogSettings, Scope, StartReport, VARIABLE_BYTES_MAX};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tracing::level_filters::LevelFilter;
@@ -57,8 +58,17 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         .thread_stack_size(STACK_BYTES)
         .build()
         .context("cannot start the threads of the server")?;
-    let result = runtime.block_on(serve_until_stopped(config, arguments, trouble));
+    // Questions that group keep their threads busy: who sends events is served by others.
+    let questions = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)))
+        .enable_time()
+        .thread_name("everlog-query")
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .context("cannot start the threads for questions")?;
+    let result = runtime.block_on(serve_until_stopped(config, arguments, trouble, questions.handle().clone()));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    questions.shutdown_background();
     result
 }
 
@@ -112,7 +122,12 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve_until_stopped(config: Config, arguments: ServeArguments, trouble: Trouble) -> anyhow::Result<()> {
+async fn serve_until_stopped(
+    config: Config,
+    arguments: ServeArguments,
+    trouble: Trouble,
+    questions: Handle,
+) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let mut listeners = Vec::new();
     for address in &config.listen {
@@ -140,7 +155,7 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments, trouble:
     write_file(&config.data.join(SERVER_FILE), &json!({ "url": url, "pid": std::process::id() }).to_string())?;
     greet(&config, &addresses, &url, &report, made)?;
     let (stop, stopping) = watch::channel(false);
-    let doors = doors(&engine, config, &stopping);
+    let doors = doors(&engine, config, &stopping, questions);
     let data = doors.config.data.clone();
     let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));
     let serving = tokio::spawn(serve(listeners, doors, stopping));
@@ -173,7 +188,7 @@ fn environment(allowed: &[String]) -> anyhow::Result<BTreeMap<String, Option<Str
     allowed.iter().map(read).collect()
 }
 
-fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>) -> Doors {
+fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>, questions: Handle) -> Doors {
     let (sender, stored) = watch::channel(engine.last_sequence());
     engine.on_stored(move |sequence| {
         sender.send_replace(sequence);
@@ -185,6 +200,7 @@ fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>)
         body_bytes: Arc::new(AtomicUsize::new(0)),
         tails: Arc::new(Semaphore::new(crate::http::TAILS_MAX)),
         stopping: stopping.clone(),
+        questions,
     }
 }
 

@@ -60,8 +60,8 @@ pub(crate) async fn events(
 /// The groups of a question.
 pub(super) async fn group(doors: &Doors, log: &str, question: &Question) -> Result<Answer, Problem> {
     let (engine, log, question) = (doors.engine.clone(), log.to_owned(), question.clone());
-    // On a task of its own: planning and running are work for a processor, not waiting.
-    let asked = tokio::spawn(async move { engine.group(&log, &question).await });
+    // On threads of its own: planning and running are work for a processor, not waiting.
+    let asked = doors.questions.spawn(async move { engine.group(&log, &question).await });
     Ok(asked.await.map_err(|error| Problem::internal(&error))??)
 }
 
@@ -171,8 +171,8 @@ pub(crate) async fn query(State(doors): State<Doors>, request: Request) -> Resul
 
 async fn sql_answer(doors: &Doors, sql: String, logs: Vec<String>, archive: bool) -> Result<Response, Problem> {
     let engine = doors.engine.clone();
-    // On a task of its own: planning and running are work for a processor, not waiting.
-    let asked = tokio::spawn(async move { engine.sql(&sql, &logs, archive).await });
+    // On threads of its own: planning and running are work for a processor, not waiting.
+    let asked = doors.questions.spawn(async move { engine.sql(&sql, &logs, archive).await });
     let answer = asked.await.map_err(|error| Problem::internal(&error))??;
     let columns: Vec<_> = answer.columns.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
     let mut out = format!("{{\"columns\":{},\"rows\":[", serde_json::Value::from(columns)).into_bytes();
