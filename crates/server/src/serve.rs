@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use engine::{Engine, LogSettings, Scope, StartReport, VARIABLE_BYTES_MAX};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tracing::level_filters::LevelFilter;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arrow::array::{RecordBatch, RecordBatchReader as _};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use event::Timestamp;
@@ -14,6 +14,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
@@ -40,6 +41,9 @@ const LARGE_GROUP_BYTES: i64 = 192 << 20;
 
 /// Rows read at a time from such a row group.
 const LARGE_GROUP_BATCH_ROWS: usize = 64;
+
+/// Rows read at a time where only some columns are.
+const CODED_BATCH_ROWS: usize = 8192;
 
 /// Rows of a row group: the most that a damaged byte can cost.
 pub const ROW_GROUP_ROWS: usize = 128 * crate::index::BLOCK_ROWS;
@@ -402,7 +406,57 @@ impl Opened {
         selection: Option<RowSelection>,
         batch_rows: usize,
     ) -> Result<SegmentReader, ParquetError> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
+        self.reader(self.metadata.clone(), (row_group, columns), selection, batch_rows)
+    }
+
+    /// Like [`Opened::read`], but the texts of those columns among `coded` that stand in a dictionary of the row group,
+    /// all of them, come as dictionary arrays: each text once, and for each row which one.
+    ///
+    /// # Errors
+    /// As [`Opened::read`].
+    pub fn read_coded(
+        &self,
+        row_group: usize,
+        columns: &[usize],
+        coded: &[usize],
+        selection: Option<RowSelection>,
+    ) -> Result<SegmentReader, ParquetError> {
+        let mut fields: Vec<FieldRef> = self.metadata.schema().fields().iter().cloned().collect();
+        let is_coded = |index: usize, field: &FieldRef| {
+            *field.data_type() == DataType::Utf8 && self.is_in_dictionary(row_group, index)
+        };
+        let mut any = false;
+        for index in coded {
+            if !is_coded(*index, &fields[*index]) {
+                continue;
+            }
+            any = true;
+            let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+            fields[*index] = Arc::new(fields[*index].as_ref().clone().with_data_type(dictionary));
+        }
+        let mut metadata = self.metadata.clone();
+        if any {
+            let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
+            metadata = ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options)?;
+        }
+        self.reader(metadata, (row_group, columns), selection, CODED_BATCH_ROWS)
+    }
+
+    /// Whether every value of the column at `index` stands in the dictionary of its row group.
+    fn is_in_dictionary(&self, row_group: usize, index: usize) -> bool {
+        let chunk = self.metadata.metadata().row_group(row_group).column(index);
+        let encodings = chunk.page_encoding_stats_mask();
+        chunk.dictionary_page_offset().is_some() && encodings.is_some_and(|mask| mask.is_only(Encoding::RLE_DICTIONARY))
+    }
+
+    fn reader(
+        &self,
+        metadata: ArrowReaderMetadata,
+        (row_group, columns): (usize, &[usize]),
+        selection: Option<RowSelection>,
+        batch_rows: usize,
+    ) -> Result<SegmentReader, ParquetError> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), metadata);
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
         // Very large events: what is read at a time, and what a merge then holds, stays far below the 2 GiB of a column.
         let bytes = self.metadata.metadata().row_group(row_group).total_byte_size();
