@@ -37,6 +37,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use engine::Engine;
+use event::{Clock as _, SystemClock};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -122,7 +123,7 @@ fn router(state: Doors) -> Router {
 async fn with_request_id(request: Request, next: Next) -> Response {
     let sent = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
     let sane = sent.filter(|id| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic()));
-    let id = sane.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
+    let id = sane.map_or_else(|| event::format_uuid(&event::fresh_uuid(SystemClock.now())), str::to_owned);
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.rendered(&id, response.headers());
