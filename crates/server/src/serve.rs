@@ -135,7 +135,7 @@ async fn serve_until_stopped(
     config: Config,
     arguments: ServeArguments,
     trouble: Trouble,
-    questions: tokio::runtime::Handle,
+    questions: Handle,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let mut listeners = Vec::new();
@@ -201,7 +201,7 @@ fn doors(
     engine: &Arc<Engine>,
     config: Config,
     stopping: &watch::Receiver<bool>,
-    questions: tokio::runtime::Handle,
+    questions: Handle,
 ) -> Doors {
     let (sender, stored) = watch::channel(engine.last_sequence());
     engine.on_stored(move |sequence| {
