@@ -66,6 +66,8 @@ pub struct Settings {
     pub buffer_bytes_max: usize,
     /// Memory for sorting, joining and grouping, of all questions together.
     pub query_memory_bytes: usize,
+    /// Memory for what is kept of open segments.
+    pub index_cache_bytes: usize,
     /// How long one question may take.
     pub query_time_max: Duration,
     /// Rows of one SQL answer.
@@ -90,6 +92,7 @@ impl Default for Settings {
             flush_after: Duration::from_secs(300),
             buffer_bytes_max: 256 << 20,
             query_memory_bytes: 256 << 20,
+            index_cache_bytes: 64 << 20,
             query_time_max: Duration::from_secs(30),
             query_rows_max: 100_000,
             logs_max: 1000,
@@ -210,6 +213,7 @@ impl Engine {
         if store.catalog().logs()?.is_empty() {
             store.catalog().create_log(DEFAULT_LOG, clock.now())?;
         }
+        store.limit_index_cache(settings.index_cache_bytes as u64);
         let limits = query::SqlLimits { memory_bytes: settings.query_memory_bytes, rows_max: settings.query_rows_max };
         let logs = logs::Logs::new(store.catalog().logs()?);
         let tokens = RwLock::new(store.catalog().tokens()?);
