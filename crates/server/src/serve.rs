@@ -197,12 +197,7 @@ fn environment(allowed: &[String]) -> anyhow::Result<BTreeMap<String, Option<Str
     allowed.iter().map(read).collect()
 }
 
-fn doors(
-    engine: &Arc<Engine>,
-    config: Config,
-    stopping: &watch::Receiver<bool>,
-    questions: Handle,
-) -> Doors {
+fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>, questions: Handle) -> Doors {
     let (sender, stored) = watch::channel(engine.last_sequence());
     engine.on_stored(move |sequence| {
         sender.send_replace(sequence);
