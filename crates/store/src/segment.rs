@@ -36,6 +36,9 @@ const LARGE_GROUP_BATCH_ROWS: usize = 64;
 /// Rows read at a time where only some columns are.
 const CODED_BATCH_ROWS: usize = 8192;
 
+/// Most bytes of a column of one row group that are read in one go.
+const AHEAD_BYTES_MAX: u64 = 16 << 20;
+
 /// Rows of a row group: the most that a damaged byte can cost.
 pub const ROW_GROUP_ROWS: usize = 128 * crate::index::BLOCK_ROWS;
 
@@ -456,7 +459,8 @@ impl Opened {
         selection: Option<RowSelection>,
         batch_rows: usize,
     ) -> Result<SegmentReader, ParquetError> {
-        self.reader(self.metadata.clone(), (row_group, columns), selection, batch_rows)
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
+        self.reader(builder, (row_group, columns), selection, batch_rows)
     }
 
     /// Like [`Opened::read`], but the texts of those columns among `coded` that stand in a dictionary of the row group,
@@ -489,7 +493,19 @@ impl Opened {
             let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
             metadata = ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options)?;
         }
-        self.reader(metadata, (row_group, columns), selection, CODED_BATCH_ROWS)
+        // When all of a column is read, it is read in one go.
+        let ahead = if selection.is_none() { self.read_ahead(row_group, columns) } else { Vec::new() };
+        let file = Ahead { file: self.file.clone(), ranges: ahead.into() };
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
+        self.reader(builder, (row_group, columns), selection, CODED_BATCH_ROWS)
+    }
+
+    /// The bytes of columns with where they begin. Those that are very long, or damaged somewhere, are read page by page.
+    fn read_ahead(&self, row_group: usize, columns: &[usize]) -> Vec<(u64, Bytes)> {
+        let group = self.metadata.metadata().row_group(row_group);
+        let ranges = columns.iter().map(|index| group.column(*index).byte_range());
+        let short = ranges.filter(|(_, length)| *length <= AHEAD_BYTES_MAX);
+        short.filter_map(|(start, length)| Some((start, self.file.read_checked(start, length).ok()?))).collect()
     }
 
     /// Whether every value of the column at `index` stands in the dictionary of its row group.
@@ -499,14 +515,13 @@ impl Opened {
         chunk.dictionary_page_offset().is_some() && encodings.is_some_and(|mask| mask.is_only(Encoding::RLE_DICTIONARY))
     }
 
-    fn reader(
+    fn reader<R: ChunkReader + 'static>(
         &self,
-        metadata: ArrowReaderMetadata,
+        builder: ParquetRecordBatchReaderBuilder<R>,
         (row_group, columns): (usize, &[usize]),
         selection: Option<RowSelection>,
         batch_rows: usize,
     ) -> Result<SegmentReader, ParquetError> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), metadata);
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
         // Very large events: what is read at a time, and what a merge then holds, stays far below the 2 GiB of a column.
         let bytes = self.metadata.metadata().row_group(row_group).total_byte_size();
