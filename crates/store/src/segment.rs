@@ -9,10 +9,8 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use event::Timestamp;
 use parking_lot::Mutex;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection};
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 
@@ -22,6 +20,7 @@ use crate::checked::{CheckedFile, Checksum, InMemory};
 use crate::columns::{Kind, REST_AT, key_columns};
 use crate::disk::{Disk, ReadAt};
 use crate::index::Index;
+use crate::pages::Group;
 use crate::{LogId, StoreError};
 
 /// Uncompressed bytes of a row group beyond which few rows are read at a time. A usual one has about 40 MiB.
@@ -29,6 +28,9 @@ const LARGE_GROUP_BYTES: i64 = 192 << 20;
 
 /// Rows read at a time from such a row group.
 const LARGE_GROUP_BATCH_ROWS: usize = 64;
+
+/// Sets of columns of which is kept how they are read.
+const LEVELS_MAX: usize = 16;
 
 /// Rows of a row group: the most that a damaged byte can cost.
 pub const ROW_GROUP_ROWS: usize = 128 * crate::index::BLOCK_ROWS;
@@ -173,6 +175,7 @@ pub struct Opened {
     file: CheckedFile,
     metadata: ArrowReaderMetadata,
     index: Option<Index>,
+    levels: Mutex<Vec<(Box<[usize]>, Arc<FieldLevels>)>>,
     bytes: u64,
 }
 
@@ -348,7 +351,7 @@ impl Segment {
         let file = CheckedFile::new(file, self.info.bytes, checksums);
         let lists = if self.record().is_some() { self.info.index_bytes } else { 0 };
         let kept = metadata.metadata().memory_size() + index.as_ref().map_or(0, Index::bytes) + file.bytes();
-        Ok(Opened { file, metadata, index, bytes: kept as u64 + lists })
+        Ok(Opened { file, metadata, index, levels: Mutex::default(), bytes: kept as u64 + lists })
     }
 
     /// Opens the sidecar. One in the archive is read as a whole: its lists would take a request each.
@@ -443,16 +446,28 @@ impl Opened {
         selection: Option<RowSelection>,
         batch_rows: usize,
     ) -> Result<ParquetRecordBatchReader, ParquetError> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
-        let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
+        let metadata = self.metadata.metadata();
         // Very large events: what is read at a time, and what a merge then holds, stays far below the 2 GiB of a column.
-        let bytes = self.metadata.metadata().row_group(row_group).total_byte_size();
+        let bytes = metadata.row_group(row_group).total_byte_size();
         let batch_rows = if bytes > LARGE_GROUP_BYTES { batch_rows.min(LARGE_GROUP_BATCH_ROWS) } else { batch_rows };
-        let builder = builder.with_row_groups(vec![row_group]).with_projection(mask).with_batch_size(batch_rows);
-        match selection {
-            Some(selection) => builder.with_row_selection(selection).build(),
-            None => builder.build(),
+        let group = Group { file: &self.file, metadata, at: row_group };
+        ParquetRecordBatchReader::try_new_with_row_groups(&*self.levels(columns)?, &group, batch_rows, selection)
+    }
+
+    /// How some columns are read. Worked out once: a page of rows asks for the same columns again and again.
+    fn levels(&self, columns: &[usize]) -> Result<Arc<FieldLevels>, ParquetError> {
+        let mut known = self.levels.lock();
+        if let Some((_, levels)) = known.iter().find(|(known, _)| **known == *columns) {
+            return Ok(Arc::clone(levels));
         }
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), columns.iter().copied());
+        let fields = Some(self.schema().fields());
+        let levels = Arc::new(parquet_to_arrow_field_levels(self.metadata.parquet_schema(), mask, fields)?);
+        if known.len() == LEVELS_MAX {
+            known.clear();
+        }
+        known.push((columns.into(), Arc::clone(&levels)));
+        Ok(levels)
     }
 
     /// Reads all rows of one row group with all columns.
