@@ -169,13 +169,16 @@ enum Home {
     Archived(Arc<dyn Archive>, Box<Archived>),
 }
 
+/// How some columns are read.
+type KnownLevels = (Box<[usize]>, Arc<FieldLevels>);
+
 /// A segment's files, open.
 #[derive(Debug)]
 pub struct Opened {
     file: CheckedFile,
     metadata: ArrowReaderMetadata,
     index: Option<Index>,
-    levels: Mutex<Vec<(Box<[usize]>, Arc<FieldLevels>)>>,
+    levels: Mutex<Vec<KnownLevels>>,
     bytes: u64,
 }
 
