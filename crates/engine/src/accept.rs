@@ -155,6 +155,8 @@ impl Queue {
     pub(crate) fn after_flush(&self, bytes: usize, well: bool) {
         self.flush_fails.store(!well, Ordering::Relaxed);
         self.set_buffered(bytes);
+        // Whoever has just looked and is about to wait hears of it.
+        drop(self.room.lock());
         self.flushed.notify_all();
     }
 }

@@ -1,4 +1,5 @@
-//! The work that nobody waits for: flush, merge, retention, and a look at damage that was found.
+//! The work that nobody waits for: flush, and on a thread of its own, which never holds a flush up, merge, retention,
+//! and a look at damage that was found.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -22,75 +23,111 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// writer: one who looks at `/readyz` before he writes would never come.
 const ROOM_BYTES: u64 = 128 << 20;
 
-/// What the housekeeper remembers.
+/// While one flush follows the other, only segments of fewer rows are merged: the others can wait, events cannot.
+const PRESSED_ROWS_MAX: u64 = 32_768;
+
+/// So many segments wait at the most.
+const WAITING_MAX: usize = 256;
+
+/// What the thread that flushes remembers.
 #[derive(Debug, Default)]
-pub(crate) struct Work {
+pub(crate) struct Flushing {
     /// Since when something is in the buffer.
     waiting_since: Option<Instant>,
+    failing: Failing,
+}
+
+/// What the thread that merges remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
     last_retention: Option<Instant>,
-    paused_until: Option<Instant>,
-    /// Which work failed the last time it was done.
-    failing: HashSet<&'static str>,
+    failing: Failing,
     reported: HashSet<(String, Option<usize>)>,
 }
 
+/// Work that failed.
+#[derive(Debug, Default)]
+struct Failing {
+    paused_until: Option<Instant>,
+    /// Which, the last time it was done.
+    what: HashSet<&'static str>,
+}
+
+impl Failing {
+    fn is_paused(&self) -> bool {
+        self.paused_until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
 impl Engine {
-    pub(crate) fn keep_house(&self) {
-        let mut work = self.work.lock();
+    pub(crate) fn keep_flushing(&self) {
+        let mut flushing = self.flushing.lock();
         while !self.stopping.load(Ordering::Acquire) {
-            if !self.is_flush_due(&mut work) {
-                self.wake.wait_for(&mut work, ROUND);
+            if self.is_flush_due(&mut flushing) {
+                flushing.waiting_since = None;
+                self.pressed.store(self.queue.buffered() > self.settings.flush_bytes, Ordering::Relaxed);
+                let flushed = self.flush().map(drop);
+                self.note(&mut flushing.failing, "flush", flushed);
+                self.chores.notify_all();
+            } else if self.wake.wait_for(&mut flushing, ROUND).timed_out() {
+                self.pressed.store(false, Ordering::Relaxed);
             }
-            if self.stopping.load(Ordering::Acquire) {
-                return;
+            if self.is_disk_full() && self.store.free_bytes().is_ok_and(|free| free > ROOM_BYTES) {
+                self.note_room();
             }
-            self.round(&mut work);
         }
     }
 
-    fn is_flush_due(&self, work: &mut Work) -> bool {
-        let now = Instant::now();
-        if work.paused_until.is_some_and(|until| now < until) {
+    fn is_flush_due(&self, flushing: &mut Flushing) -> bool {
+        if flushing.failing.is_paused() {
             return false;
         }
         let buffered = self.queue.buffered();
         if buffered == 0 {
-            work.waiting_since = None;
+            flushing.waiting_since = None;
             return false;
         }
-        let since = *work.waiting_since.get_or_insert(now);
+        let now = Instant::now();
+        let since = *flushing.waiting_since.get_or_insert(now);
         buffered > self.settings.flush_bytes || now - since >= self.settings.flush_after
     }
 
-    fn round(&self, work: &mut Work) {
-        if self.is_flush_due(work) {
-            work.waiting_since = None;
-            let flushed = self.store.flush().map(drop);
-            self.queue.after_flush(self.store.buffer_bytes(), flushed.is_ok());
-            self.note(work, "flush", flushed);
+    pub(crate) fn keep_house(&self) {
+        crate::threads::step_back(crate::threads::HOUSEKEEPING);
+        let mut work = self.work.lock();
+        while !self.stopping.load(Ordering::Acquire) {
+            if !self.round(&mut work) && !self.stopping.load(Ordering::Acquire) {
+                self.chores.wait_for(&mut work, ROUND);
+            }
         }
-        // One merge at a time, so that a full buffer never waits for more than one.
-        let merged = self.store.merge().map(drop);
-        self.note(work, "merge", merged);
+    }
+
+    /// Returns whether there may be more to do.
+    fn round(&self, work: &mut Work) -> bool {
+        let is_pressed = self.pressed.load(Ordering::Relaxed) && self.store.segments().len() < WAITING_MAX;
+        let rows_max = if is_pressed { PRESSED_ROWS_MAX } else { u64::MAX };
+        let merged = if work.failing.is_paused() { Ok(false) } else { self.store.merge_below(rows_max) };
+        let more = merged.as_ref().is_ok_and(|merged| *merged);
+        if !matches!(merged, Err(StoreError::Stopped)) {
+            self.note(&mut work.failing, "merge", merged.map(drop));
+        }
         let changed = self.retention_due.swap(false, Ordering::AcqRel);
         if changed || work.last_retention.is_none_or(|last| last.elapsed() >= RETENTION_ROUND) {
             work.last_retention = Some(Instant::now());
             let retained = self.apply_retention();
-            self.note(work, "retention", retained);
+            self.note(&mut work.failing, "retention", retained);
         }
         self.report_damage(work);
-        if self.is_disk_full() && self.store.free_bytes().is_ok_and(|free| free > ROOM_BYTES) {
-            self.note_room();
-        }
+        more
     }
 
     /// Tells of work that fails: once, until it went well again.
-    fn note(&self, work: &mut Work, what: &'static str, result: Result<(), StoreError>) {
+    fn note(&self, failing: &mut Failing, what: &'static str, result: Result<(), StoreError>) {
         match result {
-            Ok(()) => drop(work.failing.remove(what)),
+            Ok(()) => drop(failing.what.remove(what)),
             Err(error) => {
-                work.paused_until = Some(Instant::now() + PAUSE);
-                if work.failing.insert(what) {
+                failing.paused_until = Some(Instant::now() + PAUSE);
+                if failing.what.insert(what) {
                     self.internal(
                         Level::Error,
                         "housekeeping_failed",

@@ -15,6 +15,7 @@ mod people;
 mod rules;
 mod select;
 mod streams;
+pub mod threads;
 mod tokens;
 mod tree;
 
@@ -62,10 +63,12 @@ pub struct Settings {
     pub flush_bytes: usize,
     /// How long events stay in the buffer at most.
     pub flush_after: Duration,
-    /// Bytes in memory at which writers are asked to wait.
+    /// Bytes in memory at which writers wait for a flush.
     pub buffer_bytes_max: usize,
     /// Memory for sorting, joining and grouping, of all questions together.
     pub query_memory_bytes: usize,
+    /// Memory for what is kept of open segments.
+    pub index_cache_bytes: usize,
     /// How long one question may take.
     pub query_time_max: Duration,
     /// Rows of one SQL answer.
@@ -86,10 +89,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             event_bytes_max: event::limits::EVENT_BYTES_MAX,
-            flush_bytes: 96 << 20,
+            flush_bytes: 48 << 20,
             flush_after: Duration::from_secs(300),
-            buffer_bytes_max: 256 << 20,
-            query_memory_bytes: 256 << 20,
+            buffer_bytes_max: 160 << 20,
+            query_memory_bytes: 128 << 20,
+            index_cache_bytes: 64 << 20,
             query_time_max: Duration::from_secs(30),
             query_rows_max: 100_000,
             logs_max: 1000,
@@ -143,8 +147,14 @@ pub struct Engine {
     counters: Counters,
     /// Told the last sequence number after each group that was stored.
     listener: RwLock<Option<Listener>>,
-    work: Mutex<housekeeping::Work>,
+    flushing: Mutex<housekeeping::Flushing>,
+    /// Wakes the thread that flushes.
     wake: Condvar,
+    work: Mutex<housekeeping::Work>,
+    /// Wakes the thread that merges.
+    chores: Condvar,
+    /// Whether one flush follows the other.
+    pressed: AtomicBool,
     stopping: AtomicBool,
     refused_while_full: AtomicU64,
     /// Set when a retention was changed: the housekeeper looks at once.
@@ -210,6 +220,7 @@ impl Engine {
         if store.catalog().logs()?.is_empty() {
             store.catalog().create_log(DEFAULT_LOG, clock.now())?;
         }
+        store.limit_index_cache(settings.index_cache_bytes as u64);
         let limits = query::SqlLimits { memory_bytes: settings.query_memory_bytes, rows_max: settings.query_rows_max };
         let logs = logs::Logs::new(store.catalog().logs()?);
         let tokens = RwLock::new(store.catalog().tokens()?);
@@ -227,8 +238,11 @@ impl Engine {
             queue,
             counters: Counters::default(),
             listener: RwLock::default(),
-            work: Mutex::default(),
+            flushing: Mutex::default(),
             wake: Condvar::new(),
+            work: Mutex::default(),
+            chores: Condvar::new(),
+            pressed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             refused_while_full: AtomicU64::new(0),
             retention_due: AtomicBool::new(false),
@@ -248,17 +262,12 @@ impl Engine {
 
     fn start_threads(self: &Arc<Self>, jobs: accept::Jobs) -> Result<(), OpenError> {
         let refused = |source| OpenError::Directory { directory: "(threads)".to_owned(), source };
-        let writer = Arc::clone(self);
-        let keeper = Arc::clone(self);
-        let writer = std::thread::Builder::new()
-            .name("writer".to_owned())
-            .spawn(move || writer.write_all(&jobs))
-            .map_err(refused)?;
-        let keeper = std::thread::Builder::new()
-            .name("housekeeping".to_owned())
-            .spawn(move || keeper.keep_house())
-            .map_err(refused)?;
-        *self.threads.lock() = vec![writer, keeper];
+        let (writer, flusher, keeper) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let writer = named("writer").spawn(move || writer.write_all(&jobs)).map_err(refused)?;
+        let flusher = named("flush").spawn(move || flusher.keep_flushing()).map_err(refused)?;
+        let keeper = named("housekeeping").spawn(move || keeper.keep_house()).map_err(refused)?;
+        *self.threads.lock() = vec![writer, flusher, keeper];
         if let Some(tree) = self.settings.tree.clone() {
             self.follow(tree).map_err(refused)?;
         }
@@ -290,7 +299,9 @@ impl Engine {
     pub fn close(&self) -> Result<(), StoreError> {
         self.stopping.store(true, std::sync::atomic::Ordering::Release);
         self.queue.close();
+        self.store.stop_merging();
         self.wake.notify_all();
+        self.chores.notify_all();
         self.stop_archiver();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             if thread.join().is_err() {

@@ -204,7 +204,7 @@ impl Engine {
                 row.retention = retention;
             }
             self.retention_due.store(true, Ordering::Release);
-            self.wake.notify_all();
+            self.chores.notify_all();
         }
         if settings.archive_after.is_some() || settings.archive_bytes.is_some() {
             let mut logs = self.logs.write();

@@ -3,8 +3,9 @@
 //! A batch is what one request brought. Its bytes are what the journal keeps (docs/format.md gives the layout),
 //! and what the column builders read. Keys are written once for a batch; a row refers to them by number.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use thiserror::Error;
 
 use crate::{Id, Timestamp, Value};
@@ -279,7 +280,9 @@ fn write_varint(out: &mut Vec<u8>, mut value: u64) {
 #[derive(Debug)]
 pub struct BatchBuilder {
     batch: Batch,
-    index: HashMap<Box<str>, KeyIndex>,
+    /// The keys by their hashes.
+    index: HashTable<KeyIndex>,
+    hasher: DefaultHashBuilder,
     /// For each key, the last row that used it (counted from 1), to notice a key that occurs twice.
     used: Vec<[u32; 2]>,
     /// The keys of the event before this one, in order: most events repeat them, which saves the hashing.
@@ -300,7 +303,8 @@ impl BatchBuilder {
     pub fn new() -> Self {
         Self {
             batch: Batch::default(),
-            index: HashMap::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
             used: Vec::new(),
             expected: Vec::new(),
             position: 0,
@@ -327,12 +331,14 @@ impl BatchBuilder {
         {
             return *expected;
         }
-        if let Some(index) = self.index.get(path) {
+        let keys = &mut self.batch.keys;
+        let hash = self.hasher.hash_one(path);
+        if let Some(index) = self.index.find(hash, |index| *keys[*index as usize] == *path) {
             return *index;
         }
-        let index = u32::try_from(self.batch.keys.len()).unwrap_or(u32::MAX);
-        self.batch.keys.push(path.into());
-        self.index.insert(path.into(), index);
+        let index = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        keys.push(path.into());
+        self.index.insert_unique(hash, index, |index| self.hasher.hash_one(&*keys[*index as usize]));
         self.used.push([0; 2]);
         index
     }

@@ -1,4 +1,6 @@
+use std::cell::Cell;
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 
 use crate::{Timestamp, format_uuid, parse_uuid};
 
@@ -21,12 +23,26 @@ impl Id {
     /// A fresh UUID of version 7 for an event that came without an id.
     #[must_use]
     pub fn fresh(now: Timestamp) -> Self {
-        let micros = now.as_micros().max(0).unsigned_abs();
-        let subsecond_nanos = u32::try_from(micros % 1_000_000 * 1000).unwrap_or(0);
-        let time =
-            uuid::Timestamp::from_unix(uuid::timestamp::context::ContextV7::new(), micros / 1_000_000, subsecond_nanos);
-        Self::Uuid(uuid::Uuid::new_v7(time).into_bytes())
+        Self::Uuid(fresh_uuid(now))
     }
+}
+
+/// A fresh UUID of version 7. Its random bits are hashes under a key that the system made for this thread: to ask the
+/// system each time costs more than all the rest.
+#[must_use]
+pub fn fresh_uuid(now: Timestamp) -> [u8; 16] {
+    thread_local! {
+        static MADE: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
+    }
+    let millis = now.as_micros().max(0).unsigned_abs() / 1000;
+    let random = MADE.with(|(key, count)| {
+        count.set(count.get() + 1);
+        u128::from(key.hash_one((count.get(), false))) << 64 | u128::from(key.hash_one((count.get(), true)))
+    });
+    let random = random.to_le_bytes();
+    let mut bits = [0; 10];
+    bits.copy_from_slice(&random[..10]);
+    uuid::Builder::from_unix_timestamp_millis(millis, &bits).into_uuid().into_bytes()
 }
 
 impl fmt::Display for Id {
@@ -34,6 +50,29 @@ impl fmt::Display for Id {
         match self {
             Self::Uuid(bytes) => formatter.write_str(&format_uuid(bytes)),
             Self::Text(text) => formatter.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn fresh_ids_are_of_version_7_and_never_the_same() {
+        let now = Timestamp::from_micros(1_767_225_600_123_456);
+        let make = move || (0..10_000).map(|_| fresh_uuid(now)).collect::<Vec<_>>();
+        let others: Vec<_> = (0..4).map(|_| std::thread::spawn(make)).collect();
+        let mut made: HashSet<[u8; 16]> = make().into_iter().collect();
+        others.into_iter().for_each(|other| made.extend(other.join().unwrap()));
+        assert_eq!(made.len(), 50_000);
+        for bytes in made {
+            let uuid = uuid::Uuid::from_bytes(bytes);
+            assert_eq!(uuid.get_version_num(), 7);
+            assert_eq!(uuid.get_variant(), uuid::Variant::RFC4122);
+            assert_eq!(uuid.get_timestamp().unwrap().to_unix(), (1_767_225_600, 123_000_000));
         }
     }
 }

@@ -100,7 +100,7 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
 #[must_use]
 pub fn unescape(literal: &str) -> Option<Cow<'_, str>> {
     let inner = literal.strip_prefix('"')?.strip_suffix('"')?;
-    if !inner.contains('\\') {
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Some(Cow::Borrowed(inner));
     }
     serde_json::from_str::<String>(literal).ok().map(Cow::Owned)

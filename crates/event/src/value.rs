@@ -77,21 +77,26 @@ pub fn parse_uuid(text: &str) -> Option<[u8; 16]> {
         return None;
     }
     let mut bytes = [0; 16];
-    let mut at = 0;
+    let (mut at, mut all) = (0, 0);
     for byte in &mut bytes {
         if matches!(at, 8 | 13 | 18 | 23) {
             at += 1;
         }
-        *byte = hex_digit(text[at])? << 4 | hex_digit(text[at + 1])?;
+        let (high, low) = (HEX_VALUES[usize::from(text[at])], HEX_VALUES[usize::from(text[at + 1])]);
+        all |= high | low;
+        *byte = high << 4 | low & 0x0f;
         at += 2;
     }
-    Some(bytes)
+    (all < 16).then_some(bytes)
 }
 
-fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
+/// The value of each hexadecimal digit in lower case; 255 for any other byte.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < HEX.len() {
+        values[HEX[value] as usize] = value as u8;
+        value += 1;
     }
-}
+    values
+};

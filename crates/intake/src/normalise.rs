@@ -3,6 +3,9 @@
 //! The document itself stays as it was sent: where a shared key holds something else than its column can show, what
 //! was sent is kept beside it.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use event::{BatchBuilder, Id, KeyIndex, Level, Timestamp, Value, shared};
 
 use crate::decode::Reason;
@@ -88,6 +91,15 @@ const ALIASES: [(Shared, &str, &[&str]); 14] = [
 
 /// The role of a path.
 pub(crate) fn role(path: &str) -> Role {
+    static ROLES: LazyLock<HashMap<&'static str, Role>> = LazyLock::new(|| {
+        let names = ALIASES.iter().flat_map(|(_, name, aliases)| std::iter::once(name).chain(*aliases));
+        let own = ["id", "timestamp", "level", "stream", "user", "status", "duration_ms", "exception", "request"];
+        names.chain(&own).map(|path| (*path, find_role(path))).collect()
+    });
+    ROLES.get(path).copied().unwrap_or(Role::Plain)
+}
+
+fn find_role(path: &str) -> Role {
     match path {
         "id" => return Role::Id,
         "timestamp" => return Role::Timestamp,

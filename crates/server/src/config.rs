@@ -230,7 +230,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "buffer_bytes_max",
-        meaning: "size of the buffer at which writers are asked to wait (429)",
+        meaning: "size of the buffer at which writers wait for a flush",
         set: |config, text| {
             config.engine.buffer_bytes_max = size(text)?;
             Ok(())
@@ -245,6 +245,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |config| print_size(config.engine.query_memory_bytes),
+    },
+    Setting {
+        name: "index_cache_bytes",
+        meaning: "memory for what is kept of open segments: about 0.7 bytes an event",
+        set: |config, text| {
+            config.engine.index_cache_bytes = size(text)?;
+            Ok(())
+        },
+        show: |config| print_size(config.engine.index_cache_bytes),
     },
     Setting {
         name: "query_time_max",

@@ -16,6 +16,7 @@ mod openapi;
 mod page;
 mod people;
 mod problem;
+mod questions;
 mod read;
 mod streams;
 mod tail;
@@ -36,6 +37,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use engine::Engine;
+use event::{Clock as _, SystemClock};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -48,6 +50,7 @@ use utoipa_axum::routes;
 
 use crate::config::Config;
 use problem::Problem;
+pub(crate) use questions::Questions;
 pub(crate) use tail::TAILS_MAX;
 
 /// How long a connection may take to send the head of its next request; an idle one is closed then.
@@ -67,6 +70,8 @@ pub(crate) struct Doors {
     pub(crate) body_bytes: Arc<AtomicUsize>,
     /// Places for tails.
     pub(crate) tails: Arc<Semaphore>,
+    /// Where questions are answered.
+    pub(crate) questions: Questions,
     /// True once the server is stopping: tails end then.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -117,7 +122,7 @@ fn router(state: Doors) -> Router {
 async fn with_request_id(request: Request, next: Next) -> Response {
     let sent = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
     let sane = sent.filter(|id| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic()));
-    let id = sane.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
+    let id = sane.map_or_else(|| event::format_uuid(&event::fresh_uuid(SystemClock.now())), str::to_owned);
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.rendered(&id, response.headers());

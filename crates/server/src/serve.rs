@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use engine::{Engine, LogSettings, Scope, StartReport, VARIABLE_BYTES_MAX};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tracing::level_filters::LevelFilter;
@@ -21,7 +22,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::cli::{Client, Progress, ServeArguments, import_paths};
 use crate::clock;
 use crate::config::Config;
-use crate::http::{Doors, serve};
+use crate::http::{Doors, Questions, serve};
 use crate::trouble::{self, Trouble};
 
 /// The file that tells the command line where the server is.
@@ -29,6 +30,9 @@ const SERVER_FILE: &str = "server.json";
 
 /// The file with the token for everything.
 const TOKEN_FILE: &str = "admin.token";
+
+/// Threads on which tables are computed: as many as SQL has partitions.
+const QUESTION_THREADS: usize = 2;
 
 /// Stack of a thread. JSON nested as deeply as is allowed takes 4 MiB in a build without optimisation, SQL less; a page
 /// that is never touched takes no memory.
@@ -57,9 +61,24 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         .thread_stack_size(STACK_BYTES)
         .build()
         .context("cannot start the threads of the server")?;
-    let result = runtime.block_on(serve_until_stopped(config, arguments, trouble));
+    let questions = question_threads().context("cannot start the threads that answer questions")?;
+    let handle = questions.handle().clone();
+    let result = runtime.block_on(serve_until_stopped(config, arguments, trouble, handle));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    questions.shutdown_background();
     result
+}
+
+/// Questions have threads of their own, which let those that take events go first: however much is asked, a writer is
+/// answered.
+fn question_threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(QUESTION_THREADS)
+        .thread_name("question")
+        .thread_stack_size(STACK_BYTES)
+        .on_thread_start(|| engine::threads::step_back(engine::threads::QUESTIONS))
+        .build()
 }
 
 /// Everything goes to standard error; trouble is collected for the stream INTERNAL besides.
@@ -112,7 +131,12 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve_until_stopped(config: Config, arguments: ServeArguments, trouble: Trouble) -> anyhow::Result<()> {
+async fn serve_until_stopped(
+    config: Config,
+    arguments: ServeArguments,
+    trouble: Trouble,
+    questions: Handle,
+) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let mut listeners = Vec::new();
     for address in &config.listen {
@@ -140,7 +164,7 @@ async fn serve_until_stopped(config: Config, arguments: ServeArguments, trouble:
     write_file(&config.data.join(SERVER_FILE), &json!({ "url": url, "pid": std::process::id() }).to_string())?;
     greet(&config, &addresses, &url, &report, made)?;
     let (stop, stopping) = watch::channel(false);
-    let doors = doors(&engine, config, &stopping);
+    let doors = doors(&engine, config, &stopping, questions);
     let data = doors.config.data.clone();
     let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));
     let serving = tokio::spawn(serve(listeners, doors, stopping));
@@ -173,7 +197,7 @@ fn environment(allowed: &[String]) -> anyhow::Result<BTreeMap<String, Option<Str
     allowed.iter().map(read).collect()
 }
 
-fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>) -> Doors {
+fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>, questions: Handle) -> Doors {
     let (sender, stored) = watch::channel(engine.last_sequence());
     engine.on_stored(move |sequence| {
         sender.send_replace(sequence);
@@ -184,6 +208,7 @@ fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>)
         stored,
         body_bytes: Arc::new(AtomicUsize::new(0)),
         tails: Arc::new(Semaphore::new(crate::http::TAILS_MAX)),
+        questions: Questions::new(questions),
         stopping: stopping.clone(),
     }
 }

@@ -131,7 +131,7 @@ pub struct ColumnsBuilder {
     timestamps: Vec<i64>,
     received: Vec<i64>,
     keys: Vec<KeyColumns>,
-    by_path: HashMap<Box<str>, usize>,
+    by_path: hashbrown::HashMap<Box<str>, usize>,
     columns: usize,
     id: KeyColumns,
     rest: Lazy<StringBuilder>,

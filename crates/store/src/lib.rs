@@ -3,9 +3,12 @@
 //! Nothing here asks for the time, knows a protocol, or understands a question: rows go in, columns come out.
 
 pub mod archive;
+mod cache;
 pub mod catalog;
+mod checked;
 pub mod columns;
 mod conform;
+mod decimal;
 pub mod disk;
 mod document;
 pub mod index;
@@ -16,6 +19,7 @@ mod retention;
 pub mod segment;
 mod store;
 mod streams;
+mod tiers;
 mod write;
 
 use std::io;

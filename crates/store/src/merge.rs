@@ -1,10 +1,13 @@
-//! Sorted batches from several sources become one sequence in the order of time.
+//! Batches from several sources become one sequence in the order of time, a part at a time: no source is ever copied
+//! whole.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::{SortColumn, interleave, lexsort_to_indices, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute::{concat, interleave};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType, UInt64Type};
+use arrow::error::ArrowError;
 
 use crate::StoreError;
 use crate::columns::{SEQUENCE_AT, TIMESTAMP_AT};
@@ -13,32 +16,50 @@ use crate::conform::conform;
 /// Rows handed on at a time.
 const OUTPUT_ROWS: usize = 8192;
 
-/// A source of batches in the order of (time, sequence number).
+/// Rows that stand beside each other in their source are copied as a piece when pieces are this long on average.
+const PIECE_ROWS: usize = 16;
+
+/// A source of batches. The rows of one batch may be in any order; no row of a later batch comes before one of an
+/// earlier batch in the order of (time, sequence number).
 pub(crate) type Source<'a> = Box<dyn Iterator<Item = Result<RecordBatch, StoreError>> + 'a>;
 
-/// The rows of a batch in the order of (time, sequence number).
-pub(crate) fn sorted(batch: &RecordBatch) -> Result<RecordBatch, StoreError> {
-    let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>().values();
-    let sequences = batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>().values();
-    let in_order = (1..times.len()).all(|row| (times[row - 1], sequences[row - 1]) <= (times[row], sequences[row]));
-    if in_order {
-        return Ok(batch.clone());
-    }
-    let by = [TIMESTAMP_AT, SEQUENCE_AT].map(|at| SortColumn { values: Arc::clone(batch.column(at)), options: None });
-    let order = lexsort_to_indices(&by, None)?;
-    Ok(take_record_batch(batch, &order)?)
-}
-
+/// The batch of a source that is being handed on.
 struct Head {
     batch: RecordBatch,
-    row: usize,
+    times: ScalarBuffer<i64>,
+    sequences: ScalarBuffer<u64>,
+    /// The rows in the order of (time, sequence number), where that is not the order they stand in.
+    order: Option<Vec<u32>>,
+    /// How many were handed on.
+    done: usize,
 }
 
 impl Head {
-    fn key(&self, row: usize) -> (i64, u64) {
-        let times = self.batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>();
-        let sequences = self.batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>();
-        (times.value(row), sequences.value(row))
+    fn new(batch: RecordBatch) -> Self {
+        let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>().values().clone();
+        let sequences = batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>().values().clone();
+        let key = |row: u32| (times[row as usize], sequences[row as usize]);
+        let rows = 0..u32::try_from(times.len()).unwrap_or(u32::MAX);
+        let order = (!rows.clone().is_sorted_by_key(key)).then(|| {
+            let mut order: Vec<u32> = rows.collect();
+            order.sort_by_key(|row| key(*row));
+            order
+        });
+        Self { batch, times, sequences, order, done: 0 }
+    }
+
+    fn rows(&self) -> usize {
+        self.times.len()
+    }
+
+    /// The row that is handed on next.
+    fn row(&self) -> usize {
+        self.order.as_ref().map_or(self.done, |order| order[self.done] as usize)
+    }
+
+    fn key(&self) -> (i64, u64) {
+        let row = self.row();
+        (self.times[row], self.sequences[row])
     }
 }
 
@@ -60,17 +81,15 @@ pub(crate) fn merge(
         }
     }
     let mut picked: Vec<(usize, usize)> = Vec::with_capacity(OUTPUT_ROWS);
-    while let Some(least) = (0..heads.len()).min_by_key(|at| heads[*at].key(heads[*at].row)) {
-        let bound = (0..heads.len()).filter(|at| *at != least).map(|at| heads[at].key(heads[at].row)).min();
-        let rows = heads[least].batch.num_rows();
-        while heads[least].row < rows
-            && picked.len() < OUTPUT_ROWS
-            && bound.is_none_or(|bound| heads[least].key(heads[least].row) <= bound)
-        {
-            picked.push((least, heads[least].row));
-            heads[least].row += 1;
+    while let Some(least) = (0..heads.len()).min_by_key(|at| heads[*at].key()) {
+        let bound = (0..heads.len()).filter(|at| *at != least).map(|at| heads[at].key()).min();
+        let head = &mut heads[least];
+        let rows = head.rows();
+        while head.done < rows && picked.len() < OUTPUT_ROWS && bound.is_none_or(|bound| head.key() <= bound) {
+            picked.push((least, head.row()));
+            head.done += 1;
         }
-        let exhausted = heads[least].row == rows;
+        let exhausted = head.done == rows;
         if exhausted || picked.len() == OUTPUT_ROWS {
             hand_on(&heads, &mut picked, schema, emit)?;
         }
@@ -91,7 +110,7 @@ fn next_head(source: &mut Source<'_>, schema: &SchemaRef) -> Result<Option<Head>
     for batch in source {
         let batch = batch?;
         if batch.num_rows() > 0 {
-            return Ok(Some(Head { batch: conform(&batch, schema)?, row: 0 }));
+            return Ok(Some(Head::new(conform(&batch, schema)?)));
         }
     }
     Ok(None)
@@ -103,18 +122,32 @@ fn hand_on(
     schema: &SchemaRef,
     emit: &mut dyn FnMut(RecordBatch) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let Some((source, first)) = picked.first().copied() else { return Ok(()) };
-    let run = picked.len();
-    let contiguous = picked.iter().enumerate().all(|(offset, (from, row))| *from == source && *row == first + offset);
-    let batch = if contiguous {
-        heads[source].batch.slice(first, run)
-    } else {
-        let columns = (0..schema.fields().len()).map(|column| {
+    let beside = |left: &(usize, usize), right: &(usize, usize)| left.0 == right.0 && left.1 + 1 == right.1;
+    let pieces: Vec<RecordBatch> = picked
+        .chunk_by(beside)
+        .take(picked.len() / PIECE_ROWS + 2)
+        .map(|piece| heads[piece[0].0].batch.slice(piece[0].1, piece.len()))
+        .collect();
+    let batch = match &pieces[..] {
+        [] => return Ok(()),
+        [piece] => piece.clone(),
+        pieces if pieces.len() <= picked.len() / PIECE_ROWS + 1 => copied(schema, |column| {
+            let arrays: Vec<&dyn Array> = pieces.iter().map(|piece| &**piece.column(column)).collect();
+            concat(&arrays)
+        })?,
+        _ => copied(schema, |column| {
             let arrays: Vec<&dyn Array> = heads.iter().map(|head| &**head.batch.column(column)).collect();
             interleave(&arrays, picked)
-        });
-        RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)?
+        })?,
     };
     picked.clear();
     emit(batch)
+}
+
+fn copied(
+    schema: &SchemaRef,
+    column: impl Fn(usize) -> Result<ArrayRef, ArrowError>,
+) -> Result<RecordBatch, StoreError> {
+    let columns = (0..schema.fields().len()).map(column).collect::<Result<_, _>>()?;
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }

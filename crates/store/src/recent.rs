@@ -1,17 +1,26 @@
 //! The ids of the latest events of a log, so that an event sent again is noticed.
 
-use event::Id;
-use hashbrown::HashSet;
+use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
+
+use event::{Id, Timestamp};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How many of the latest ids of a log are remembered at least.
 pub(crate) const REMEMBERED: usize = 1_000_000;
 
-/// Two generations of ids: when the younger one is full, the older one is forgotten.
-#[derive(Debug, Default)]
+/// The ids of a log, the oldest first, and where each stands: 27 bytes an id.
+#[derive(Debug)]
 pub(crate) struct Recent {
-    young: HashSet<u128>,
-    old: HashSet<u128>,
+    ids: VecDeque<u128>,
+    /// The place of each id, counted from the first that was ever remembered (and around).
+    places: HashTable<u32>,
+    /// The place of the oldest.
+    first: u32,
+    hasher: DefaultHashBuilder,
+    /// When the log was last written to.
+    pub(crate) used: Timestamp,
 }
 
 /// What is remembered of an id. A UUID is remembered whole; any other text by 128 bits of its hash.
@@ -23,33 +32,55 @@ pub(crate) fn key(id: &Id) -> u128 {
 }
 
 impl Recent {
-    /// Remembers an id. False when it was known.
+    /// Remembers the latest of these ids, each with its sequence number.
+    pub(crate) fn of(mut ids: Vec<(u64, [u8; 16])>, used: Timestamp) -> Self {
+        ids.sort_unstable();
+        let mut recent = Self {
+            ids: VecDeque::new(),
+            places: HashTable::new(),
+            first: 0,
+            hasher: DefaultHashBuilder::default(),
+            used,
+        };
+        for (_, id) in &ids[ids.len().saturating_sub(REMEMBERED)..] {
+            recent.insert(u128::from_le_bytes(*id));
+        }
+        recent
+    }
+
+    /// Remembers an id, and forgets the oldest when there are enough. False when it was known.
     pub(crate) fn insert(&mut self, key: u128) -> bool {
-        if self.old.contains(&key) || !self.young.insert(key) {
+        let hash = self.hasher.hash_one(key);
+        let is_same = |place: &u32| self.ids[place.wrapping_sub(self.first) as usize] == key;
+        if self.places.find(hash, is_same).is_some() {
             return false;
         }
-        if self.young.len() >= REMEMBERED {
-            self.old = std::mem::take(&mut self.young);
+        if self.ids.len() >= REMEMBERED
+            && let Some(oldest) = self.ids.pop_front()
+        {
+            self.forget_place(oldest, self.first);
+            self.first = self.first.wrapping_add(1);
         }
+        let place = self.first.wrapping_add(u32::try_from(self.ids.len()).unwrap_or(u32::MAX));
+        self.ids.push_back(key);
+        let hash_at = |place: &u32| self.hasher.hash_one(self.ids[place.wrapping_sub(self.first) as usize]);
+        self.places.insert_unique(hash, place, hash_at);
         true
     }
 
-    /// Remembers many ids.
-    pub(crate) fn extend(&mut self, keys: impl Iterator<Item = u128>) {
-        for key in keys {
-            self.insert(key);
+    /// Forgets the ids remembered last, whose events were not accepted after all.
+    pub(crate) fn forget_last(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(youngest) = self.ids.pop_back() else { return };
+            let place = self.first.wrapping_add(u32::try_from(self.ids.len()).unwrap_or(u32::MAX));
+            self.forget_place(youngest, place);
         }
     }
 
-    /// Remembers ids that are older than all remembered so far but the ones from here.
-    pub(crate) fn extend_older(&mut self, keys: impl Iterator<Item = u128>) {
-        self.old.extend(keys);
-    }
-
-    /// Forgets an id that was not accepted after all.
-    pub(crate) fn remove(&mut self, key: u128) {
-        self.young.remove(&key);
-        self.old.remove(&key);
+    fn forget_place(&mut self, key: u128, place: u32) {
+        if let Ok(entry) = self.places.find_entry(self.hasher.hash_one(key), |known| *known == place) {
+            entry.remove();
+        }
     }
 }
 
@@ -57,16 +88,31 @@ impl Recent {
 mod tests {
     use super::*;
 
+    fn of(ids: impl Iterator<Item = u128>) -> Recent {
+        let numbered = (0..).zip(ids.map(u128::to_le_bytes)).collect();
+        Recent::of(numbered, Timestamp::from_micros(0))
+    }
+
     #[test]
     fn a_million_younger_ids_do_not_push_one_out() {
-        let mut recent = Recent::default();
-        recent.extend([1].into_iter());
-        recent.extend_older(2..10);
-        recent.extend(10..10 + REMEMBERED as u128 - 2);
-        assert!(!recent.insert(1), "an id of the journal");
-        assert!(!recent.insert(2), "an id of a segment");
-        recent.extend([0].into_iter());
-        assert!(!recent.insert(1), "the first generation has become the old one");
-        assert!(recent.insert(2), "older than a million others");
+        let million = REMEMBERED as u128;
+        let mut recent = of(0..million + 10);
+        assert!(!recent.insert(10), "the last million of what was there");
+        assert!(recent.insert(9), "older than a million others");
+        (0..million - 1).for_each(|id| assert!(recent.insert(million * 2 + id)));
+        assert!(!recent.insert(9), "a million with itself");
+        assert!(recent.insert(0));
+        assert!(recent.insert(9), "pushed out by one more");
+    }
+
+    #[test]
+    fn what_was_not_accepted_is_forgotten() {
+        let mut recent = of(0..10);
+        (10..20).for_each(|id| assert!(recent.insert(id)));
+        recent.forget_last(10);
+        assert!((0..10).all(|id| !recent.insert(id)));
+        assert!((10..20).all(|id| recent.insert(id)));
+        recent.forget_last(100);
+        assert!((0..20).all(|id| recent.insert(id)), "no more than there are");
     }
 }

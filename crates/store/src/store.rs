@@ -7,7 +7,7 @@ mod inspect;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
@@ -19,31 +19,29 @@ pub use archive::{ArchiveFault, ArchiveWork, Purge, Verified, verify_record};
 pub use inspect::{Inspection, inspect};
 
 use crate::archive::{Archived, Places};
+use crate::cache::IndexCache;
 use crate::catalog::{Catalog, Change};
 use crate::columns::{ColumnsBuilder, SEQUENCE_AT, TIMESTAMP_AT, key_columns};
 use crate::conform::{Counts, choose, conform, count};
+use crate::decimal::Decimals;
 use crate::disk::Disk;
 use crate::journal::{Entry, Journal, JournalDamage, JournalError};
-use crate::merge::{Source, merge, sorted};
+use crate::merge::{Source, merge};
 use crate::recent::{REMEMBERED, Recent, key};
 use crate::retention::{Cutoff, Expiry, Retention, cutoff, side_of};
 use crate::segment::{Opened, Segment, SegmentInfo, remove_files};
-use crate::write::SegmentWriter;
-use crate::{LogId, StoreError};
+use crate::write::{Compress, SegmentWriter};
+use crate::{LogId, StoreError, tiers};
 
 /// A builder is frozen at this size, so that no question ever waits for a large one.
 const BUILDER_BYTES_MAX: usize = 8 << 20;
 
-/// Frozen batches of the buffer are joined up to this many rows and bytes.
-const JOINED_ROWS_MAX: usize = 64 << 10;
-const JOINED_BYTES_MAX: usize = 64 << 20;
+/// The ids of a log that nobody has written to for so long are forgotten when another log is written to. They can be
+/// read back.
+const FORGET_AFTER_MICROS: i64 = 10 * 60 * 1_000_000;
 
-/// A segment of this many rows is not merged any further.
-const MERGE_ROWS_MAX: u64 = 512 << 10;
-
-/// So many segments of one size class are merged at once. Each merge makes a segment about this many times larger,
-/// so an event is written at most 1 + log8(512 Ki rows / rows of a flush) times.
-const MERGE_WIDTH: usize = 8;
+/// Rows that a merge reads at a time from each segment.
+const MERGE_READ_ROWS: usize = 2048;
 
 /// Events on their way in.
 #[derive(Debug)]
@@ -139,11 +137,18 @@ pub struct LogSize {
 pub struct Store {
     disk: Arc<dyn Disk>,
     catalog: Catalog,
+    cache: Arc<IndexCache>,
     writer: Mutex<Writer>,
     live: Mutex<Live>,
-    /// Held by whoever changes the set of segments.
+    /// Held while the buffer is written to segments, which waits for no merge.
+    flushing: Mutex<()>,
+    /// Held by whoever takes segments out of the set of them.
     housekeeping: Mutex<()>,
     next_segment: AtomicU64,
+    /// Set when merges are to end early.
+    stopping: AtomicBool,
+    /// Held by whoever joins small batches of the buffer.
+    joining: Mutex<()>,
     places: Arc<dyn Places>,
     /// Held by whoever changes what is in the archive; taken before `housekeeping`, never the other way round.
     archiving: Mutex<archive::Archiving>,
@@ -152,7 +157,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Writer {
     journal: Journal,
-    recent: HashMap<LogId, (Recent, bool)>,
+    recent: HashMap<LogId, Recent>,
     producers: HashMap<String, u64>,
 }
 
@@ -183,16 +188,17 @@ struct Taken {
 /// What a group has changed in the writer's memory before the journal took it.
 #[derive(Debug, Default)]
 struct Noted {
-    ids: Vec<(LogId, u128)>,
+    /// How many ids of each log, in the order in which they were remembered.
+    ids: Vec<(LogId, usize)>,
     positions: Vec<(String, Option<u64>)>,
 }
 
 impl Writer {
     /// Takes back what was noted for a group that was refused.
     fn forget(&mut self, noted: Noted) {
-        for (log, id) in noted.ids {
-            if let Some((recent, _)) = self.recent.get_mut(&log) {
-                recent.remove(id);
+        for (log, count) in noted.ids.into_iter().rev() {
+            if let Some(recent) = self.recent.get_mut(&log) {
+                recent.forget_last(count);
             }
         }
         for (name, position) in noted.positions.into_iter().rev() {
@@ -223,24 +229,16 @@ impl LogLive {
     fn freeze(&mut self) {
         let bytes = self.builder.bytes();
         if let Some(batch) = self.builder.finish() {
+            let bytes = bytes.max(batch.get_array_memory_size());
             self.frozen.push(Arc::new(Rows::new(batch, bytes)));
-            self.join();
         }
     }
 
-    /// Joins the youngest batches as long as they are of like size, so that a question never meets many small ones.
-    fn join(&mut self) {
-        while let [.., left, right] = &self.frozen[..] {
-            let (before, after) = (left.batch.num_rows(), right.batch.num_rows());
-            let fits = before + after <= JOINED_ROWS_MAX && left.bytes + right.bytes <= JOINED_BYTES_MAX;
-            if before > 4 * after || !fits {
-                return;
-            }
-            let Ok(batch) = joined(&[&left.batch, &right.batch]) else { return };
-            let rows = Rows::new(batch, left.bytes + right.bytes);
-            self.frozen.truncate(self.frozen.len() - 2);
-            self.frozen.push(Arc::new(rows));
-        }
+    /// The youngest two batches, if they are of like size and small. One that a full builder made is never copied.
+    fn to_join(&self) -> Option<[Arc<Rows>; 2]> {
+        let [.., left, right] = &self.frozen[..] else { return None };
+        let fits = left.bytes <= 4 * right.bytes && left.bytes + right.bytes <= BUILDER_BYTES_MAX;
+        fits.then(|| [Arc::clone(left), Arc::clone(right)])
     }
 
     fn buffered(&self) -> impl Iterator<Item = &Arc<Rows>> {
@@ -273,10 +271,11 @@ impl Store {
         let mut live = Live { last_sequence: flushed, ..Live::default() };
         let mut files: std::collections::HashSet<String> = disk.list("segments")?.into_iter().collect();
         let holds = catalog.holds()?;
+        let cache = Arc::<IndexCache>::default();
         for record in catalog.archived()? {
             let archive = places.at(&record.place);
             let log = live.logs.entry(record.info.log).or_default();
-            log.archived.push(Arc::new(Segment::archived(record, archive)));
+            log.archived.push(Arc::new(Segment::archived(record, archive, &cache)));
         }
         for info in catalog.segments()? {
             let number = info.number;
@@ -285,7 +284,7 @@ impl Store {
             }
             files.remove(&format!("{number:010}.idx"));
             let log = live.logs.entry(info.log).or_default();
-            let segment = Segment::new(info, Arc::clone(&disk));
+            let segment = Segment::new(info, Arc::clone(&disk), &cache);
             segment.hold_until(holds.get(&number).copied());
             log.segments.push(Arc::new(segment));
         }
@@ -293,12 +292,9 @@ impl Store {
             disk.remove(&format!("segments/{orphan}"))?;
             report.orphans += 1;
         }
-        let mut recent: HashMap<LogId, (Recent, bool)> = HashMap::new();
         let mut producers: HashMap<String, u64> = catalog.producers()?.into_iter().collect();
         let mut take = |found: crate::journal::Recovered| {
             report.recovered += found.batch.len() as u64;
-            let (ids, _) = recent.entry(found.log).or_default();
-            ids.extend(found.batch.rows().map(|row| key(row.id)));
             let log = live.logs.entry(found.log).or_default();
             log.builder.append(&found.batch, found.first, found.received);
             live.last_sequence = live.last_sequence.max(found.first + found.batch.len() as u64 - 1);
@@ -317,12 +313,16 @@ impl Store {
         let store = Self {
             disk,
             catalog,
+            cache,
             places,
             archiving,
-            writer: Mutex::new(Writer { journal, recent, producers }),
+            writer: Mutex::new(Writer { journal, recent: HashMap::new(), producers }),
             live: Mutex::new(live),
+            flushing: Mutex::default(),
             housekeeping: Mutex::default(),
             next_segment: AtomicU64::new(next_segment),
+            stopping: AtomicBool::new(false),
+            joining: Mutex::default(),
         };
         Ok((store, report))
     }
@@ -331,6 +331,17 @@ impl Store {
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// How many bytes of memory open segments may take; those in the archive are apart.
+    pub fn limit_index_cache(&self, bytes: u64) {
+        self.cache.set_limit(bytes);
+    }
+
+    /// Bytes of memory that open segments take.
+    #[must_use]
+    pub fn index_cache_bytes(&self) -> u64 {
+        self.cache.bytes()
     }
 
     /// Stores a group of requests with one write and one sync. When it returns, all of it is durable and in every
@@ -391,58 +402,75 @@ impl Store {
             writer.producers.insert(name.clone(), *position);
             noted.positions.push((name.clone(), known));
         }
-        let (recent, loaded) = writer.recent.entry(incoming.log).or_default();
-        if !std::mem::replace(loaded, true) {
-            self.load_recent(incoming.log, recent);
-        }
-        let fresh: Vec<bool> = incoming
-            .batch
-            .rows()
-            .map(|row| {
-                let id = key(row.id);
-                let fresh = recent.insert(id);
-                if fresh {
-                    noted.ids.push((incoming.log, id));
-                }
-                fresh
-            })
-            .collect();
+        let recent = self.recent(writer, incoming.log, incoming.received);
+        let fresh: Vec<bool> = incoming.batch.rows().map(|row| recent.insert(key(row.id))).collect();
         let kept = fresh.iter().filter(|fresh| **fresh).count();
+        noted.ids.push((incoming.log, kept));
         if kept < count {
             incoming.batch = incoming.batch.filtered(|index| fresh[index]);
         }
         count - kept
     }
 
-    /// Reads the ids of the latest events of a log back from its segments: older ones than the journal's. Those of
-    /// segments in the archive are in the catalog, so that no writer ever waits for a bucket.
-    fn load_recent(&self, log: LogId, recent: &mut Recent) {
-        let mut segments: Vec<Arc<Segment>> = self.snapshot_with_archive(log).segments;
+    /// The ids of the latest events of a log.
+    fn recent<'a>(&self, writer: &'a mut Writer, log: LogId, now: Timestamp) -> &'a mut Recent {
+        let is_new = !writer.recent.contains_key(&log);
+        if is_new {
+            writer.recent.retain(|_, recent| now.as_micros() - recent.used.as_micros() < FORGET_AFTER_MICROS);
+        }
+        let recent = writer.recent.entry(log).or_insert_with(|| Recent::of(self.read_recent(log), now));
+        recent.used = now;
+        recent
+    }
+
+    /// Reads the ids of the latest events of a log, each with its sequence number: of the buffer, and back from the
+    /// segments. Those of segments in the archive are in the catalog, so that no writer ever waits for a bucket.
+    fn read_recent(&self, log: LogId) -> Vec<(u64, [u8; 16])> {
+        let mut found = Vec::new();
+        let Snapshot { mut segments, rows, .. } = self.snapshot_with_archive(log);
+        rows.iter().for_each(|rows| ids_of(&rows.batch, &mut found));
         segments.sort_by_key(|segment| std::cmp::Reverse(segment.info().last_sequence));
-        let mut rows = 0;
         for segment in segments {
-            if rows >= REMEMBERED {
-                return;
+            if found.len() >= REMEMBERED {
+                break;
             }
             if segment.record().is_some() {
                 let ids = self.catalog.archived_ids(segment.info().number).unwrap_or_default();
-                rows += ids.len() / 16;
-                recent.extend_older(ids.chunks_exact(16).filter_map(|id| id.try_into().ok()).map(u128::from_le_bytes));
+                let sequence = segment.info().last_sequence;
+                found.extend(ids.chunks_exact(16).filter_map(|id| Some((sequence, id.try_into().ok()?))));
                 continue;
             }
             let Ok(opened) = segment.open() else { continue };
             for group in 0..opened.row_groups().len() {
-                match read_ids(&opened, group, &mut |id| recent.extend_older(std::iter::once(id))) {
-                    Ok(read) => rows += read,
-                    Err(error) => segment.note_damage(group, &error.to_string()),
+                if let Err(error) = read_ids(&opened, group, &mut found) {
+                    segment.note_damage(group, &error.to_string());
                 }
             }
+        }
+        found
+    }
+
+    /// Joins the youngest batches of a log's buffer as long as they are small, so that a question never meets many of
+    /// them. They are copied while nobody waits for it.
+    fn join(&self, log: LogId) {
+        let Some(_one_at_a_time) = self.joining.try_lock() else { return };
+        let youngest = || self.live.lock().logs.get(&log).and_then(LogLive::to_join);
+        while let Some([left, right]) = youngest() {
+            let Ok(batch) = joined(&[&left.batch, &right.batch]) else { return };
+            let bytes = batch.get_array_memory_size();
+            let rows = Arc::new(Rows::new(batch, bytes));
+            let mut live = self.live.lock();
+            let Some(frozen) = live.logs.get_mut(&log).map(|log| &mut log.frozen) else { return };
+            // Another question may have frozen more behind them, or a flush have taken them.
+            let Some(at) = frozen.iter().position(|rows| Arc::ptr_eq(rows, &left)) else { return };
+            frozen.splice(at..at + 2, [rows]);
         }
     }
 
     /// The log as it is now.
     #[must_use]
     pub fn snapshot(&self, log: LogId) -> Snapshot {
+        self.join(log);
         let mut live = self.live.lock();
         let last_sequence = live.last_sequence;
         let Some(found) = live.logs.get_mut(&log) else {
@@ -511,7 +539,7 @@ impl Store {
     /// # Errors
     /// When the disk refuses; the events stay in the buffer and in the journal, and the call may be tried again.
     pub fn flush(&self) -> Result<u64, StoreError> {
-        let _one_at_a_time = self.housekeeping.lock();
+        let _one_at_a_time = self.flushing.lock();
         let Taken { rows: taken, flushed, producers } = self.take_for_flush();
         let mut added = Vec::with_capacity(taken.len());
         for (log, rows) in &taken {
@@ -537,7 +565,7 @@ impl Store {
                 events += info.rows;
                 let log = live.logs.entry(info.log).or_default();
                 log.flushing.clear();
-                log.segments.push(Arc::new(Segment::new(info, Arc::clone(&self.disk))));
+                log.segments.push(Arc::new(Segment::new(info, Arc::clone(&self.disk), &self.cache)));
             }
         }
         self.writer.lock().journal.trim(flushed)?;
@@ -565,24 +593,30 @@ impl Store {
 
     fn write_rows(&self, log: LogId, rows: &[Arc<Rows>]) -> Result<SegmentInfo, StoreError> {
         let mut counts = Counts::new();
-        rows.iter().for_each(|rows| count(&mut counts, &rows.batch));
-        let sources =
-            rows.iter().map(|rows| Box::new(std::iter::once_with(|| sorted(&rows.batch))) as Source<'_>).collect();
-        self.write_segment(log, &choose(&counts), sources)
+        let mut decimals = Decimals::default();
+        for rows in rows {
+            count(&mut counts, &rows.batch);
+            decimals.add(&rows.batch);
+        }
+        let sources = rows.iter().map(|rows| Box::new(std::iter::once(Ok(rows.batch.clone()))) as Source<'_>).collect();
+        let schema = choose(&counts);
+        self.write_segment(log, &schema, (&decimals, Compress::Quickly), sources)
     }
 
     fn write_segment(
         &self,
         log: LogId,
         schema: &SchemaRef,
+        (decimals, compress): (&Decimals, Compress),
         sources: Vec<Source<'_>>,
     ) -> Result<SegmentInfo, StoreError> {
         let number = self.next_segment.fetch_add(1, Ordering::Relaxed);
         let written =
-            SegmentWriter::create(Arc::clone(&self.disk), number, log, Arc::clone(schema)).and_then(|mut writer| {
-                merge(sources, schema, &mut |batch| writer.append(&batch))?;
-                writer.finish()
-            });
+            SegmentWriter::create(Arc::clone(&self.disk), number, log, decimals.file_schema(schema), compress)
+                .and_then(|mut writer| {
+                    merge(sources, schema, &mut |batch| writer.append(&batch))?;
+                    writer.finish()
+                });
         if written.is_err() {
             // Half a segment takes room, and room may be what is missing.
             remove_files(&*self.disk, number);
@@ -590,36 +624,56 @@ impl Store {
         written
     }
 
+    /// Lets a merge under way, and all later ones, end early with [`StoreError::Stopped`]. Nothing is lost by that.
+    pub fn stop_merging(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
     /// Merges one set of small segments, if there is one. Returns whether there was.
     ///
     /// # Errors
-    /// When the disk refuses; nothing changes then.
+    /// When the disk refuses, or merges are to end; nothing changes then.
     pub fn merge(&self) -> Result<bool, StoreError> {
+        self.merge_below(u64::MAX)
+    }
+
+    /// The same, of segments with fewer rows.
+    ///
+    /// # Errors
+    /// As [`Store::merge`].
+    pub fn merge_below(&self, rows_max: u64) -> Result<bool, StoreError> {
         let _one_at_a_time = self.housekeeping.lock();
         let logs: Vec<(LogId, Vec<Arc<Segment>>)> =
             self.live.lock().logs.iter().map(|(log, live)| (*log, live.segments.clone())).collect();
         for (log, segments) in logs {
-            if let Some(chosen) = choose_merge(&segments) {
-                match self.rewrite(log, &chosen, &|batch| Ok(batch)) {
+            if let Some(chosen) = tiers::choose(&segments, rows_max) {
+                match self.rewrite(log, &chosen, &|batch| self.unless_stopping(batch)) {
                     // A damaged one is noted and left out the next time.
                     Err(StoreError::Columns(_) | StoreError::Unreadable { .. }) => return Ok(true),
-                    result => return result.map(|()| true),
+                    result => return result.map(|_| true),
                 }
             }
         }
         Ok(false)
     }
 
-    /// Writes the rows of some segments, as `change` leaves them, into one new segment that takes their place.
+    fn unless_stopping(&self, batch: RecordBatch) -> Result<RecordBatch, StoreError> {
+        if self.stopping.load(Ordering::Acquire) { Err(StoreError::Stopped) } else { Ok(batch) }
+    }
+
+    /// Writes the rows of some segments, as `change` leaves them, into one new segment that takes their place. Returns
+    /// how many rows are left.
     fn rewrite(
         &self,
         log: LogId,
         segments: &[Arc<Segment>],
         change: &dyn Fn(RecordBatch) -> Result<RecordBatch, StoreError>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let added = self.written_anew(log, segments, change)?;
         let removed: Vec<u64> = segments.iter().map(|segment| segment.info().number).collect();
-        self.replace(log, added.into_iter().collect(), &removed)
+        let left = added.as_ref().map_or(0, |info| info.rows);
+        self.replace(log, added.into_iter().collect(), &removed)?;
+        Ok(left)
     }
 
     /// Writes the rows of some segments, as `change` leaves them, into one new segment that nobody names yet; none
@@ -631,16 +685,18 @@ impl Store {
         change: &dyn Fn(RecordBatch) -> Result<RecordBatch, StoreError>,
     ) -> Result<Option<SegmentInfo>, StoreError> {
         let mut counts = Counts::new();
+        let mut decimals = Decimals::default();
         let mut opened = Vec::with_capacity(segments.len());
         for segment in segments {
             let files = segment.open()?;
+            decimals.add_file(files.file_schema());
             for (path, kind, values) in files.key_values() {
                 *counts.entry((path.to_owned(), kind)).or_default() += values;
             }
             opened.push((segment, files));
         }
         let sources = opened.iter().map(|(segment, files)| rows_of(segment, files, change)).collect();
-        let info = self.write_segment(log, &choose(&counts), sources)?;
+        let info = self.write_segment(log, &choose(&counts), (&decimals, Compress::Well), sources)?;
         if info.rows == 0 {
             remove_files(&*self.disk, info.number);
             return Ok(None);
@@ -659,7 +715,9 @@ impl Store {
             }
             !gone
         });
-        found.segments.extend(added.into_iter().map(|info| Arc::new(Segment::new(info, Arc::clone(&self.disk)))));
+        found
+            .segments
+            .extend(added.into_iter().map(|info| Arc::new(Segment::new(info, Arc::clone(&self.disk), &self.cache))));
         Ok(())
     }
 
@@ -670,12 +728,9 @@ impl Store {
     pub fn retain(&self, log: LogId, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
         let _one_at_a_time = self.housekeeping.lock();
         let segments = self.live.lock().logs.get(&log).map(|live| live.segments.clone()).unwrap_or_default();
-        let before: u64 = segments.iter().map(|segment| segment.info().rows).sum();
-        let dropped: Vec<u64> = segments
-            .iter()
-            .filter(|segment| Expiry::of(segment.info(), retention, now) == Expiry::Drop)
-            .map(|segment| segment.info().number)
-            .collect();
+        let is_dropped = |segment: &&Arc<Segment>| Expiry::of(segment.info(), retention, now) == Expiry::Drop;
+        let mut gone: u64 = segments.iter().filter(is_dropped).map(|segment| segment.info().rows).sum();
+        let dropped: Vec<u64> = segments.iter().filter(is_dropped).map(|segment| segment.info().number).collect();
         if !dropped.is_empty() {
             self.replace(log, Vec::new(), &dropped)?;
         }
@@ -684,14 +739,11 @@ impl Store {
             if Expiry::of(segment.info(), retention, now) == Expiry::Rewrite {
                 match self.rewrite(log, std::slice::from_ref(segment), &|batch| side_of(&batch, is_old, false)) {
                     Err(StoreError::Columns(_) | StoreError::Unreadable { .. }) => {}
-                    result => result?,
+                    result => gone += segment.info().rows - result?,
                 }
             }
         }
-        let live = self.live.lock();
-        let after: u64 =
-            live.logs.get(&log).map_or(0, |live| live.segments.iter().map(|segment| segment.info().rows).sum());
-        Ok(before.saturating_sub(after))
+        Ok(gone)
     }
 
     /// All live segments.
@@ -717,7 +769,7 @@ fn rows_of<'a>(
 ) -> Source<'a> {
     let columns: Vec<usize> = (0..opened.schema().fields().len()).collect();
     let groups = (0..opened.row_groups().len()).flat_map(move |group| {
-        let reader = opened.read(group, &columns, None, 8192);
+        let reader = opened.read(group, &columns, None, MERGE_READ_ROWS);
         let noted = move |error: StoreError| {
             segment.note_damage(group, &error.to_string());
             error
@@ -731,56 +783,29 @@ fn rows_of<'a>(
     Box::new(groups.map(move |batch| batch.and_then(change)))
 }
 
-fn read_ids(opened: &Opened, group: usize, take: &mut dyn FnMut(u128)) -> Result<usize, StoreError> {
-    let columns: Vec<usize> =
-        key_columns(opened.schema()).filter(|(_, path, _)| *path == "id").map(|(index, ..)| index).collect();
-    let mut rows = 0;
+/// Adds the ids of a row group, each with its sequence number.
+fn read_ids(opened: &Opened, group: usize, found: &mut Vec<(u64, [u8; 16])>) -> Result<(), StoreError> {
+    let ids = key_columns(opened.schema()).filter(|(_, path, _)| *path == "id").map(|(index, ..)| index);
+    let columns: Vec<usize> = std::iter::once(SEQUENCE_AT).chain(ids).collect();
     for batch in opened.read(group, &columns, None, 8192)? {
-        let batch = batch?;
-        rows += batch.num_rows();
-        for column in batch.columns() {
-            if let Some(uuids) = column.as_fixed_size_binary_opt() {
-                let ids = uuids.iter().flatten().filter_map(|bytes| bytes.try_into().ok());
-                ids.map(u128::from_le_bytes).for_each(&mut *take);
-            } else if let Some(texts) = column.as_string_opt::<i32>() {
-                texts.iter().flatten().map(|text| key(&event::Id::Text(text.into()))).for_each(&mut *take);
-            }
-        }
+        ids_of(&batch?, found);
     }
-    Ok(rows)
+    Ok(())
 }
 
-/// Picks segments of one size class, near in time, when there are enough of them.
-fn choose_merge(segments: &[Arc<Segment>]) -> Option<Vec<Arc<Segment>>> {
-    let mut classes: HashMap<u32, Vec<Arc<Segment>>> = HashMap::new();
-    for segment in segments {
-        if segment.info().rows < MERGE_ROWS_MAX / 2 && segment.is_mergeable() {
-            classes.entry(segment.info().rows.max(1).ilog2() / 3).or_default().push(Arc::clone(segment));
+/// Adds the ids of a batch, each with its sequence number.
+fn ids_of(batch: &RecordBatch, found: &mut Vec<(u64, [u8; 16])>) {
+    let sequences = batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>().values();
+    for (index, path, _) in key_columns(&batch.schema()) {
+        let column = batch.column(index);
+        if path != "id" {
+            continue;
+        }
+        if let Some(uuids) = column.as_fixed_size_binary_opt() {
+            found.extend(sequences.iter().zip(uuids).filter_map(|(at, id)| Some((*at, id?.try_into().ok()?))));
+        } else if let Some(texts) = column.as_string_opt::<i32>() {
+            let keys = texts.iter().map(|text| Some(key(&event::Id::Text(text?.into()))));
+            found.extend(sequences.iter().zip(keys).filter_map(|(at, key)| Some((*at, key?.to_le_bytes()))));
         }
     }
-    let mut classes: Vec<_> = classes.into_iter().collect();
-    classes.sort_by_key(|(class, _)| *class);
-    classes.into_iter().find_map(|(_, mut class)| {
-        class.sort_by_key(|segment| segment.info().first);
-        class.windows(MERGE_WIDTH).find(|window| fits(window)).map(<[Arc<Segment>]>::to_vec)
-    })
-}
-
-/// Whether the merged segment stays within bounds: not too many rows, and not so long a time that retention could
-/// no longer drop it at once.
-fn fits(segments: &[Arc<Segment>]) -> bool {
-    const DAY_MICROS: i64 = 86_400_000_000;
-    let rows: u64 = segments.iter().map(|segment| segment.info().rows).sum();
-    let first = segments.iter().map(|segment| segment.info().first.as_micros()).min().unwrap_or(0);
-    let last = segments.iter().map(|segment| segment.info().last.as_micros()).max().unwrap_or(0);
-    let days = match rows {
-        0..8_192 => 92,
-        8_192..65_536 => 31,
-        _ => 7,
-    };
-    rows <= MERGE_ROWS_MAX
-        && (last - first <= days * DAY_MICROS
-            || segments
-                .iter()
-                .any(|segment| segment.info().last.as_micros() - segment.info().first.as_micros() > days * DAY_MICROS))
 }

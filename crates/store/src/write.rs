@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType, UInt64Type};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType, UInt64Type};
 use event::Timestamp;
 use hashbrown::HashMap;
 use parquet::arrow::ArrowWriter;
@@ -12,30 +12,49 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
+use crate::checked::{CHECKSUM_BYTES, Checksum};
 use crate::columns::{Kind, RECEIVED, SEQUENCE, SEQUENCE_AT, TIMESTAMP, TIMESTAMP_AT, key_columns};
+use crate::decimal::{as_doubles, to_file};
 use crate::disk::{Disk, DiskFile};
 use crate::index::{BLOCK_ROWS, IndexBuilder};
-use crate::segment::{CHECKSUM_BYTES, Checksum, ROW_GROUP_ROWS, SegmentInfo, StreamSpan, index_name, segment_name};
+use crate::segment::{ROW_GROUP_ROWS, SegmentInfo, StreamSpan, index_name, segment_name};
 use crate::{LogId, StoreError};
 
 /// Dictionaries stay small, so that reading one row does not mean reading a large dictionary.
 const DICTIONARY_BYTES: usize = 64 << 10;
+
+/// How much time goes into making a segment small: the level of zstd.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Compress {
+    /// What a flush writes, which a merge writes again.
+    Quickly = 1,
+    /// What stays.
+    Well = 3,
+}
 
 /// Writes a segment from batches of one schema, in the order of time.
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
     disk: Arc<dyn Disk>,
     info: SegmentInfo,
+    schema: SchemaRef,
     writer: ArrowWriter<ChecksumWriter>,
     index: IndexBuilder,
     streams: HashMap<String, StreamSpan>,
 }
 
 impl SegmentWriter {
-    pub(crate) fn create(disk: Arc<dyn Disk>, number: u64, log: LogId, schema: SchemaRef) -> Result<Self, StoreError> {
+    /// `schema` is that of the file, see [`crate::decimal`].
+    pub(crate) fn create(
+        disk: Arc<dyn Disk>,
+        number: u64,
+        log: LogId,
+        schema: SchemaRef,
+        compress: Compress,
+    ) -> Result<Self, StoreError> {
         let file = disk.create(&format!("{}.new", segment_name(number)))?;
-        let properties = properties(&schema);
-        let mut writer = ArrowWriter::try_new(ChecksumWriter::new(file), schema, Some(properties))?;
+        let properties = properties(&schema, compress);
+        let mut writer = ArrowWriter::try_new(ChecksumWriter::new(file), Arc::clone(&schema), Some(properties))?;
         writer.sync()?;
         writer.inner_mut().end_block()?;
         let info = SegmentInfo {
@@ -51,11 +70,11 @@ impl SegmentWriter {
             last_sequence: 0,
             streams: Vec::new(),
         };
-        Ok(Self { disk, info, writer, index: IndexBuilder::default(), streams: HashMap::new() })
+        Ok(Self { disk, info, schema, writer, index: IndexBuilder::default(), streams: HashMap::new() })
     }
 
     pub(crate) fn append(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
-        self.write_rows(batch)?;
+        self.write_rows(&to_file(batch, &self.schema)?)?;
         self.index.append(batch);
         let times = batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>().values();
         for sequence in batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>().values() {
@@ -144,8 +163,8 @@ impl SegmentWriter {
     }
 }
 
-fn properties(schema: &SchemaRef) -> WriterProperties {
-    let level = ZstdLevel::try_new(3).unwrap_or_default();
+fn properties(schema: &SchemaRef, compress: Compress) -> WriterProperties {
+    let level = ZstdLevel::try_new(compress as i32).unwrap_or_default();
     let path = |name: &str| ColumnPath::new(vec![name.to_owned()]);
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
@@ -158,10 +177,21 @@ fn properties(schema: &SchemaRef) -> WriterProperties {
     for name in [SEQUENCE, TIMESTAMP, RECEIVED] {
         builder = plain(builder, path(name)).set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED);
     }
-    for (index, key, kind) in key_columns(schema) {
+    for (index, key, kind) in key_columns(&as_doubles(schema)) {
+        let field = schema.field(index);
+        // For pages whose values are too many for a dictionary.
+        let encoding = match (kind, field.data_type()) {
+            (Kind::Str, _) => Some(Encoding::DELTA_LENGTH_BYTE_ARRAY),
+            (Kind::Int, _) => Some(Encoding::DELTA_BINARY_PACKED),
+            (Kind::Float, DataType::Decimal64(..)) => Some(Encoding::BYTE_STREAM_SPLIT),
+            _ => None,
+        };
+        if let Some(encoding) = encoding {
+            builder = builder.set_column_encoding(path(field.name()), encoding);
+        }
         // Nearly every value is another one: a dictionary would only be made and thrown away.
         if kind == Kind::Uuid || key == "message" {
-            builder = plain(builder, path(schema.field(index).name()));
+            builder = plain(builder, path(field.name()));
         }
     }
     builder.build()

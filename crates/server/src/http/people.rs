@@ -40,7 +40,7 @@ pub(crate) async fn events(
     }
     super::lines::check(&question)?;
     let engine = doors.engine.clone();
-    let asked = tokio::task::spawn_blocking(move || {
+    let asked = doors.questions.read(move || {
         let mut events = engine.timeline(&user, &logs, &question)?;
         super::lines::lay_out(&engine, question.format, &mut events.documents);
         // Only where nothing was found at all: a mistyped name, most likely.
@@ -49,9 +49,9 @@ pub(crate) async fn events(
         } else {
             None
         };
-        Ok::<_, engine::AskError>((events, question, near))
+        Ok((events, question, near))
     });
-    let (events, question, near) = asked.await.map_err(|error| Problem::internal(&error))??;
+    let (events, question, near) = asked.await?;
     let mut response = answer::events(events, &question, &read::next_link(parts.uri.path(), query))?;
     if let Some(near) = near {
         answer::set(response.headers_mut(), "x-everlog-hint", &format!("did you mean {near:?}?"));

@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use engine::filter::Filter;
 use engine::url::{Format, Question, Sort};
-use engine::{Answer, AskError, Events, QueryError, Scope, search, url};
+use engine::{Answer, Events, QueryError, Scope, search, url};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -60,9 +60,7 @@ pub(crate) async fn events(
 /// The groups of a question.
 pub(super) async fn group(doors: &Doors, log: &str, question: &Question) -> Result<Answer, Problem> {
     let (engine, log, question) = (doors.engine.clone(), log.to_owned(), question.clone());
-    // On a task of its own: planning and running are work for a processor, not waiting.
-    let asked = tokio::spawn(async move { engine.group(&log, &question).await });
-    Ok(asked.await.map_err(|error| Problem::internal(&error))??)
+    doors.questions.compute(async move { engine.group(&log, &question).await }).await
 }
 
 /// A long answer in lines, sent while it is read. What goes wrong after the beginning breaks the answer off, which a
@@ -75,7 +73,7 @@ async fn streamed(
     let (sender, mut receiver) = mpsc::channel(2);
     let engine = doors.engine.clone();
     let asked = question.clone();
-    tokio::task::spawn_blocking(move || {
+    doors.questions.stream(move || {
         let read = engine.each_part(&log, &asked, &mut |mut part| {
             super::lines::lay_out(&engine, asked.format, &mut part.documents);
             sender.blocking_send(Ok(part)).is_ok()
@@ -108,12 +106,12 @@ pub(crate) fn question(query: &str) -> Result<Question, Problem> {
 /// The events of a question.
 pub(super) async fn ask(doors: &Doors, log: String, question: Question) -> Result<(Events, Question), Problem> {
     let engine = doors.engine.clone();
-    let asked = tokio::task::spawn_blocking(move || {
+    let asked = doors.questions.read(move || {
         let mut events = engine.events(&log, &question)?;
         super::lines::lay_out(&engine, question.format, &mut events.documents);
-        Ok::<_, AskError>((events, question))
+        Ok((events, question))
     });
-    Ok(asked.await.map_err(|error| Problem::internal(&error))??)
+    asked.await
 }
 
 pub(crate) fn next_link(path: &str, query: &str) -> String {
@@ -171,9 +169,7 @@ pub(crate) async fn query(State(doors): State<Doors>, request: Request) -> Resul
 
 async fn sql_answer(doors: &Doors, sql: String, logs: Vec<String>, archive: bool) -> Result<Response, Problem> {
     let engine = doors.engine.clone();
-    // On a task of its own: planning and running are work for a processor, not waiting.
-    let asked = tokio::spawn(async move { engine.sql(&sql, &logs, archive).await });
-    let answer = asked.await.map_err(|error| Problem::internal(&error))??;
+    let answer = doors.questions.compute(async move { engine.sql(&sql, &logs, archive).await }).await?;
     let columns: Vec<_> = answer.columns.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
     let mut out = format!("{{\"columns\":{},\"rows\":[", serde_json::Value::from(columns)).into_bytes();
     answer.write_rows(b",\n", &mut out);

@@ -149,11 +149,11 @@ impl Follow {
 
     async fn ask(&self, wanted: Wanted) -> Result<Tailed, Problem> {
         let (engine, log, filter) = (self.doors.engine.clone(), self.log.clone(), self.filter.clone());
-        let asked = tokio::task::spawn_blocking(move || match wanted {
+        let asked = self.doors.questions.read(move || match wanted {
             Wanted::Latest(last) => engine.latest(&log, &filter, last),
             Wanted::After(sequence) => engine.tail(&log, &filter, sequence, STEP),
         });
-        Ok(asked.await.map_err(|error| Problem::internal(&error))??)
+        asked.await
     }
 
     /// Sends the events. Those of the past do not come in the order of their numbers: only the last of them carries

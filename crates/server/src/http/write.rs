@@ -99,6 +99,11 @@ fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem> {
 }
 
 fn receipt_json(receipt: &Receipt) -> Result<Response, Problem> {
+    if receipt.refused.is_empty() && receipt.unlisted == 0 {
+        let Receipt { accepted, duplicates, sequence, .. } = receipt;
+        let body = format!(r#"{{"accepted":{accepted},"duplicates":{duplicates},"refused":[],"sequence":{sequence}}}"#);
+        return Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response());
+    }
     let refused: Vec<_> = receipt
         .refused
         .iter()

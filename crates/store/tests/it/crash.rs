@@ -145,8 +145,9 @@ impl World {
         match self.random.below(100) {
             0..55 => self.append(),
             55..72 => self.after(|store| store.flush().map(drop)),
-            72..78 => self.grow(),
-            78..82 => self.after(|store| store.merge().map(drop)),
+            72..77 => self.grow(),
+            77..79 => self.after(|store| store.merge().map(drop)),
+            79..82 => self.flush_within_merge(),
             82..85 => self.retain(),
             85..91 => self.archive(),
             91..95 => self.arm(&[Fault::Crash, Fault::Crash, Fault::Device, Fault::Full]),
@@ -187,6 +188,34 @@ impl World {
             self.after(|store| store.flush().map(drop));
         }
         self.after(|store| store.merge().map(drop));
+    }
+
+    /// A flush while a merge is at its files.
+    fn flush_within_merge(&mut self) {
+        for _ in 0..8 {
+            self.append();
+            if self.machine.disk.is_crashed() {
+                return;
+            }
+            self.after(|store| store.flush().map(drop));
+        }
+        self.append();
+        let disk = self.machine.disk.clone();
+        let names = self.random.below(4);
+        self.after(move |store| {
+            let (reached, go) = disk.pause_at_segment(names);
+            std::thread::scope(|scope| {
+                let merge = scope.spawn(|| {
+                    let merged = store.merge();
+                    disk.pause_no_more();
+                    merged
+                });
+                // Not, when there is nothing to merge.
+                let flushed = if reached.recv().is_ok() { store.flush().map(drop) } else { Ok(()) };
+                let _ = go.send(());
+                merge.join().unwrap().map(drop).and(flushed)
+            })
+        });
     }
 
     fn retain(&mut self) {

@@ -13,3 +13,4 @@ mod model;
 mod once;
 mod random;
 mod sim;
+mod tiers;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -67,6 +68,8 @@ struct State {
     changes: Vec<Change>,
     calls: usize,
     armed: Option<(usize, Fault)>,
+    /// After so many names in the folder of segments, whoever makes the next one tells, and waits.
+    pause: Option<(usize, Sender<()>, Receiver<()>)>,
     crashed: bool,
     full: bool,
     /// Whether a fault has struck since the last start.
@@ -253,6 +256,7 @@ impl SimDisk {
             changes: Vec::new(),
             calls: 0,
             armed: None,
+            pause: None,
             crashed: false,
             full: false,
             failed: false,
@@ -263,6 +267,33 @@ impl SimDisk {
     pub(crate) fn arm(&self, calls: usize, fault: Fault) {
         let mut state = self.0.lock();
         state.armed = Some((state.calls + 1 + calls, fault));
+    }
+
+    /// Lets whoever makes the next name but `names` in the folder of segments tell, and wait until the other end is used.
+    pub(crate) fn pause_at_segment(&self, names: usize) -> (Receiver<()>, Sender<()>) {
+        let ((reached, hears), (go, waits)) = (channel(), channel());
+        self.0.lock().pause = Some((names, reached, waits));
+        (hears, go)
+    }
+
+    pub(crate) fn pause_no_more(&self) {
+        self.0.lock().pause = None;
+    }
+
+    fn pass(&self, name: &str) {
+        let mut state = self.0.lock();
+        if !name.starts_with("segments/") {
+            return;
+        }
+        match state.pause.take() {
+            Some((0, reached, waits)) => {
+                drop(state);
+                let _ = reached.send(());
+                let _ = waits.recv();
+            }
+            Some((names, reached, waits)) => state.pause = Some((names - 1, reached, waits)),
+            None => {}
+        }
     }
 
     pub(crate) fn is_crashed(&self) -> bool {
@@ -393,6 +424,7 @@ fn index(offset: u64) -> usize {
 
 impl Disk for SimDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.pass(name);
         let mut state = self.0.lock();
         let struck = state.call(Call::Create)?;
         if state.full {
@@ -419,6 +451,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.pass(to);
         let mut state = self.0.lock();
         let file = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         state.change_name(Change::Rename { from: from.to_owned(), to: to.to_owned(), file })
