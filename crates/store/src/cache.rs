@@ -90,11 +90,6 @@ impl IndexCache {
         self.state.lock().open.get(&ticket).map_or(0, |kept| kept.bytes)
     }
 
-    /// Bytes that all of them take, without those in the archive.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.state.lock().bytes
-    }
-
     /// The same columns as those of another segment, if there is one.
     pub(crate) fn shared(&self, columns: SegmentColumns) -> Arc<SegmentColumns> {
         let mut state = self.state.lock();

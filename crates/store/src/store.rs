@@ -338,12 +338,6 @@ impl Store {
         self.cache.set_limit(bytes);
     }
 
-    /// Bytes of memory that open segments take.
-    #[must_use]
-    pub fn index_cache_bytes(&self) -> u64 {
-        self.cache.bytes()
-    }
-
     /// Stores a group of requests with one write and one sync. When it returns, all of it is durable and in every
     /// snapshot taken from then on.
     ///
