@@ -403,7 +403,7 @@ impl Store {
         if is_new {
             writer.recent.retain(|_, recent| now.as_micros() - recent.used.as_micros() < FORGET_AFTER_MICROS);
         }
-        let recent = writer.recent.entry(log).or_insert_with(|| Recent::of(self.read_recent(log), now));
+        let recent = writer.recent.entry(log).or_insert_with(|| Recent::of(self.read_recent(log), REMEMBERED, now));
         recent.used = now;
         recent
     }
