@@ -67,6 +67,8 @@ pub struct Settings {
     pub buffer_bytes_max: usize,
     /// Memory for sorting, joining and grouping, of all questions together.
     pub query_memory_bytes: usize,
+    /// Memory for what is kept of open segments.
+    pub index_cache_bytes: usize,
     /// How long one question may take.
     pub query_time_max: Duration,
     /// Rows of one SQL answer.
@@ -91,6 +93,7 @@ impl Default for Settings {
             flush_after: Duration::from_secs(300),
             buffer_bytes_max: 160 << 20,
             query_memory_bytes: 128 << 20,
+            index_cache_bytes: 64 << 20,
             query_time_max: Duration::from_secs(30),
             query_rows_max: 100_000,
             logs_max: 1000,
@@ -217,6 +220,7 @@ impl Engine {
         if store.catalog().logs()?.is_empty() {
             store.catalog().create_log(DEFAULT_LOG, clock.now())?;
         }
+        store.limit_index_cache(settings.index_cache_bytes as u64);
         let limits = query::SqlLimits { memory_bytes: settings.query_memory_bytes, rows_max: settings.query_rows_max };
         let logs = logs::Logs::new(store.catalog().logs()?);
         let tokens = RwLock::new(store.catalog().tokens()?);

@@ -1,6 +1,7 @@
 //! Which columns there are, and which of them a question looks at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use event::logical_name;
@@ -31,11 +32,17 @@ impl Known {
             known.add(&rows.batch.schema());
             known.overflow |= rows.batch.column(REST_AT).null_count() < rows.batch.num_rows();
         }
-        for segment in &snapshot.segments {
-            if let Ok(opened) = segment.open() {
-                known.add(opened.schema());
-                known.overflow |= opened.values(REST_AT) > 0;
+        // Most segments have the same columns.
+        let mut seen = Vec::new();
+        for columns in snapshot.segments.iter().filter_map(|segment| segment.columns().ok()) {
+            if seen.iter().any(|known| Arc::ptr_eq(known, &columns)) {
+                continue;
             }
+            known.overflow |= columns.overflow;
+            for (path, kind) in &columns.keys {
+                known.columns.entry(logical_name(path).into_owned()).or_default().insert(*kind);
+            }
+            seen.push(columns);
         }
         known
     }

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::{
+    CatalogProvider as _, CatalogProviderList as _, MemoryCatalogProvider, MemoryCatalogProviderList,
+    MemorySchemaProvider,
+};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::DataFrame;
 use futures::StreamExt as _;
 use store::Snapshot;
@@ -14,10 +19,12 @@ use store::Snapshot;
 use crate::QueryError;
 use crate::cell::Answer;
 use crate::filter::Filter;
+use crate::grouping::GroupOnCodes;
 use crate::known::Known;
+use crate::percentile::SharedHistograms;
 use crate::scan::Bounds;
 use crate::suggest::suggest;
-use crate::table::LogTable;
+use crate::table::{LogTable, threads};
 
 /// What one SQL question may take, beside its time.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +38,8 @@ pub struct SqlLimits {
 /// The SQL engine; one for a server.
 #[derive(Debug)]
 pub struct Sql {
-    runtime: Arc<RuntimeEnv>,
+    /// All but the tables.
+    state: SessionState,
     limits: SqlLimits,
 }
 
@@ -43,12 +51,31 @@ impl Sql {
     pub fn new(limits: SqlLimits) -> Result<Self, QueryError> {
         let runtime =
             RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes))).build_arc();
-        Ok(Self { runtime: runtime.map_err(|error| sql_error(&error))?, limits })
+        let config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_target_partitions(threads())
+            .with_batch_size(8192)
+            .with_create_default_catalog_and_schema(false);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime.map_err(|error| sql_error(&error))?)
+            .with_default_features()
+            .with_optimizer_rule(Arc::new(SharedHistograms::default()))
+            .with_physical_optimizer_rule(Arc::new(GroupOnCodes))
+            .build();
+        Ok(Self { state, limits })
     }
 
+    /// A session of its own tables.
     pub(crate) fn session(&self) -> SessionContext {
-        let config = SessionConfig::new().with_information_schema(true).with_target_partitions(2).with_batch_size(8192);
-        SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime))
+        let mut state = self.state.clone();
+        let catalog = state.config_options().catalog.clone();
+        let (catalogs, tables) = (MemoryCatalogProviderList::new(), MemoryCatalogProvider::new());
+        // Registering refuses nothing here: the names are not taken.
+        let _ = tables.register_schema(&catalog.default_schema, Arc::new(MemorySchemaProvider::new()));
+        catalogs.register_catalog(catalog.default_catalog, Arc::new(tables));
+        state.register_catalog_list(Arc::new(catalogs));
+        SessionContext::new_with_state(state)
     }
 
     /// Answers an SQL question. Each log is a table under its name.

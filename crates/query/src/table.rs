@@ -1,20 +1,19 @@
 //! A log as a table for DataFusion: one column for each key, of the type that holds all its values.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::BooleanArray;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringBuilder, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch, StringBuilder, new_null_array,
+};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::scalar::ScalarValue;
 use event::{format_uuid, logical_name};
 use parquet::arrow::arrow_reader::RowSelection;
@@ -27,11 +26,17 @@ use crate::QueryError;
 use crate::evaluate::matches;
 use crate::filter::{Comparison, Filter, Scalar, Test};
 use crate::known::{Known, columns_of};
+use crate::log_scan::{LogScan, Queue};
 use crate::prune::blocks;
 use crate::scan::{Bounds, ranges_of};
 
-/// Streams that DataFusion reads side by side.
-const PARTITIONS: usize = 2;
+/// Rows of the buffer that are handed over at a time.
+const BUFFER_BATCH_ROWS: usize = 8192;
+
+/// How many streams of a log are read side by side.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4))
+}
 
 /// One log, frozen, with a filter of ours applied to it.
 #[derive(Clone)]
@@ -121,96 +126,53 @@ impl TableProvider for LogTable {
         _state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        limit: Option<usize>,
+        _limit: Option<usize>,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
         let prune = Filter::and(filters.iter().filter_map(pruning).chain([(*self.filter).clone()]));
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let projected = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(projected)?);
-        let mut units: Vec<Vec<Unit>> = vec![Vec::new(); PARTITIONS];
-        let mut sizes = [0_usize; PARTITIONS];
-        for unit in self.units() {
-            let least = (0..PARTITIONS).min_by_key(|at| sizes[*at]).unwrap_or(0);
-            sizes[least] += unit.rows();
-            units[least].push(unit);
-        }
-        let partitions = units
-            .into_iter()
-            .map(|units| {
-                let partition =
-                    Partition { table: self.clone(), units, schema: Arc::clone(&schema), prune: prune.clone() };
-                Arc::new(partition) as Arc<dyn PartitionStream>
-            })
-            .collect();
-        Ok(Arc::new(StreamingTableExec::try_new(schema, partitions, None, None, false, limit)?))
+        let units = self.units().collect();
+        Ok(Arc::new(LogScan::new(self.clone(), schema, prune, units, threads())))
     }
 }
 
 impl LogTable {
     fn units(&self) -> impl Iterator<Item = Unit> {
         let segments = self.snapshot.segments.iter().flat_map(|segment| {
-            let groups = segment.open().map_or(0, |opened| opened.row_groups().len());
-            (0..groups).map(|group| Unit::Group(Arc::clone(segment), group))
+            let opened = segment.open().ok();
+            let groups: Vec<usize> = opened.map_or_else(Vec::new, |opened| opened.row_groups().collect());
+            groups.into_iter().enumerate().map(|(group, rows)| Unit::Group(Arc::clone(segment), group, rows))
         });
         segments.chain(self.snapshot.rows.iter().cloned().map(Unit::Rows))
     }
 }
 
-#[derive(Clone)]
-enum Unit {
-    Group(Arc<Segment>, usize),
+/// What is read in one go.
+#[derive(Clone, Debug)]
+pub(crate) enum Unit {
+    Group(Arc<Segment>, usize, usize),
     Rows(Arc<Rows>),
 }
 
 impl Unit {
-    fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         match self {
-            Self::Group(segment, group) => {
-                segment.open().ok().and_then(|opened| opened.row_groups().nth(*group)).unwrap_or(0)
-            }
+            Self::Group(_, _, rows) => *rows,
             Self::Rows(rows) => rows.batch.num_rows(),
         }
     }
 }
 
-struct Partition {
-    table: LogTable,
-    units: Vec<Unit>,
-    schema: SchemaRef,
-    prune: Filter,
-}
-
-impl fmt::Debug for Partition {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Partition").field("units", &self.units.len()).finish_non_exhaustive()
-    }
-}
-
-impl PartitionStream for Partition {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let reader = Reader {
-            units: self.units.clone().into_iter(),
-            current: Box::new(std::iter::empty()),
-            table: self.table.clone(),
-            schema: Arc::clone(&self.schema),
-            prune: self.prune.clone(),
-        };
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::iter(reader)))
-    }
-}
-
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, QueryError>> + Send>;
 
-struct Reader {
-    units: std::vec::IntoIter<Unit>,
-    current: Batches,
+/// Reads what a queue gives, batch by batch.
+pub(crate) struct Reader {
     table: LogTable,
     schema: SchemaRef,
     prune: Filter,
+    queue: Queue,
+    current: Batches,
 }
 
 impl Iterator for Reader {
@@ -228,7 +190,7 @@ impl Iterator for Reader {
                 },
                 Some(Err(error)) => return Some(Err(DataFusionError::External(Box::new(error)))),
                 None => {
-                    let unit = self.units.next()?;
+                    let unit = self.queue.next()?;
                     self.current = self.open(&unit);
                 }
             }
@@ -237,11 +199,19 @@ impl Iterator for Reader {
 }
 
 impl Reader {
+    pub(crate) fn new(table: LogTable, schema: SchemaRef, prune: Filter, queue: Queue) -> Self {
+        Self { table, schema, prune, queue, current: Box::new(std::iter::empty()) }
+    }
+
     /// The batches of one unit. A damaged row group ends early; the damage is noted with its segment.
     fn open(&self, unit: &Unit) -> Batches {
         match unit {
-            Unit::Rows(rows) => Box::new(std::iter::once(Ok(rows.batch.clone()))),
-            Unit::Group(segment, group) => match self.open_group(segment, *group) {
+            Unit::Rows(rows) => {
+                let batch = rows.batch.clone();
+                let starts = (0..batch.num_rows()).step_by(BUFFER_BATCH_ROWS);
+                Box::new(starts.map(move |at| Ok(batch.slice(at, BUFFER_BATCH_ROWS.min(batch.num_rows() - at)))))
+            }
+            Unit::Group(segment, group, _) => match self.open_group(segment, *group) {
                 Ok(batches) => batches,
                 Err(error) => {
                     segment.note_damage(*group, &error.to_string());
@@ -270,9 +240,8 @@ impl Reader {
         }
         let ranges = ranges_of(&chosen, rows);
         let selection = (chosen.len() < count).then(|| RowSelection::from_consecutive_ranges(ranges.into_iter(), rows));
-        let reader = opened
-            .read(group, &self.columns(opened.schema(), opened.values(REST_AT) > 0), selection, 8192)
-            .map_err(StoreError::from)?;
+        let (columns, coded) = self.columns(opened.schema(), opened.values(REST_AT) > 0);
+        let reader = opened.read_coded(group, &columns, &coded, selection).map_err(StoreError::from)?;
         let segment = Arc::clone(segment);
         Ok(Box::new(reader.map_while(move |batch| match batch {
             Ok(batch) => Some(Ok(batch)),
@@ -283,18 +252,27 @@ impl Reader {
         })))
     }
 
-    fn columns(&self, schema: &Schema, overflow: bool) -> Vec<usize> {
+    /// The columns to be read, and those of them that nobody looks into.
+    fn columns(&self, schema: &Schema, overflow: bool) -> (Vec<usize>, Vec<usize>) {
         let wanted = |name: &str| self.schema.index_of(name).is_ok();
-        let mut columns = if *self.table.filter == Filter::All {
+        let filtered = if *self.table.filter == Filter::All {
             Vec::new()
         } else {
             columns_of(&self.table.filter, schema, overflow)
         };
-        columns.extend(crate::known::OWN.iter().enumerate().filter(|(_, name)| wanted(name)).map(|(index, _)| index));
-        columns.extend(key_columns(schema).filter(|(_, path, _)| wanted(&logical_name(path))).map(|(index, ..)| index));
+        let keys: Vec<(usize, Cow<'_, str>)> =
+            key_columns(schema).map(|(index, path, _)| (index, logical_name(path))).collect();
+        // One column of texts: what else has the name would have to be put between.
+        let alone = |name: &str| keys.iter().filter(|(_, other)| other == name).count() == 1;
+        let as_codes = |name: &str| self.schema.field_with_name(name).is_ok_and(is_coded);
+        let coded = keys.iter().filter(|(index, name)| as_codes(name) && alone(name) && !filtered.contains(index));
+        let coded = coded.map(|(index, _)| *index).collect();
+        let own = crate::known::OWN.iter().enumerate().filter(|(_, name)| wanted(name)).map(|(index, _)| index);
+        let mut columns: Vec<usize> = filtered.iter().copied().chain(own).collect();
+        columns.extend(keys.iter().filter(|(_, name)| wanted(name)).map(|(index, _)| index));
         columns.sort_unstable();
         columns.dedup();
-        columns
+        (columns, coded)
     }
 
     /// The rows that pass our filter, with the columns that were asked for.
@@ -316,6 +294,9 @@ impl Reader {
 /// All values of a key in one column of one type.
 fn column(batch: &RecordBatch, field: &Field) -> Result<ArrayRef, QueryError> {
     let schema = batch.schema();
+    if is_coded(field) {
+        return coded(batch, field);
+    }
     let own =
         schema.index_of(field.name()).ok().filter(|at| !schema.field(*at).metadata().contains_key("everlog.path"));
     if let Some(own) = own {
@@ -341,6 +322,23 @@ fn column(batch: &RecordBatch, field: &Field) -> Result<ArrayRef, QueryError> {
             Ok(arrow::compute::interleave(&arrays, &chosen)?)
         }
     }
+}
+
+fn is_coded(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::Dictionary(..))
+}
+
+/// The texts of a key as a dictionary array. Where they were read one by one, each is its own entry.
+fn coded(batch: &RecordBatch, field: &Field) -> Result<ArrayRef, QueryError> {
+    for (index, read) in batch.schema().fields().iter().enumerate() {
+        let path = read.metadata().get("everlog.path");
+        if is_coded(read) && path.is_some_and(|path| logical_name(path) == *field.name()) {
+            return Ok(Arc::clone(batch.column(index)));
+        }
+    }
+    let texts = column(batch, &Field::new(field.name(), DataType::Utf8, true))?;
+    let entries = i32::try_from(texts.len()).unwrap_or(i32::MAX);
+    Ok(Arc::new(DictionaryArray::<Int32Type>::try_new((0..entries).collect(), texts)?))
 }
 
 fn texts(batch: &RecordBatch, columns: &[(usize, Kind)]) -> ArrayRef {

@@ -247,6 +247,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         show: |config| print_size(config.engine.query_memory_bytes),
     },
     Setting {
+        name: "index_cache_bytes",
+        meaning: "memory for what is kept of open segments: about 0.7 bytes an event",
+        set: |config, text| {
+            config.engine.index_cache_bytes = size(text)?;
+            Ok(())
+        },
+        show: |config| print_size(config.engine.index_cache_bytes),
+    },
+    Setting {
         name: "query_time_max",
         meaning: "how long one question may take",
         set: |config, text| {

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use engine::{Engine, LogSettings, Scope, StartReport, VARIABLE_BYTES_MAX};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tracing::level_filters::LevelFilter;
@@ -134,7 +135,7 @@ async fn serve_until_stopped(
     config: Config,
     arguments: ServeArguments,
     trouble: Trouble,
-    questions: tokio::runtime::Handle,
+    questions: Handle,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let mut listeners = Vec::new();
@@ -196,12 +197,7 @@ fn environment(allowed: &[String]) -> anyhow::Result<BTreeMap<String, Option<Str
     allowed.iter().map(read).collect()
 }
 
-fn doors(
-    engine: &Arc<Engine>,
-    config: Config,
-    stopping: &watch::Receiver<bool>,
-    questions: tokio::runtime::Handle,
-) -> Doors {
+fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>, questions: Handle) -> Doors {
     let (sender, stored) = watch::channel(engine.last_sequence());
     engine.on_stored(move |sequence| {
         sender.send_replace(sequence);

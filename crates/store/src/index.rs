@@ -4,7 +4,14 @@
 //! The index only ever rules blocks out. A word is kept as 32 bits of its hash, so a block may be named that does
 //! not hold it, and whoever asks looks at the rows; a block that holds it is always named.
 
+mod blocks;
+mod postings;
+mod rare;
+mod version1;
+
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -15,14 +22,26 @@ use event::text::{fold, json_scalars, words};
 use hashbrown::{HashSet, HashTable};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+pub use blocks::BlockSet;
+use postings::{Encoded, Table};
+pub use rare::RARE_KEYS;
+use rare::{FREQUENT_BLOCKS, Marks, RareBuilder, read_marks};
+use version1::Version1;
+
+use crate::checked::{CHECKSUM_BYTES, CheckedFile, Checksum};
 use crate::columns::{Kind, REST_AT, TIMESTAMP_AT, key_columns};
-use crate::segment::Checksum;
+use crate::disk::ReadAt;
+use crate::segment::Notes;
 
 /// Rows of a block, which is what the index points at and what a page of the segment holds.
 pub const BLOCK_ROWS: usize = 1024;
 
 const MAGIC: &[u8; 8] = b"EVLINDX1";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The head of a sidecar of version 1, and of those after it, which say how long what is before the lists is.
+const HEAD_BYTES_1: usize = 28;
+const HEAD_BYTES: usize = 32;
 
 /// A checksum of the segment: where its bytes end (8), and the sum (4).
 const CHECKSUM_ENTRY_BYTES: usize = 12;
@@ -50,8 +69,23 @@ impl Token {
         Self::of(xxh3_64_with_seed(value.as_bytes(), xxh3_64(key.as_bytes())))
     }
 
+    /// A word of the stream or level, of rows that are listed one by one.
+    #[must_use]
+    pub fn scope(key: &str, word: &str) -> Self {
+        Self::of(xxh3_64_with_seed(fold(word).as_bytes(), !xxh3_64(key.as_bytes())))
+    }
+
     fn of(hash: u64) -> Self {
         Self((hash >> 32) as u32)
+    }
+
+    /// With a place, in one number that sorts by both.
+    fn pair(self, place: u64) -> u64 {
+        u64::from(self.0) << 32 | place
+    }
+
+    fn of_pair(pair: u64) -> Self {
+        Self::of(pair)
     }
 }
 
@@ -59,69 +93,6 @@ impl Token {
 #[must_use]
 pub fn is_id_like(key: &str) -> bool {
     ID_LIKE.contains(&key)
-}
-
-/// A set of blocks of one segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockSet {
-    words: Vec<u64>,
-    blocks: usize,
-}
-
-impl BlockSet {
-    /// None of `blocks` blocks.
-    #[must_use]
-    pub fn none(blocks: usize) -> Self {
-        Self { words: vec![0; blocks.div_ceil(64)], blocks }
-    }
-
-    /// All of `blocks` blocks.
-    #[must_use]
-    pub fn all(blocks: usize) -> Self {
-        let mut set = Self::none(blocks);
-        (0..blocks).for_each(|block| set.insert(block));
-        set
-    }
-
-    /// Adds a block.
-    pub fn insert(&mut self, block: usize) {
-        if block < self.blocks {
-            self.words[block / 64] |= 1 << (block % 64);
-        }
-    }
-
-    /// Whether a block is in it.
-    #[must_use]
-    pub fn contains(&self, block: usize) -> bool {
-        self.words.get(block / 64).is_some_and(|word| word >> (block % 64) & 1 == 1)
-    }
-
-    /// Keeps the blocks that are in the other set too.
-    pub fn intersect(&mut self, other: &Self) {
-        self.words.iter_mut().zip(&other.words).for_each(|(mine, theirs)| *mine &= theirs);
-    }
-
-    /// Adds the blocks of the other set.
-    pub fn unite(&mut self, other: &Self) {
-        self.words.iter_mut().zip(&other.words).for_each(|(mine, theirs)| *mine |= theirs);
-    }
-
-    /// The blocks, in ascending order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = usize> {
-        (0..self.blocks).filter(|block| self.contains(*block))
-    }
-
-    /// How many blocks are in it.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| *word == 0)
-    }
 }
 
 /// Collects what the index keeps while a segment is written.
@@ -132,6 +103,11 @@ pub(crate) struct IndexBuilder {
     seen: HashTable<u64>,
     pairs: Vec<u64>,
     times: Vec<(i64, i64)>,
+    /// The least and the greatest upper half of a UUID that is the id of an event, of each block.
+    ids: Vec<(u64, u64)>,
+    rare: RareBuilder,
+    /// The block so far.
+    parts: Vec<RecordBatch>,
     block: u32,
     rows_in_block: usize,
     rows: u64,
@@ -143,7 +119,9 @@ impl IndexBuilder {
         let mut start = 0;
         while start < batch.num_rows() {
             let length = (BLOCK_ROWS - self.rows_in_block).min(batch.num_rows() - start);
-            self.append_part(&batch.slice(start, length));
+            let part = batch.slice(start, length);
+            self.append_part(&part);
+            self.parts.push(part);
             self.rows_in_block += length;
             self.rows += length as u64;
             start += length;
@@ -158,6 +136,7 @@ impl IndexBuilder {
         let (first, last) = (times.iter().min().copied().unwrap_or(0), times.iter().max().copied().unwrap_or(0));
         if self.rows_in_block == 0 {
             self.times.push((first, last));
+            self.ids.push((u64::MAX, 0));
         } else if let Some(range) = self.times.last_mut() {
             *range = (range.0.min(first), range.1.max(last));
         }
@@ -171,11 +150,13 @@ impl IndexBuilder {
                 Kind::Str => {
                     column.as_string::<i32>().iter().flatten().for_each(|text| self.add_text(path, text, id_like));
                 }
-                Kind::Uuid if path == "id" => {}
+                Kind::Uuid if path == "id" => {
+                    column.as_fixed_size_binary().iter().flatten().for_each(|bytes| self.add_id(bytes));
+                }
                 Kind::Uuid => column.as_fixed_size_binary().iter().flatten().for_each(|bytes| self.add_uuid(bytes)),
                 Kind::Int => {
                     for number in column.as_primitive::<Int64Type>().iter().flatten() {
-                        self.add_text(path, itoa(number).as_str(), id_like);
+                        self.add_text(path, &number.to_string(), id_like);
                     }
                 }
                 Kind::Float | Kind::Bool => {}
@@ -219,9 +200,19 @@ impl IndexBuilder {
         }
     }
 
+    fn add_id(&mut self, bytes: &[u8]) {
+        if let (Some(upper), Some(range)) =
+            (bytes.first_chunk().map(|upper| u64::from_be_bytes(*upper)), self.ids.last_mut())
+        {
+            *range = (range.0.min(upper), range.1.max(upper));
+        }
+    }
+
     fn close_block(&mut self) {
         let block = u64::from(self.block);
-        self.pairs.extend(self.tokens.drain().map(|token| u64::from(token.0) << 32 | block));
+        self.rare.append(&self.parts);
+        self.parts.clear();
+        self.pairs.extend(self.tokens.drain().map(|token| token.pair(block)));
         self.seen.clear();
         self.block += 1;
         self.rows_in_block = 0;
@@ -233,32 +224,58 @@ impl IndexBuilder {
             self.close_block();
         }
         self.pairs.sort_unstable();
-        let mut out = Vec::with_capacity(self.pairs.len() * 3 + footer.len() + 1024);
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&self.block.to_le_bytes());
-        out.extend_from_slice(&self.rows.to_le_bytes());
-        let header = crc32c::crc32c(&out);
-        out.extend_from_slice(&header.to_le_bytes());
-        let times: Vec<u8> =
-            self.times.iter().flat_map(|(first, last)| [first.to_le_bytes(), last.to_le_bytes()]).flatten().collect();
-        section(&mut out, &times);
+        let words = Encoded::new(&self.pairs, self.block);
+        let frequent = words.frequent(&self.pairs, self.block as usize / FREQUENT_BLOCKS);
+        let rare = self.rare.finish(|token| words.is_among(token.0, &frequent));
+        let by_row = Encoded::new(&rare.pairs, rare.rows);
         let mut sums = Vec::with_capacity(checksums.len() * CHECKSUM_ENTRY_BYTES);
         for checksum in checksums {
             sums.extend_from_slice(&checksum.end.to_le_bytes());
             sums.extend_from_slice(&checksum.sum.to_le_bytes());
         }
-        section(&mut out, &sums);
-        section(&mut out, footer);
-        let (directory, postings) = encode_postings(&self.pairs, self.block);
-        section(&mut out, &directory);
-        section(&mut out, &postings);
+        let lists = [words.buckets, by_row.buckets].concat();
+        let pieces: Vec<u8> =
+            lists.chunks(CHECKSUM_BYTES).flat_map(|piece| crc32c::crc32c(piece).to_le_bytes()).collect();
+        let mut body = Vec::with_capacity(footer.len() + sums.len() + lists.len() + 64 * self.times.len());
+        section(
+            &mut body,
+            &self
+                .times
+                .iter()
+                .flat_map(|(first, last)| pair_bytes(first.to_le_bytes(), last.to_le_bytes()))
+                .collect::<Vec<u8>>(),
+        );
+        section(&mut body, &sums);
+        section(&mut body, footer);
+        section(
+            &mut body,
+            &self
+                .ids
+                .iter()
+                .flat_map(|(least, most)| pair_bytes(least.to_le_bytes(), most.to_le_bytes()))
+                .collect::<Vec<u8>>(),
+        );
+        section(&mut body, &rare.counts);
+        section(&mut body, &rare.marks);
+        section(&mut body, &words.directory);
+        section(&mut body, &by_row.directory);
+        section(&mut body, &pieces);
+        let mut out = Vec::with_capacity(HEAD_BYTES + body.len() + lists.len());
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.block.to_le_bytes());
+        out.extend_from_slice(&self.rows.to_le_bytes());
+        out.extend_from_slice(&u32::try_from(HEAD_BYTES + body.len()).unwrap_or(u32::MAX).to_le_bytes());
+        let head = crc32c::crc32c(&out);
+        out.extend_from_slice(&head.to_le_bytes());
+        out.append(&mut body);
+        out.extend_from_slice(&lists);
         out
     }
 }
 
-fn itoa(number: i64) -> String {
-    number.to_string()
+fn pair_bytes(first: [u8; 8], last: [u8; 8]) -> impl Iterator<Item = u8> {
+    first.into_iter().chain(last)
 }
 
 fn section(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -267,138 +284,106 @@ fn section(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&crc32c::crc32c(bytes).to_le_bytes());
 }
 
-/// About how many words share an entry of the directory.
-const BUCKET_TOKENS: usize = 128;
-
-fn bucket_bits(tokens: usize) -> u32 {
-    (tokens / BUCKET_TOKENS).max(1).ilog2()
-}
-
-fn bucket_of(token: u32, bits: u32) -> usize {
-    if bits == 0 { 0 } else { (token >> (32 - bits)) as usize }
-}
-
-const SINGLE: u64 = 0;
-const LIST: u64 = 1;
-const BITMAP: u64 = 2;
-
-/// The postings: for each token, ascending, the distance from the one before it in its bucket and its blocks.
-#[expect(clippy::cast_possible_truncation, reason = "taking pairs of 32 bits apart")]
-fn encode_postings(pairs: &[u64], blocks: u32) -> (Vec<u8>, Vec<u8>) {
-    let groups = || pairs.chunk_by(|left, right| left >> 32 == right >> 32);
-    let bits = bucket_bits(groups().count());
-    let mut starts = vec![0_u32; (1 << bits) + 1];
-    let mut out = Vec::with_capacity(pairs.len() * 3);
-    let (mut bucket, mut before) = (0, 0_u32);
-    for group in groups() {
-        let token = (group[0] >> 32) as u32;
-        while bucket < bucket_of(token, bits) {
-            bucket += 1;
-            starts[bucket] = out.len() as u32;
-            before = 0;
-        }
-        write_varint(&mut out, u64::from(token - before));
-        before = token;
-        let first = group[0] as u32;
-        if group.len() == 1 {
-            write_varint(&mut out, u64::from(first) << 2 | SINGLE);
-        } else if group.len() > blocks as usize / 8 {
-            write_varint(&mut out, BITMAP);
-            let mut bitmap = vec![0_u8; (blocks as usize).div_ceil(8)];
-            group.iter().map(|pair| *pair as u32 as usize).for_each(|block| bitmap[block / 8] |= 1 << (block % 8));
-            out.extend_from_slice(&bitmap);
-        } else {
-            write_varint(&mut out, u64::from(first) << 2 | LIST);
-            write_varint(&mut out, group.len() as u64 - 1);
-            group.windows(2).for_each(|pair| write_varint(&mut out, pair[1] - pair[0]));
-        }
-    }
-    let end = out.len() as u32;
-    starts[bucket + 1..].fill(end);
-    let mut directory = bits.to_le_bytes().to_vec();
-    directory.extend(starts.iter().flat_map(|start| start.to_le_bytes()));
-    (directory, out)
-}
-
-fn write_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        #[expect(clippy::cast_possible_truncation, reason = "the low seven bits are what is meant")]
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "below 128 after the loop")]
-    out.push(value as u8);
-}
-
-fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..63).step_by(7) {
-        let byte = *bytes.get(*at)?;
-        *at += 1;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// The sidecar in memory.
+/// What is kept in memory of a sidecar. The lists are read where they are needed.
 #[derive(Debug)]
 pub struct Index {
     blocks: usize,
     rows: u64,
     times: Vec<(i64, i64)>,
-    pub(crate) checksums: Vec<Checksum>,
-    pub(crate) footer: Bytes,
-    bits: u32,
-    directory: Bytes,
-    postings: Bytes,
+    ids: Vec<(u64, u64)>,
+    lists: Lists,
+}
+
+#[derive(Debug)]
+enum Lists {
+    Version1(Version1),
+    Version2(Box<Version2>),
+}
+
+#[derive(Debug)]
+struct Version2 {
+    words: Table,
+    by_row: Table,
+    /// The rare row with which each block begins.
+    rare: Vec<u32>,
+    marks: Marks,
+    file: CheckedFile,
+    /// Where the lists of the blocks and of the rare rows begin.
+    starts: [u64; 2],
+    notes: Arc<Notes>,
+    is_damaged: AtomicBool,
+}
+
+/// The sections before the lists.
+struct Sections<'a> {
+    bytes: &'a Bytes,
+    at: usize,
+}
+
+impl Sections<'_> {
+    fn next(&mut self, what: &str) -> io::Result<Bytes> {
+        read_section(self.bytes, &mut self.at).ok_or_else(|| broken(what))
+    }
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{what} of the sidecar is damaged"))
 }
 
 impl Index {
-    /// Reads a sidecar.
+    /// Opens a sidecar; returns it with the checksums of the segment and the copy of its footer. Damage that is found later is told to `notes`.
     ///
     /// # Errors
     /// When a checksum does not match or the parts do not fit together.
-    pub(crate) fn read(bytes: &Bytes) -> io::Result<Self> {
-        let broken =
-            |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{what} of the sidecar is damaged"));
-        let header = bytes.get(..28).ok_or_else(|| broken("the head"))?;
-        let word = |at: usize| header[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
-        if &header[..8] != MAGIC || crc32c::crc32c(&header[..24]) != word(24) {
+    pub(crate) fn open(
+        file: Arc<dyn ReadAt>,
+        length: u64,
+        notes: &Arc<Notes>,
+    ) -> io::Result<(Self, Vec<Checksum>, Bytes)> {
+        let mut head = [0; HEAD_BYTES];
+        file.read_exact_at(&mut head, 0)?;
+        let word = |at: usize| head[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
+        let version = word(8);
+        let head_bytes = if version == 1 { HEAD_BYTES_1 } else { HEAD_BYTES };
+        if &head[..8] != MAGIC || crc32c::crc32c(&head[..head_bytes - 4]) != word(head_bytes - 4) {
             return Err(broken("the head"));
         }
-        if word(8) != VERSION {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("the sidecar has version {}, this everlog reads {VERSION}", word(8)),
-            ));
+        if !(1..=VERSION).contains(&version) {
+            let message = format!("the sidecar has version {version}, this everlog reads 1 to {VERSION}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
-        let mut at = 28;
-        let mut next = |what: &str| read_section(bytes, &mut at).ok_or_else(|| broken(what));
-        let (times, checksums, footer, directory, postings) = (
-            next("the time table")?,
-            next("the checksum table")?,
-            next("the footer copy")?,
-            next("the directory")?,
-            next("the word table")?,
+        let kept = if version == 1 { length } else { length.min(word(24).into()) };
+        let mut bytes = vec![0; usize::try_from(kept).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, 0)?;
+        let bytes = Bytes::from(bytes);
+        let mut sections = Sections { bytes: &bytes, at: head_bytes };
+        let (times, checksums, footer) = (
+            sections.next("the time table")?,
+            sections.next("the checksum table")?,
+            Bytes::copy_from_slice(&sections.next("the footer copy")?),
         );
-        let bits = directory.get(..4).and_then(|bits| bits.try_into().ok()).map_or(0, u32::from_le_bytes);
-        if bits > 31 || directory.len() != 4 + 4 * ((1_usize << bits) + 1) {
-            return Err(broken("the directory"));
-        }
-        let time = |bytes: &[u8]| bytes.try_into().map_or(0, i64::from_le_bytes);
-        Ok(Self {
+        let mut index = Self {
             blocks: word(12) as usize,
             rows: u64::from(word(16)) | u64::from(word(20)) << 32,
-            times: times.chunks_exact(16).map(|pair| (time(&pair[..8]), time(&pair[8..]))).collect(),
-            checksums: checksums.chunks_exact(CHECKSUM_ENTRY_BYTES).filter_map(read_checksum).collect(),
-            footer,
-            bits,
-            directory: directory.slice(4..),
-            postings,
-        })
+            times: pairs_of(&times)
+                .map(|(first, last)| (i64::from_le_bytes(first), i64::from_le_bytes(last)))
+                .collect(),
+            ids: Vec::new(),
+            lists: Lists::Version1(Version1::default()),
+        };
+        if version == 1 {
+            let (directory, lists) = (sections.next("the directory")?, sections.next("the word table")?);
+            let lists = Version1::read(index.blocks, &directory, lists).ok_or_else(|| broken("the directory"))?;
+            index.lists = Lists::Version1(lists);
+        } else {
+            let ids = sections.next("the id table")?;
+            index.ids =
+                pairs_of(&ids).map(|(least, most)| (u64::from_le_bytes(least), u64::from_le_bytes(most))).collect();
+            index.lists =
+                Lists::Version2(Box::new(Version2::read(&mut sections, index.blocks, (file, length), notes)?));
+        }
+        let checksums = checksums.chunks_exact(CHECKSUM_ENTRY_BYTES).filter_map(read_checksum).collect();
+        Ok((index, checksums, footer))
     }
 
     /// How many blocks the segment has.
@@ -422,64 +407,167 @@ impl Index {
     /// Bytes it takes in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.directory.len()
-            + self.postings.len()
-            + self.footer.len()
-            + self.checksums.len() * size_of::<Checksum>()
-            + self.times.len() * 16
+        let lists = match &self.lists {
+            Lists::Version1(lists) => lists.bytes(),
+            Lists::Version2(lists) => {
+                lists.words.bytes()
+                    + lists.by_row.bytes()
+                    + lists.rare.len() * 4
+                    + lists.marks.len() * (64 + self.blocks / 8)
+                    + lists.file.bytes()
+            }
+        };
+        lists + (self.times.len() + self.ids.len()) * 16
+    }
+
+    /// Whether damage was found in the lists after it was opened: then it rules nothing out any more.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        matches!(&self.lists, Lists::Version2(lists) if lists.is_damaged.load(Ordering::Relaxed))
+    }
+
+    /// Reads all lists, so that damage in them is noted.
+    pub(crate) fn verify(&self) {
+        if let Lists::Version2(lists) = &self.lists
+            && let Err(error) = lists.file.read_checked(lists.starts[0], lists.file.length() - lists.starts[0])
+        {
+            lists.note(&error);
+        }
     }
 
     /// The blocks that may hold a token; every block that does hold it is among them.
     #[must_use]
     pub fn blocks_with(&self, token: Token) -> BlockSet {
-        self.find(token.0).unwrap_or_else(|| BlockSet::none(self.blocks))
+        match &self.lists {
+            Lists::Version1(lists) => lists.blocks_with(token.0),
+            Lists::Version2(lists) => lists.find(&lists.words, lists.starts[0], token),
+        }
     }
 
-    fn find(&self, token: u32) -> Option<BlockSet> {
-        let bucket = bucket_of(token, self.bits);
-        let start = |bucket: usize| -> Option<usize> {
-            Some(u32::from_le_bytes(self.directory.get(bucket * 4..bucket * 4 + 4)?.try_into().ok()?) as usize)
-        };
-        let (mut at, end) = (start(bucket)?, start(bucket + 1)?);
-        let bytes = self.postings.get(..end)?;
-        let mut current = 0_u64;
-        while at < end {
-            current += read_varint(bytes, &mut at)?;
-            let set = self.read_blocks(bytes, &mut at, current == u64::from(token))?;
-            match current.cmp(&u64::from(token)) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => return Some(set),
-                std::cmp::Ordering::Greater => return None,
-            }
+    /// The blocks that may hold an event with this id.
+    #[must_use]
+    pub fn blocks_with_id(&self, id: &[u8; 16]) -> BlockSet {
+        if self.ids.is_empty() {
+            return BlockSet::all(self.blocks);
         }
-        None
+        let upper = id.first_chunk().map_or(0, |upper| u64::from_be_bytes(*upper));
+        let mut found = BlockSet::none(self.blocks);
+        let may = self.ids.iter().enumerate().filter(|(_, (least, most))| (*least..=*most).contains(&upper));
+        may.for_each(|(block, _)| found.insert(block));
+        found
     }
 
-    fn read_blocks(&self, bytes: &[u8], at: &mut usize, wanted: bool) -> Option<BlockSet> {
-        let mut set = BlockSet::none(if wanted { self.blocks } else { 0 });
-        let head = read_varint(bytes, at)?;
-        let mut block = usize::try_from(head >> 2).ok()?;
-        match head & 3 {
-            SINGLE => set.insert(block),
-            BITMAP => {
-                let bitmap = bytes.get(*at..*at + self.blocks.div_ceil(8))?;
-                *at += bitmap.len();
-                if wanted {
-                    (0..self.blocks)
-                        .filter(|block| bitmap[block / 8] >> (block % 8) & 1 == 1)
-                        .for_each(|block| set.insert(block));
-                }
-            }
-            _ => {
-                set.insert(block);
-                for _ in 0..read_varint(bytes, at)? {
-                    block += usize::try_from(read_varint(bytes, at)?).ok()?;
-                    set.insert(block);
-                }
-            }
-        }
-        Some(set)
+    /// The blocks in which all rows with this word in the value of one of [`RARE_KEYS`] are listed one by one.
+    #[must_use]
+    pub fn blocks_by_row(&self, key: &str, word: &str) -> Option<&BlockSet> {
+        let Lists::Version2(lists) = &self.lists else { return None };
+        let number = u8::try_from(RARE_KEYS.iter().position(|one| *one == key)?).ok()?;
+        lists.marks.get(&(number, fold(word).into()))
     }
+
+    /// How many rare rows are listed one by one.
+    #[must_use]
+    pub fn rare_rows(&self) -> usize {
+        match &self.lists {
+            Lists::Version1(_) => 0,
+            Lists::Version2(lists) => lists.by_row.places(),
+        }
+    }
+
+    /// The rare rows that may hold a token: a word that is in more than [`Index::rare_from`] blocks, or one of
+    /// [`Token::scope`].
+    #[must_use]
+    pub fn rare_rows_with(&self, token: Token) -> BlockSet {
+        match &self.lists {
+            Lists::Version1(_) => BlockSet::none(0),
+            Lists::Version2(lists) => lists.find(&lists.by_row, lists.starts[1], token),
+        }
+    }
+
+    /// Words in no more blocks than these are not listed for rare rows.
+    #[must_use]
+    pub fn rare_from(&self) -> usize {
+        self.blocks / FREQUENT_BLOCKS
+    }
+
+    /// The blocks in which some rare rows are.
+    #[must_use]
+    pub fn blocks_of_rare_rows(&self, rows: &BlockSet) -> BlockSet {
+        let mut found = BlockSet::none(self.blocks);
+        if let Lists::Version2(lists) = &self.lists {
+            let block_of = |row: usize| lists.rare.partition_point(|first| *first as usize <= row).saturating_sub(1);
+            rows.iter().for_each(|row| found.insert(block_of(row)));
+        }
+        found
+    }
+}
+
+impl Version2 {
+    fn read(
+        sections: &mut Sections<'_>,
+        blocks: usize,
+        (file, length): (Arc<dyn ReadAt>, u64),
+        notes: &Arc<Notes>,
+    ) -> io::Result<Self> {
+        let counts = sections.next("the table of rare rows")?;
+        let marks = read_marks(&sections.next("the table of rare words")?, blocks)
+            .ok_or_else(|| broken("the table of rare words"))?;
+        let mut table = |what: &str| Table::read(&sections.next(what)?).ok_or_else(|| broken(what));
+        let (words, by_row) = (table("the directory")?, table("the directory of rare rows")?);
+        let pieces = sections.next("the checksums of the lists")?;
+        let head = sections.at as u64;
+        let starts = [head, head + words.bucket_bytes()];
+        let rare_rows: usize = counts.iter().map(|count| usize::from(*count)).sum();
+        let end = starts[1] + by_row.bucket_bytes();
+        let sums = pieces.chunks_exact(4).filter_map(|sum| Some(u32::from_le_bytes(*sum.first_chunk()?)));
+        let mut checksums = vec![Checksum { end: head, sum: 0 }];
+        checksums.extend(
+            (1_u64..).zip(sums).map(|(at, sum)| Checksum { end: end.min(head + at * CHECKSUM_BYTES as u64), sum }),
+        );
+        let fits = counts.len() == blocks && words.places() == blocks && by_row.places() == rare_rows;
+        if !fits || end != length || checksums.last().is_none_or(|last| last.end != end) {
+            return Err(broken("the directory"));
+        }
+        let firsts = counts.iter().scan(0, |next, count| {
+            let first = *next;
+            *next += u32::from(*count);
+            Some(first)
+        });
+        let rare = firsts.collect();
+        let file = CheckedFile::new(file, length, checksums);
+        Ok(Self {
+            words,
+            by_row,
+            rare,
+            marks,
+            file,
+            starts,
+            notes: Arc::clone(notes),
+            is_damaged: AtomicBool::new(false),
+        })
+    }
+
+    fn find(&self, table: &Table, start: u64, token: Token) -> BlockSet {
+        if self.is_damaged.load(Ordering::Relaxed) {
+            return BlockSet::all(table.places());
+        }
+        let fetch = |at: u64, length: u64| self.file.read_checked(start + at, length);
+        table.find(token.0, fetch).unwrap_or_else(|error| {
+            self.note(&error);
+            BlockSet::all(table.places())
+        })
+    }
+
+    fn note(&self, error: &io::Error) {
+        self.is_damaged.store(true, Ordering::Relaxed);
+        self.notes.sidecar(&error.to_string());
+    }
+}
+
+fn pairs_of(bytes: &[u8]) -> impl Iterator<Item = ([u8; 8], [u8; 8])> {
+    let (pairs, _) = bytes.as_chunks::<8>();
+    let (pairs, _) = pairs.as_chunks::<2>();
+    pairs.iter().map(|[first, last]| (*first, *last))
 }
 
 fn read_checksum(entry: &[u8]) -> Option<Checksum> {
@@ -494,29 +582,4 @@ fn read_section(bytes: &Bytes, at: &mut usize) -> Option<Bytes> {
     let sum = u32::from_le_bytes(bytes.get(end..end + 4)?.try_into().ok()?);
     *at = end + 4;
     (crc32c::crc32c(&bytes[start..end]) == sum).then(|| bytes.slice(start..end))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn every_posting_is_found(pairs in proptest::collection::btree_set((0_u32..500, 0_u32..100), 0..2000)) {
-            let spread = |token: u32| token.wrapping_mul(2_654_435_761);
-            let mut encoded: Vec<u64> = pairs.iter().map(|(token, block)| u64::from(spread(*token)) << 32 | u64::from(*block)).collect();
-            encoded.sort_unstable();
-            let (directory, postings) = encode_postings(&encoded, 100);
-            let bits = u32::from_le_bytes(directory[..4].try_into().unwrap());
-            let index = Index { blocks: 100, rows: 0, times: vec![], checksums: vec![], footer: Bytes::new(), bits,
-                directory: Bytes::from(directory).slice(4..), postings: postings.into() };
-            for token in 0..500 {
-                let expected: Vec<usize> = pairs.iter().filter(|(one, _)| *one == token).map(|(_, block)| *block as usize).collect();
-                let found: Vec<usize> = index.blocks_with(Token(spread(token))).iter().collect();
-                prop_assert_eq!(found, expected);
-            }
-        }
-    }
 }

@@ -3,7 +3,9 @@
 //! Nothing here asks for the time, knows a protocol, or understands a question: rows go in, columns come out.
 
 pub mod archive;
+mod cache;
 pub mod catalog;
+mod checked;
 pub mod columns;
 mod conform;
 mod decimal;

@@ -1,11 +1,11 @@
 //! A segment: an immutable Parquet file of one log, sorted by time, with its index beside it.
 
-use std::io::{self, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{RecordBatch, RecordBatchReader as _};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use event::Timestamp;
@@ -14,32 +14,27 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
-use parquet::file::reader::{ChunkReader, Length};
 
 use crate::archive::{AWAY, Archive, Archived};
-use crate::columns::{Kind, key_columns};
+use crate::cache::IndexCache;
+use crate::checked::{CheckedFile, Checksum, InMemory};
+use crate::columns::{Kind, REST_AT, key_columns};
 use crate::decimal::{as_doubles, from_file};
 use crate::disk::{Disk, ReadAt};
 use crate::index::Index;
 use crate::{LogId, StoreError};
-
-/// Most bytes of a segment that share one checksum.
-pub(crate) const CHECKSUM_BYTES: usize = 16 << 10;
-
-/// The checksum of the bytes from the end of the one before it up to its own end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Checksum {
-    pub(crate) end: u64,
-    pub(crate) sum: u32,
-}
 
 /// Uncompressed bytes of a row group beyond which few rows are read at a time. A usual one has about 40 MiB.
 const LARGE_GROUP_BYTES: i64 = 192 << 20;
 
 /// Rows read at a time from such a row group.
 const LARGE_GROUP_BATCH_ROWS: usize = 64;
+
+/// Rows read at a time where only some columns are.
+const CODED_BATCH_ROWS: usize = 8192;
 
 /// Rows of a row group: the most that a damaged byte can cost.
 pub const ROW_GROUP_ROWS: usize = 128 * crate::index::BLOCK_ROWS;
@@ -120,15 +115,55 @@ pub struct SegmentDamage {
 pub struct Segment {
     info: SegmentInfo,
     home: Home,
-    opened: Mutex<Option<Arc<Opened>>>,
+    cache: Arc<IndexCache>,
+    ticket: u64,
+    opening: Mutex<()>,
+    columns: OnceLock<Arc<SegmentColumns>>,
     doomed: AtomicBool,
     /// On its way to the archive: merges leave it alone.
     leaving: AtomicBool,
     /// Until when it stays live whatever its age, in microseconds; 0 when it does not.
     held_until: AtomicI64,
+    notes: Arc<Notes>,
+}
+
+/// The columns of the keys of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentColumns {
+    /// Their paths and types.
+    pub keys: Vec<(String, Kind)>,
+    /// Whether some events have more keys, in the overflow.
+    pub overflow: bool,
+}
+
+/// What was found to be wrong with a segment.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    sidecar: String,
     damage: Mutex<Vec<SegmentDamage>>,
     /// What the archive said when it could not be reached, and how often that was.
     away: Mutex<(u64, String)>,
+}
+
+impl Notes {
+    fn note(&self, damage: SegmentDamage) {
+        // A bucket that cannot be reached for a while is no damage. Columns are read through layers that keep only the
+        // text of an error.
+        if let Some(at) = damage.reason.find(AWAY) {
+            let mut away = self.away.lock();
+            *away = (away.0 + 1, damage.reason[at..].to_owned());
+            return;
+        }
+        let mut noted = self.damage.lock();
+        if !noted.iter().any(|known| known.file == damage.file && known.row_group == damage.row_group) {
+            noted.push(damage);
+        }
+    }
+
+    /// Notes damage of the sidecar, which costs no event.
+    pub(crate) fn sidecar(&self, reason: &str) {
+        self.note(SegmentDamage { file: self.sidecar.clone(), row_group: None, rows: 0, reason: reason.to_owned() });
+    }
 }
 
 /// Where the files of a segment are.
@@ -141,31 +176,38 @@ enum Home {
 /// A segment's files, open.
 #[derive(Debug)]
 pub struct Opened {
-    file: SegmentFile,
+    file: CheckedFile,
     metadata: ArrowReaderMetadata,
     schema: SchemaRef,
     index: Option<Index>,
+    bytes: u64,
 }
 
 impl Segment {
-    pub(crate) fn new(info: SegmentInfo, disk: Arc<dyn Disk>) -> Self {
-        Self::at(info, Home::Live(disk))
+    pub(crate) fn new(info: SegmentInfo, disk: Arc<dyn Disk>, cache: &Arc<IndexCache>) -> Self {
+        Self::at(info, Home::Live(disk), cache)
     }
 
-    pub(crate) fn archived(record: Archived, archive: Arc<dyn Archive>) -> Self {
-        Self::at(record.info.clone(), Home::Archived(archive, Box::new(record)))
+    pub(crate) fn archived(record: Archived, archive: Arc<dyn Archive>, cache: &Arc<IndexCache>) -> Self {
+        Self::at(record.info.clone(), Home::Archived(archive, Box::new(record)), cache)
     }
 
-    fn at(info: SegmentInfo, home: Home) -> Self {
+    fn at(info: SegmentInfo, home: Home, cache: &Arc<IndexCache>) -> Self {
+        let sidecar = match &home {
+            Home::Live(_) => index_name(info.number),
+            Home::Archived(_, record) => record.files()[1].clone(),
+        };
         Self {
             info,
             home,
-            opened: Mutex::default(),
+            ticket: cache.ticket(),
+            cache: Arc::clone(cache),
+            opening: Mutex::default(),
+            columns: OnceLock::new(),
             doomed: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             held_until: AtomicI64::new(0),
-            damage: Mutex::default(),
-            away: Mutex::default(),
+            notes: Arc::new(Notes { sidecar, ..Notes::default() }),
         }
     }
 
@@ -216,13 +258,13 @@ impl Segment {
     /// How often the archive could not be reached when this segment was read, and what it said last.
     #[must_use]
     pub fn away(&self) -> (u64, String) {
-        self.away.lock().clone()
+        self.notes.away.lock().clone()
     }
 
-    /// About how many bytes of memory its open index takes.
+    /// About how many bytes of memory it takes while it is open; 0 when it is not.
     #[must_use]
     pub fn open_bytes(&self) -> u64 {
-        if self.opened.lock().is_some() { self.info.index_bytes } else { 0 }
+        self.cache.bytes_of(self.ticket)
     }
 
     /// What the catalog knows of it.
@@ -243,54 +285,57 @@ impl Segment {
     /// # Errors
     /// When the segment cannot be read at all: its file is missing, or both copies of its footer are damaged.
     pub fn open(&self) -> Result<Arc<Opened>, StoreError> {
-        let mut slot = self.opened.lock();
-        if let Some(opened) = &*slot {
-            return Ok(Arc::clone(opened));
+        if let Some(opened) = self.cache.get(self.ticket) {
+            return Ok(opened);
+        }
+        let _one_at_a_time = self.opening.lock();
+        if let Some(opened) = self.cache.get(self.ticket) {
+            return Ok(opened);
         }
         let opened = self.read_files().inspect_err(|error| {
             let [file, _] = self.file_names();
-            self.note(SegmentDamage { file, row_group: None, rows: self.info.rows, reason: error.to_string() });
+            self.notes.note(SegmentDamage { file, row_group: None, rows: self.info.rows, reason: error.to_string() });
         })?;
         let opened = Arc::new(opened);
-        *slot = Some(Arc::clone(&opened));
+        self.cache.put(self.ticket, &opened, self.record().is_some());
         Ok(opened)
+    }
+
+    /// The columns of its keys. They are known without opening it from the first time on.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn columns(&self) -> Result<Arc<SegmentColumns>, StoreError> {
+        if let Some(columns) = self.columns.get() {
+            return Ok(Arc::clone(columns));
+        }
+        let opened = self.open()?;
+        let keys = key_columns(opened.schema()).map(|(_, path, kind)| (path.to_owned(), kind)).collect();
+        let columns = self.cache.shared(SegmentColumns { keys, overflow: opened.values(REST_AT) > 0 });
+        Ok(Arc::clone(self.columns.get_or_init(|| columns)))
     }
 
     /// Whether no event of it is known to be lost.
     pub(crate) fn is_readable(&self) -> bool {
-        self.damage.lock().iter().all(|damage| damage.rows == 0)
+        self.notes.damage.lock().iter().all(|damage| damage.rows == 0)
     }
 
     /// Lets go of the open files and what was kept of them in memory.
     pub fn close(&self) {
-        *self.opened.lock() = None;
+        self.cache.remove(self.ticket);
     }
 
     /// Damage found so far.
     #[must_use]
     pub fn damage(&self) -> Vec<SegmentDamage> {
-        self.damage.lock().clone()
+        self.notes.damage.lock().clone()
     }
 
     /// Notes that a row group cannot be read. Once for each.
     pub fn note_damage(&self, row_group: usize, reason: &str) {
         let rows = self.info.rows.saturating_sub((row_group * ROW_GROUP_ROWS) as u64).min(ROW_GROUP_ROWS as u64);
         let [file, _] = self.file_names();
-        self.note(SegmentDamage { file, row_group: Some(row_group), rows, reason: reason.to_owned() });
-    }
-
-    fn note(&self, damage: SegmentDamage) {
-        // A bucket that cannot be reached for a while is no damage. Columns are read through layers that keep only the
-        // text of an error.
-        if let Some(at) = damage.reason.find(AWAY) {
-            let mut away = self.away.lock();
-            *away = (away.0 + 1, damage.reason[at..].to_owned());
-            return;
-        }
-        let mut noted = self.damage.lock();
-        if !noted.iter().any(|known| known.file == damage.file && known.row_group == damage.row_group) {
-            noted.push(damage);
-        }
+        self.notes.note(SegmentDamage { file, row_group: Some(row_group), rows, reason: reason.to_owned() });
     }
 
     fn read_files(&self) -> Result<Opened, StoreError> {
@@ -298,29 +343,32 @@ impl Segment {
         let unreadable =
             |error: &dyn std::fmt::Display| StoreError::Unreadable { file: name.clone(), reason: error.to_string() };
         let file = self.open_file(&name, self.info.bytes).map_err(|error| unreadable(&error))?;
-        let index = match self.read_index(&index_name) {
-            Ok(index) => Some(index),
+        let (index, checksums, footer) = match self.open_index(&index_name) {
+            Ok((index, checksums, footer)) => (Some(index), checksums, footer),
             Err(error) if error.to_string().contains(AWAY) => return Err(unreadable(&error)),
             Err(error) => {
-                self.note(SegmentDamage { file: index_name, row_group: None, rows: 0, reason: error.to_string() });
-                None
+                self.notes.sidecar(&error.to_string());
+                (None, Vec::new(), self.read_footer(&*file).map_err(|error| unreadable(&error))?)
             }
         };
-        let footer = match &index {
-            Some(index) => index.footer.clone(),
-            None => self.read_footer(&*file).map_err(|error| unreadable(&error))?,
-        };
         let metadata = read_metadata(&footer, self.info.bytes).map_err(|error| unreadable(&error))?;
-        let checksums = index.as_ref().map_or_else(Vec::new, |index| index.checksums.clone());
         let schema = Arc::new(as_doubles(metadata.schema()));
-        Ok(Opened { file: SegmentFile::new(file, self.info.bytes, checksums), metadata, schema, index })
+        let file = CheckedFile::new(file, self.info.bytes, checksums);
+        let lists = if self.record().is_some() { self.info.index_bytes } else { 0 };
+        let kept = metadata.metadata().memory_size() + index.as_ref().map_or(0, Index::bytes) + file.bytes();
+        Ok(Opened { file, metadata, schema, index, bytes: kept as u64 + lists })
     }
 
-    fn read_index(&self, name: &str) -> io::Result<Index> {
-        let file = self.open_file(name, self.info.index_bytes)?;
-        let mut bytes = vec![0; usize::try_from(self.info.index_bytes).map_err(io::Error::other)?];
-        file.read_exact_at(&mut bytes, 0)?;
-        Index::read(&bytes.into())
+    /// Opens the sidecar. One in the archive is read as a whole: its lists would take a request each.
+    fn open_index(&self, name: &str) -> io::Result<(Index, Vec<Checksum>, Bytes)> {
+        let length = self.info.index_bytes;
+        let mut file = self.open_file(name, length)?;
+        if self.record().is_some() {
+            let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+            file.read_exact_at(&mut bytes, 0)?;
+            file = Arc::new(InMemory(bytes.into()));
+        }
+        Index::open(file, length, &self.notes)
     }
 
     fn read_footer(&self, file: &dyn ReadAt) -> io::Result<Bytes> {
@@ -333,6 +381,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
+        self.cache.remove(self.ticket);
         if let Home::Live(disk) = &self.home
             && *self.doomed.get_mut()
         {
@@ -365,7 +414,12 @@ impl Opened {
     /// The index; `None` when it is damaged, and every block has to be looked at.
     #[must_use]
     pub fn index(&self) -> Option<&Index> {
-        self.index.as_ref()
+        self.index.as_ref().filter(|index| !index.is_damaged())
+    }
+
+    /// Bytes it takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The rows of each row group.
@@ -402,7 +456,57 @@ impl Opened {
         selection: Option<RowSelection>,
         batch_rows: usize,
     ) -> Result<SegmentReader, ParquetError> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
+        self.reader(self.metadata.clone(), (row_group, columns), selection, batch_rows)
+    }
+
+    /// Like [`Opened::read`], but the texts of those columns among `coded` that stand in a dictionary of the row group,
+    /// all of them, come as dictionary arrays: each text once, and for each row which one.
+    ///
+    /// # Errors
+    /// As [`Opened::read`].
+    pub fn read_coded(
+        &self,
+        row_group: usize,
+        columns: &[usize],
+        coded: &[usize],
+        selection: Option<RowSelection>,
+    ) -> Result<SegmentReader, ParquetError> {
+        let mut fields: Vec<FieldRef> = self.metadata.schema().fields().iter().cloned().collect();
+        let is_coded = |index: usize, field: &FieldRef| {
+            *field.data_type() == DataType::Utf8 && self.is_in_dictionary(row_group, index)
+        };
+        let mut any = false;
+        for index in coded {
+            if !is_coded(*index, &fields[*index]) {
+                continue;
+            }
+            any = true;
+            let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+            fields[*index] = Arc::new(fields[*index].as_ref().clone().with_data_type(dictionary));
+        }
+        let mut metadata = self.metadata.clone();
+        if any {
+            let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
+            metadata = ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options)?;
+        }
+        self.reader(metadata, (row_group, columns), selection, CODED_BATCH_ROWS)
+    }
+
+    /// Whether every value of the column at `index` stands in the dictionary of its row group.
+    fn is_in_dictionary(&self, row_group: usize, index: usize) -> bool {
+        let chunk = self.metadata.metadata().row_group(row_group).column(index);
+        let encodings = chunk.page_encoding_stats_mask();
+        chunk.dictionary_page_offset().is_some() && encodings.is_some_and(|mask| mask.is_only(Encoding::RLE_DICTIONARY))
+    }
+
+    fn reader(
+        &self,
+        metadata: ArrowReaderMetadata,
+        (row_group, columns): (usize, &[usize]),
+        selection: Option<RowSelection>,
+        batch_rows: usize,
+    ) -> Result<SegmentReader, ParquetError> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), metadata);
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
         // Very large events: what is read at a time, and what a merge then holds, stays far below the 2 GiB of a column.
         let bytes = self.metadata.metadata().row_group(row_group).total_byte_size();
@@ -426,11 +530,15 @@ impl Opened {
         reader.map(|batch| batch.map_err(StoreError::from)).collect()
     }
 
-    /// Compares every byte with its checksum; returns the row groups that are damaged and why.
+    /// Compares every byte with its checksum; returns the row groups that are damaged and why. Damage of the sidecar is
+    /// noted with the segment.
     ///
     /// # Errors
     /// When the file cannot be read, or bytes outside the row groups are damaged, which costs no event.
     pub fn verify(&self) -> io::Result<Vec<(usize, String)>> {
+        if let Some(index) = &self.index {
+            index.verify();
+        }
         let mut damaged = Vec::new();
         for (at, group) in self.metadata.metadata().row_groups().iter().enumerate() {
             for column in group.columns() {
@@ -442,7 +550,7 @@ impl Opened {
             }
         }
         if damaged.is_empty() {
-            self.file.read_checked(0, self.file.length)?;
+            self.file.read_checked(0, self.file.length())?;
         }
         Ok(damaged)
     }
@@ -465,116 +573,5 @@ impl Iterator for SegmentReader {
 
     fn next(&mut self) -> Option<Self::Item> {
         Some(self.batches.next()?.and_then(|batch| from_file(batch, &self.schema)))
-    }
-}
-
-/// The bytes of a segment, each checked against its checksum the first time it is read.
-#[derive(Clone, Debug)]
-pub(crate) struct SegmentFile {
-    file: Arc<dyn ReadAt>,
-    length: u64,
-    checksums: Arc<[Checksum]>,
-    checked: Arc<[AtomicU64]>,
-}
-
-impl SegmentFile {
-    fn new(file: Arc<dyn ReadAt>, length: u64, checksums: Vec<Checksum>) -> Self {
-        let checked = (0..checksums.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { file, length, checksums: checksums.into(), checked }
-    }
-
-    fn is_checked(&self, block: usize) -> bool {
-        self.checked[block / 64].load(Ordering::Relaxed) >> (block % 64) & 1 == 1
-    }
-
-    /// The block that holds a byte.
-    fn block_at(&self, offset: u64) -> usize {
-        self.checksums.partition_point(|block| block.end <= offset)
-    }
-
-    /// Where a block begins.
-    fn start_of(&self, block: usize) -> u64 {
-        block.checked_sub(1).map_or(0, |before| self.checksums[before].end)
-    }
-
-    /// Bytes of the file; whole blocks are read where one of them was never checked.
-    fn read_checked(&self, start: u64, length: u64) -> io::Result<Bytes> {
-        let end = start.checked_add(length).filter(|end| *end <= self.length).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let blocks = self.block_at(start)..self.checksums.partition_point(|block| block.end < end) + 1;
-        let blocks = blocks.start..blocks.end.min(self.checksums.len());
-        if blocks.clone().all(|block| self.is_checked(block)) {
-            return self.read_plain(start, length);
-        }
-        let from = self.start_of(blocks.start);
-        let bytes = self.read_plain(from, self.checksums[blocks.end - 1].end.max(end) - from)?;
-        let mut at = 0;
-        for block in blocks {
-            let block_end = offset_in(&bytes, self.checksums[block].end - from);
-            self.check(block, &bytes[at..block_end])?;
-            at = block_end;
-        }
-        let skip = offset_in(&bytes, start - from);
-        Ok(bytes.slice(skip..offset_in(&bytes, end - from)))
-    }
-
-    fn read_plain(&self, start: u64, length: u64) -> io::Result<Bytes> {
-        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-
-    fn check(&self, block: usize, bytes: &[u8]) -> io::Result<()> {
-        if crc32c::crc32c(bytes) != self.checksums[block].sum {
-            let message =
-                format!("the {} bytes from byte {} do not match their checksum", bytes.len(), self.start_of(block));
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        self.checked[block / 64].fetch_or(1 << (block % 64), Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-fn offset_in(bytes: &Bytes, offset: u64) -> usize {
-    usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()))
-}
-
-impl Length for SegmentFile {
-    fn len(&self) -> u64 {
-        self.length
-    }
-}
-
-impl ChunkReader for SegmentFile {
-    type T = SequentialRead;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<SequentialRead> {
-        Ok(SequentialRead { file: self.clone(), at: start, buffer: Bytes::new() })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        Ok(self.read_checked(start, length as u64)?)
-    }
-}
-
-/// Reads a segment from one place on.
-#[derive(Debug)]
-pub(crate) struct SequentialRead {
-    file: SegmentFile,
-    at: u64,
-    buffer: Bytes,
-}
-
-impl Read for SequentialRead {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.buffer.is_empty() {
-            // Never beyond a block: the next one may be damaged and of no concern to whoever reads here.
-            let end = self.file.checksums.get(self.file.block_at(self.at)).map_or(self.file.length, |block| block.end);
-            let length = end.saturating_sub(self.at).min(CHECKSUM_BYTES as u64);
-            self.buffer = self.file.read_checked(self.at, length)?;
-            self.at += length;
-        }
-        let length = out.len().min(self.buffer.len());
-        out[..length].copy_from_slice(&self.buffer.split_to(length));
-        Ok(length)
     }
 }

@@ -19,6 +19,7 @@ pub use archive::{ArchiveFault, ArchiveWork, Purge, Verified, verify_record};
 pub use inspect::{Inspection, inspect};
 
 use crate::archive::{Archived, Places};
+use crate::cache::IndexCache;
 use crate::catalog::{Catalog, Change};
 use crate::columns::{ColumnsBuilder, SEQUENCE_AT, TIMESTAMP_AT, key_columns};
 use crate::conform::{Counts, choose, conform, count};
@@ -136,6 +137,7 @@ pub struct LogSize {
 pub struct Store {
     disk: Arc<dyn Disk>,
     catalog: Catalog,
+    cache: Arc<IndexCache>,
     writer: Mutex<Writer>,
     live: Mutex<Live>,
     /// Held while the buffer is written to segments, which waits for no merge.
@@ -269,10 +271,11 @@ impl Store {
         let mut live = Live { last_sequence: flushed, ..Live::default() };
         let mut files: std::collections::HashSet<String> = disk.list("segments")?.into_iter().collect();
         let holds = catalog.holds()?;
+        let cache = Arc::<IndexCache>::default();
         for record in catalog.archived()? {
             let archive = places.at(&record.place);
             let log = live.logs.entry(record.info.log).or_default();
-            log.archived.push(Arc::new(Segment::archived(record, archive)));
+            log.archived.push(Arc::new(Segment::archived(record, archive, &cache)));
         }
         for info in catalog.segments()? {
             let number = info.number;
@@ -281,7 +284,7 @@ impl Store {
             }
             files.remove(&format!("{number:010}.idx"));
             let log = live.logs.entry(info.log).or_default();
-            let segment = Segment::new(info, Arc::clone(&disk));
+            let segment = Segment::new(info, Arc::clone(&disk), &cache);
             segment.hold_until(holds.get(&number).copied());
             log.segments.push(Arc::new(segment));
         }
@@ -310,6 +313,7 @@ impl Store {
         let store = Self {
             disk,
             catalog,
+            cache,
             places,
             archiving,
             writer: Mutex::new(Writer { journal, recent: HashMap::new(), producers }),
@@ -327,6 +331,17 @@ impl Store {
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// How many bytes of memory open segments may take; those in the archive are apart.
+    pub fn limit_index_cache(&self, bytes: u64) {
+        self.cache.set_limit(bytes);
+    }
+
+    /// Bytes of memory that open segments take.
+    #[must_use]
+    pub fn index_cache_bytes(&self) -> u64 {
+        self.cache.bytes()
     }
 
     /// Stores a group of requests with one write and one sync. When it returns, all of it is durable and in every
@@ -550,7 +565,7 @@ impl Store {
                 events += info.rows;
                 let log = live.logs.entry(info.log).or_default();
                 log.flushing.clear();
-                log.segments.push(Arc::new(Segment::new(info, Arc::clone(&self.disk))));
+                log.segments.push(Arc::new(Segment::new(info, Arc::clone(&self.disk), &self.cache)));
             }
         }
         self.writer.lock().journal.trim(flushed)?;
@@ -700,7 +715,9 @@ impl Store {
             }
             !gone
         });
-        found.segments.extend(added.into_iter().map(|info| Arc::new(Segment::new(info, Arc::clone(&self.disk)))));
+        found
+            .segments
+            .extend(added.into_iter().map(|info| Arc::new(Segment::new(info, Arc::clone(&self.disk), &self.cache))));
         Ok(())
     }
 

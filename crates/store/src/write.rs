@@ -12,11 +12,12 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
+use crate::checked::{CHECKSUM_BYTES, Checksum};
 use crate::columns::{Kind, RECEIVED, SEQUENCE, SEQUENCE_AT, TIMESTAMP, TIMESTAMP_AT, key_columns};
 use crate::decimal::{as_doubles, to_file};
 use crate::disk::{Disk, DiskFile};
 use crate::index::{BLOCK_ROWS, IndexBuilder};
-use crate::segment::{CHECKSUM_BYTES, Checksum, ROW_GROUP_ROWS, SegmentInfo, StreamSpan, index_name, segment_name};
+use crate::segment::{ROW_GROUP_ROWS, SegmentInfo, StreamSpan, index_name, segment_name};
 use crate::{LogId, StoreError};
 
 /// Dictionaries stay small, so that reading one row does not mean reading a large dictionary.

@@ -15,7 +15,14 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let engine = open(&directory);
+        let engine = open(&directory, Settings::default());
+        Self { engine, directory }
+    }
+
+    /// With little memory for questions.
+    pub(crate) fn small_memory() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = open(&directory, Settings { query_memory_bytes: 4 << 20, ..Settings::default() });
         Self { engine, directory }
     }
 
@@ -23,7 +30,7 @@ impl Fixture {
     pub(crate) fn restart(self) -> Self {
         self.engine.close().unwrap();
         drop(self.engine);
-        Self { engine: open(&self.directory), directory: self.directory }
+        Self { engine: open(&self.directory, Settings::default()), directory: self.directory }
     }
 
     pub(crate) fn send(&self, log: &str, body: &str) -> Receipt {
@@ -48,9 +55,9 @@ impl Fixture {
     }
 }
 
-fn open(directory: &tempfile::TempDir) -> Arc<Engine> {
+fn open(directory: &tempfile::TempDir, settings: Settings) -> Arc<Engine> {
     // Nothing is flushed but when a test says so.
-    let settings = Settings { flush_after: Duration::from_secs(3600), ..Settings::default() };
+    let settings = Settings { flush_after: Duration::from_secs(3600), ..settings };
     Engine::open(directory.path(), settings, Arc::new(SystemClock)).unwrap().0
 }
 

@@ -337,7 +337,7 @@ impl Store {
         let found = live.logs.entry(segment.info().log).or_default();
         found.segments.retain(|one| !Arc::ptr_eq(one, segment));
         let archive = self.places.at(&record.place);
-        found.archived.push(Arc::new(Segment::archived(record, archive)));
+        found.archived.push(Arc::new(Segment::archived(record, archive, &self.cache)));
         segment.doom();
         Ok(true)
     }
@@ -474,7 +474,7 @@ impl Store {
             ..ArchiveChange::default()
         };
         self.commit(archiving, &change)?;
-        let restored = Segment::new(info, Arc::clone(&self.disk));
+        let restored = Segment::new(info, Arc::clone(&self.disk), &self.cache);
         restored.hold_until(Some(until));
         let mut live = self.live.lock();
         let found = live.logs.entry(segment.info().log).or_default();
@@ -609,7 +609,7 @@ impl Store {
             let (mut kept, mut bytes) = (0, 0);
             if let Some(info) = rest {
                 (kept, bytes) = (info.rows, info.bytes + info.index_bytes);
-                let local = Arc::new(Segment::new(info, Arc::clone(&self.disk)));
+                let local = Arc::new(Segment::new(info, Arc::clone(&self.disk), &self.cache));
                 local.doom();
                 let ids = if self.is_remembered(segment) { ids_of(&local)? } else { Vec::new() };
                 rests.push((self.put(&mut archiving, &local, name, now)?, ids));
@@ -629,7 +629,7 @@ impl Store {
         found.archived.retain(|one| !gone.iter().any(|gone| Arc::ptr_eq(gone, one)));
         for (record, _) in rests {
             let archive = self.places.at(&record.place);
-            found.archived.push(Arc::new(Segment::archived(record, archive)));
+            found.archived.push(Arc::new(Segment::archived(record, archive, &self.cache)));
         }
         archiving.leaving.append(&mut gone);
         Ok(work)

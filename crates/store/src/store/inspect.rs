@@ -31,6 +31,8 @@ pub fn inspect(disk: &Arc<dyn Disk>, catalog: &Catalog) -> Result<Inspection, St
     let mut journal_events = 0;
     let (_, journal) =
         Journal::open(Arc::clone(disk), flushed, &mut |found| journal_events += found.batch.len() as u64)?;
-    let segments = catalog.segments()?.into_iter().map(|info| Arc::new(Segment::new(info, Arc::clone(disk)))).collect();
+    let cache = Arc::default();
+    let segments =
+        catalog.segments()?.into_iter().map(|info| Arc::new(Segment::new(info, Arc::clone(disk), &cache))).collect();
     Ok(Inspection { segments, archived: catalog.archived()?, journal_events, journal })
 }
