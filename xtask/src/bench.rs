@@ -93,8 +93,9 @@ impl Run {
     }
 
     fn measure(&mut self) -> anyhow::Result<()> {
+        let used = self.data().join("catalog.sqlite").is_file();
         let mut server = self.workplace.start()?;
-        self.fill(&server)?;
+        self.fill(&server, used)?;
         if self.options.wants(Part::Disk) {
             let found = ingest::footprint(self)?;
             self.keep("disk", found);
@@ -106,6 +107,9 @@ impl Run {
         if self.options.peers {
             let found = peers::measure(self)?;
             self.keep("peers", found);
+        }
+        if [Part::Writing, Part::Start].iter().any(|part| self.options.wants(*part)) {
+            fs::remove_file(self.mark())?;
         }
         if self.options.wants(Part::Writing) {
             let found = writing::measure(self, &server)?;
@@ -131,9 +135,14 @@ impl Run {
         Ok(())
     }
 
-    /// Sends all events, unless an earlier run left them in the folder.
-    fn fill(&mut self, server: &Server) -> anyhow::Result<()> {
-        let mark = self.workplace.folder().join("load.json");
+    /// Says that the folder holds the day and nothing else.
+    fn mark(&self) -> PathBuf {
+        self.workplace.folder().join("load.json")
+    }
+
+    /// Sends all events, unless an earlier run left them in the folder, which was `used` before.
+    fn fill(&mut self, server: &Server, used: bool) -> anyhow::Result<()> {
+        let mark = self.mark();
         let earlier: Option<Value> = fs::read(&mark).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let found = match earlier {
             Some(earlier) if earlier["settings"] == self.results["settings"] => {
@@ -145,11 +154,13 @@ impl Run {
                 self.acknowledged = self.options.events;
                 earlier["load"].clone()
             }
-            Some(_) => {
+            earlier if used || earlier.is_some() => {
                 let folder = self.workplace.folder().display();
-                return Err(refuse(&format!("{folder} holds other events: name another folder, or remove it")));
+                return Err(refuse(&format!(
+                    "{folder} holds other events than those of the day (writing and start add some): remove it, or name another"
+                )));
             }
-            None => {
+            _ => {
                 let load = ingest::canonical(self, server)?;
                 let text = json!({ "settings": self.results["settings"], "load": load });
                 fs::write(&mark, text.to_string())?;

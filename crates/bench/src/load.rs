@@ -373,6 +373,48 @@ mod tests {
         assert_eq!(sizes, [10, 10, 5]);
     }
 
+    /// Answers each request of one connection with the next of these statuses, and returns what was sent.
+    fn serve(listener: &std::net::TcpListener, statuses: &[u16]) -> Vec<String> {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut received, mut bodies) = (Vec::new(), Vec::new());
+        for status in statuses {
+            let (start, length) = loop {
+                let text = String::from_utf8_lossy(&received).into_owned();
+                if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                    let length = head.rsplit_once("Content-Length: ").unwrap().1.parse::<usize>().unwrap();
+                    if body.len() >= length {
+                        break (head.len() + 4, length);
+                    }
+                }
+                let mut piece = [0; 1000];
+                let read = stream.read(&mut piece).unwrap();
+                received.extend_from_slice(&piece[..read]);
+            };
+            let body = String::from_utf8(received.drain(..start + length).skip(start).collect()).unwrap();
+            let answer = format!("{{\"accepted\":{},\"duplicates\":0}}", body.lines().count());
+            write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+            bodies.push(body);
+        }
+        bodies
+    }
+
+    #[test]
+    fn what_is_pushed_back_is_sent_again() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let batches = Batches::make(&mut Generator::new(7, 20), 20, 10);
+        let door = Door { address: &address, path: "/x", token: Some("t") };
+        let (sent, bodies) = std::thread::scope(|scope| {
+            let server = scope.spawn(|| serve(&listener, &[200, 429, 200]));
+            let sent = send(door, 1, &batches).unwrap();
+            (sent, server.join().unwrap())
+        });
+        assert_eq!((sent.events, sent.pushed_back, sent.latencies_us.len()), (20, 1, 2));
+        assert_eq!(batches.events_sent(), 20);
+        assert_eq!(bodies.len(), 3);
+        assert!(bodies[1] == bodies[2] && bodies[0] != bodies[1]);
+    }
+
     #[test]
     fn the_share_of_requests_within_a_time() {
         let sent = Sent { latencies_us: (1..=100).collect(), ..Sent::default() };

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, PrimitiveArray, RecordBatch, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, PrimitiveArray, RecordBatch, StringArray, UInt32Array,
 };
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::take_record_batch;
@@ -217,6 +217,44 @@ fn texts(column: &ArrayRef, test: impl Fn(&str) -> bool) -> BooleanBuffer {
     }
 }
 
+/// The rows of which `test` is true among those with a place that `places` finds: the next one from some byte on, in
+/// the bytes of all rows, where `length` bytes stand that are looked for.
+fn rows_with(
+    column: &StringArray,
+    length: usize,
+    places: impl Fn(&[u8], usize) -> Option<usize>,
+    test: impl Fn(&str) -> bool,
+) -> BooleanBuffer {
+    let offsets = column.value_offsets();
+    let end = |row: usize| offsets.get(row + 1).map_or(0, |end| usize::try_from(*end).unwrap_or(0));
+    let mut found = BooleanBufferBuilder::new(column.len());
+    found.append_n(column.len(), false);
+    let Some(last) = column.len().checked_sub(1) else { return found.finish() };
+    let bytes = &column.value_data()[..end(last)];
+    let mut row = 0;
+    let mut from = usize::try_from(offsets[0]).unwrap_or(0);
+    while let Some(at) = places(bytes, from) {
+        row += offsets[row + 1..].partition_point(|end| usize::try_from(*end).is_ok_and(|end| end <= at));
+        if at + length > end(row) {
+            // It begins in one text and ends in another.
+            from = at + 1;
+            continue;
+        }
+        if column.is_valid(row) && test(column.value(row)) {
+            found.set_bit(row, true);
+        }
+        from = end(row);
+    }
+    found.finish()
+}
+
+/// How often a byte is met in texts, by experience: letters by their frequency in English, digits among them.
+fn frequency(byte: u8) -> usize {
+    const RARE_TO_FREQUENT: &[u8] = b"_qjzxkvbywgpf98765munc4hld3r2s10inoate";
+    let place = RARE_TO_FREQUENT.iter().position(|one| *one == byte.to_ascii_lowercase());
+    place.unwrap_or(0)
+}
+
 fn uuids(column: &ArrayRef, test: impl Fn(&[u8]) -> bool) -> BooleanBuffer {
     let array = column.as_fixed_size_binary();
     BooleanBuffer::collect_bool(array.len(), |row| array.is_valid(row) && test(array.value(row)))
@@ -331,6 +369,10 @@ impl<'a> Prepared<'a> {
                 [one] if one.number.is_none() => texts(column, |text| text == one.text),
                 _ => texts(column, |text| self.value(&Value::Str(text))),
             },
+            (Self::Contains(finder), Kind::Str) if !finder.needle().is_empty() => {
+                let places = |bytes: &[u8], from: usize| finder.find(&bytes[from..]).map(|at| from + at);
+                rows_with(column.as_string(), finder.needle().len(), places, |_| true)
+            }
             (_, Kind::Str) => texts(column, |text| self.value(&Value::Str(text))),
             (_, Kind::Uuid) => {
                 uuids(column, |bytes| bytes.try_into().is_ok_and(|bytes| self.value(&Value::Uuid(bytes))))
@@ -390,7 +432,10 @@ impl<'a> Words<'a> {
 
     fn column(&self, column: &ArrayRef, kind: Kind) -> BooleanBuffer {
         match kind {
-            Kind::Str => texts(column, |text| self.text(text)),
+            Kind::Str => match self.text.words.first().filter(|first| first.is_ascii()) {
+                Some(first) => self.rows_with_word(column.as_string(), first.as_bytes()),
+                None => texts(column, |text| self.text(text)),
+            },
             Kind::Uuid => match self.uuid {
                 Some(wanted) => uuids(column, |bytes| bytes == wanted),
                 None => BooleanBuffer::new_unset(column.len()),
@@ -421,6 +466,17 @@ impl<'a> Words<'a> {
                 return false;
             }
         }
+    }
+
+    /// Looks for the first word by its rarest byte in all texts at once, and at those texts that have it.
+    fn rows_with_word(&self, column: &StringArray, word: &[u8]) -> BooleanBuffer {
+        let rarest = (0..word.len()).min_by_key(|at| frequency(word[*at])).unwrap_or(0);
+        let (low, high) = (word[rarest].to_ascii_lowercase(), word[rarest].to_ascii_uppercase());
+        let places = |bytes: &[u8], from: usize| {
+            let mut places = memchr::memchr2_iter(low, high, bytes.get(from + rarest..)?).map(|at| from + at);
+            places.find(|at| bytes.get(*at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word)))
+        };
+        rows_with(column, word.len(), places, |text| self.text(text))
     }
 
     /// Looks for the first word by its first byte, which is quicker than taking the text apart.
@@ -464,4 +520,36 @@ fn same_word(found: &str, wanted: &str, prefix: bool) -> bool {
     }
     let found = fold(found);
     if prefix { found.starts_with(wanted) } else { found == wanted }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn all_texts_at_once_are_as_each_by_itself(
+            texts in proptest::collection::vec(proptest::option::of("((foo|Foo_|oof|f|o|7| |é|ß|-){0,6})"), 0..40),
+            skipped in 0_usize..5,
+            typed in "(foo|FOO|f o|7|foo 7|é foo|foo-foo|o)",
+            prefix: bool,
+        ) {
+            let column: ArrayRef = Arc::new(StringArray::from(texts.iter().map(|text| text.as_deref()).collect::<Vec<_>>()));
+            let skipped = skipped.min(column.len());
+            let column = column.slice(skipped, column.len() - skipped);
+            let each = |test: &dyn Fn(&str) -> bool| -> Vec<bool> {
+                texts[skipped..].iter().map(|text| text.as_deref().is_some_and(test)).collect()
+            };
+            let text = if prefix { Text::starting(&typed) } else { Text::new(&typed) };
+            let words = Words::new(&text);
+            prop_assert_eq!(words.column(&column, Kind::Str).iter().collect::<Vec<_>>(), each(&|text| words.text(text)));
+            let contains = Test::Contains { text: typed.clone(), ignore_case: false };
+            let found = Prepared::new("message", &contains).column(&column, Kind::Str);
+            prop_assert_eq!(found.iter().collect::<Vec<_>>(), each(&|text| text.contains(&typed)));
+        }
+    }
 }

@@ -85,24 +85,48 @@ impl Key {
     }
 }
 
-/// `date_bin` of a column of microseconds, without the way over nanoseconds.
+/// `date_bin`, and `date_trunc` in UTC, of microseconds: spans of time of equal length.
 fn time_spans(expression: &Arc<dyn PhysicalExpr>, input: &SchemaRef) -> Option<(Arc<dyn PhysicalExpr>, Spans)> {
-    let function = expression.downcast_ref::<ScalarFunctionExpr>().filter(|function| function.name() == "date_bin")?;
-    let literal = |at: usize| Some(function.args().get(at)?.downcast_ref::<Literal>()?.value().clone());
-    let ScalarValue::IntervalMonthDayNano(Some(length)) = literal(0)? else { return None };
-    let origin = match function.args().get(2) {
-        None => 0,
-        Some(_) => match literal(2)? {
-            ScalarValue::TimestampNanosecond(Some(origin), _) => origin,
-            _ => return None,
-        },
-    };
-    let nanos = i64::from(length.days).checked_mul(86_400_000_000_000)?.checked_add(length.nanoseconds)?;
-    let cast = function.args().get(1)?.downcast_ref::<CastExpr>()?;
-    let micros = matches!(cast.expr().data_type(input).ok()?, DataType::Timestamp(TimeUnit::Microsecond, _));
-    let fits = micros && matches!(cast.cast_type(), DataType::Timestamp(TimeUnit::Nanosecond, _));
-    let whole = length.months == 0 && nanos > 0 && nanos % 1000 == 0 && origin % 1000 == 0;
-    (fits && whole).then(|| (Arc::clone(cast.expr()), Spans { length: nanos / 1000, origin: origin / 1000 }))
+    let function = expression.downcast_ref::<ScalarFunctionExpr>()?;
+    let [first, times, rest @ ..] = function.args() else { return None };
+    let first = first.downcast_ref::<Literal>()?.value();
+    match function.name() {
+        "date_bin" => {
+            let ScalarValue::IntervalMonthDayNano(Some(length)) = first else { return None };
+            let origin = match rest.first() {
+                None => 0,
+                Some(origin) => match origin.downcast_ref::<Literal>()?.value() {
+                    ScalarValue::TimestampNanosecond(Some(origin), _) => *origin,
+                    _ => return None,
+                },
+            };
+            let nanos = i64::from(length.days).checked_mul(86_400_000_000_000)?.checked_add(length.nanoseconds)?;
+            // The way over nanoseconds is left out.
+            let cast = times.downcast_ref::<CastExpr>()?;
+            let micros = matches!(cast.expr().data_type(input).ok()?, DataType::Timestamp(TimeUnit::Microsecond, _));
+            let fits = micros && matches!(cast.cast_type(), DataType::Timestamp(TimeUnit::Nanosecond, _));
+            let whole = length.months == 0 && nanos > 0 && nanos % 1000 == 0 && origin % 1000 == 0;
+            let spans = Spans { length: nanos / 1000, origin: origin / 1000, unit: 1000 };
+            (fits && whole).then(|| (Arc::clone(cast.expr()), spans))
+        }
+        "date_trunc" => {
+            let DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) = times.data_type(input).ok()? else {
+                return None;
+            };
+            // Weeks begin on Monday; the first was on the fifth day.
+            let (seconds, first_day) = match first.try_as_str()??.to_lowercase().as_str() {
+                "second" => (1, 0),
+                "minute" => (60, 0),
+                "hour" => (3600, 0),
+                "day" => (86_400, 0),
+                "week" => (7 * 86_400, 4),
+                _ => return None,
+            };
+            let spans = Spans { length: seconds * 1_000_000, origin: first_day * 86_400_000_000, unit: 1 };
+            (&*zone == "UTC").then(|| (Arc::clone(times), spans))
+        }
+        _ => None,
+    }
 }
 
 /// Aggregates what one partition reads, group by group.
@@ -290,7 +314,7 @@ impl Work {
             match input.next().await.transpose()? {
                 Some(batch) => {
                     self.groups.add(&batch)?;
-                    if !self.groups.fit()? {
+                    if !self.groups.fit() {
                         self.hand_over()?;
                     }
                 }
@@ -352,25 +376,25 @@ impl Groups {
         Ok(())
     }
 
-    /// Whether there is room for more; an error when there is not even room for what one batch brought.
-    fn fit(&mut self) -> Result<bool> {
+    /// Whether there is room for more. When there is none, what there is goes on to the final aggregation.
+    fn fit(&mut self) -> bool {
         let states: usize = self.accumulators.iter().map(|accumulator| accumulator.size()).sum();
         let groups = self.values.len();
-        if let Err(error) = self.memory.try_resize(self.values.size() + states) {
-            return if groups > GROUPS_OF_SINGLES { Ok(false) } else { Err(error) };
+        if self.memory.try_resize(self.values.size() + states).is_err() {
+            return false;
         }
         if groups < self.most {
-            return Ok(true);
+            return true;
         }
         let singles = groups * 10 > self.rows * 8;
         if !singles && self.most == GROUPS_TRIED {
             self.most = GROUPS_MAX;
-            return Ok(true);
+            return true;
         }
         if singles {
             self.most = GROUPS_OF_SINGLES;
         }
-        Ok(false)
+        false
     }
 
     fn take(&mut self) -> Result<RecordBatch> {

@@ -21,7 +21,7 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    pub(crate) fn rank(&self) -> u8 {
+    fn rank(&self) -> u8 {
         match self {
             Self::Bool(_) => 0,
             Self::Level(_) => 1,
@@ -31,7 +31,7 @@ impl Key {
         }
     }
 
-    pub(crate) fn compare(&self, other: &Self) -> Ordering {
+    fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Bool(one), Self::Bool(two)) => one.cmp(two),
             (Self::Level(one), Self::Level(two)) => one.cmp(two),
@@ -88,32 +88,67 @@ impl SortValues {
         Self { columns }
     }
 
+    /// Whether a row comes behind another one already by the first key. Most rows do, and need no keys of their own.
+    pub(crate) fn comes_after(&self, batch: &RecordBatch, row: usize, keys: &[Key], descending: bool) -> bool {
+        let (Some(column), Some(bound)) = (self.columns.first(), keys.first()) else { return false };
+        let order = match (column.text(batch, row), bound) {
+            (Some(text), Key::Text(bound)) => text.cmp(bound.as_str()),
+            (Some(_), _) => return false,
+            (None, bound) => return in_order(&column.key(batch, row), bound, descending) == Ordering::Greater,
+        };
+        if descending { order == Ordering::Less } else { order == Ordering::Greater }
+    }
+
     /// The keys of a row.
     pub(crate) fn keys(&self, batch: &RecordBatch, row: usize) -> Box<[Key]> {
-        self.columns
-            .iter()
-            .map(|SortColumn { is_level, columns, own }| {
-                if let Some(own) = own {
-                    return own_key(batch, *own, row);
-                }
-                let value = columns.iter().find_map(|(index, kind)| value_at(batch.column(*index), *kind, row));
-                match value {
-                    Some(Value::Bool(truth)) => Key::Bool(truth),
-                    #[expect(
-                        clippy::cast_precision_loss,
-                        reason = "an order among numbers beyond 2^53 that differ by less is not promised"
-                    )]
-                    Some(Value::Int(number)) => Key::Number(number as f64),
-                    Some(Value::Float(number)) => Key::Number(number),
-                    Some(Value::Str(text)) => match Level::parse(text) {
-                        Some(level) if *is_level => Key::Level(level),
-                        _ => Key::Text(text.to_owned()),
-                    },
-                    Some(Value::Uuid(bytes)) => Key::Text(event::format_uuid(&bytes)),
-                    Some(Value::Null | Value::Raw(_)) | None => Key::Missing,
-                }
-            })
-            .collect()
+        self.columns.iter().map(|column| column.key(batch, row)).collect()
+    }
+}
+
+impl SortColumn {
+    fn value<'a>(&self, batch: &'a RecordBatch, row: usize) -> Option<Value<'a>> {
+        self.columns.iter().find_map(|(index, kind)| value_at(batch.column(*index), *kind, row))
+    }
+
+    /// The text of a row, if it is sorted by a text.
+    fn text<'a>(&self, batch: &'a RecordBatch, row: usize) -> Option<&'a str> {
+        if self.is_level || self.own.is_some() {
+            return None;
+        }
+        match self.value(batch, row) {
+            Some(Value::Str(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn key(&self, batch: &RecordBatch, row: usize) -> Key {
+        if let Some(own) = self.own {
+            return own_key(batch, own, row);
+        }
+        match self.value(batch, row) {
+            Some(Value::Bool(truth)) => Key::Bool(truth),
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "an order among numbers beyond 2^53 that differ by less is not promised"
+            )]
+            Some(Value::Int(number)) => Key::Number(number as f64),
+            Some(Value::Float(number)) => Key::Number(number),
+            Some(Value::Str(text)) => match Level::parse(text).filter(|_| self.is_level) {
+                Some(level) => Key::Level(level),
+                None => Key::Text(text.to_owned()),
+            },
+            Some(Value::Uuid(bytes)) => Key::Text(event::format_uuid(&bytes)),
+            Some(Value::Null | Value::Raw(_)) | None => Key::Missing,
+        }
+    }
+}
+
+/// The order of two values on a page.
+pub(crate) fn in_order(left: &Key, right: &Key, descending: bool) -> Ordering {
+    match (left, right) {
+        (Key::Missing, _) | (_, Key::Missing) => left.rank().cmp(&right.rank()),
+        _ if descending => right.compare(left),
+        _ => left.compare(right),
     }
 }
 

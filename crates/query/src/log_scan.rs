@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Statistics, internal_err};
+use datafusion::common::{ScalarValue, Statistics, internal_err};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
@@ -18,7 +18,9 @@ use datafusion::physical_plan::execution_plan::{
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use event::Timestamp;
 use parking_lot::Mutex;
+use store::columns::TIMESTAMP;
 
 use crate::filter::Filter;
 use crate::table::{LogTable, Reader, Unit};
@@ -183,6 +185,16 @@ impl ExecutionPlan for LogScan {
             (None, _) => Precision::Inexact(rows),
             (Some(_), _) => Precision::Inexact(rows / self.partitions()),
         };
+        if let (Precision::Exact(_), Ok(at)) = (&statistics.num_rows, self.schema.index_of(TIMESTAMP))
+            && let Some(first) = self.units.iter().map(|unit| unit.times().0).min()
+            && let Some(last) = self.units.iter().map(|unit| unit.times().1).max()
+        {
+            let exact = |time: Timestamp| {
+                Precision::Exact(ScalarValue::TimestampMicrosecond(Some(time.as_micros()), Some("UTC".into())))
+            };
+            let column = &mut statistics.column_statistics[at];
+            (column.min_value, column.max_value, column.null_count) = (exact(first), exact(last), Precision::Exact(0));
+        }
         Ok(Arc::new(statistics))
     }
 }

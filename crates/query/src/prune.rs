@@ -240,25 +240,38 @@ impl Pruner<'_> {
     }
 
     fn time(&self, test: &Test) -> BlockSet {
-        let Test::Compare(comparison, scalar) = test else { return self.all() };
-        if self.by_row {
-            return self.all();
-        }
-        let Some((bound, _)) = Timestamp::parse(&scalar.text) else { return self.all() };
-        let bound = bound.as_micros();
-        let mut found = BlockSet::none(self.index.blocks());
-        for block in 0..self.index.blocks() {
-            let (first, last) = self.index.times(block);
-            let may = match comparison {
-                Comparison::Less => first < bound,
-                Comparison::LessOrEqual => first <= bound,
-                Comparison::Greater => last > bound,
-                Comparison::GreaterOrEqual => last >= bound,
-            };
-            if may {
-                found.insert(block);
-            }
+        let mut found = self.all();
+        if !self.by_row
+            && let Some(bound) = bound(test)
+        {
+            found = BlockSet::none(self.index.blocks());
+            let may = (0..self.index.blocks()).filter(|block| may_pass(bound, self.index.times(*block)));
+            may.for_each(|block| found.insert(block));
         }
         found
+    }
+}
+
+/// Whether events between two times may pass a filter, as far as their times go.
+pub(crate) fn times_may_pass(filter: &Filter, times: (i64, i64)) -> bool {
+    match filter {
+        Filter::And(parts) => parts.iter().all(|part| times_may_pass(part, times)),
+        Filter::Field { field, test } if field == TIMESTAMP => bound(test).is_none_or(|bound| may_pass(bound, times)),
+        _ => true,
+    }
+}
+
+/// What a time is compared with.
+fn bound(test: &Test) -> Option<(Comparison, i64)> {
+    let Test::Compare(comparison, scalar) = test else { return None };
+    Some((*comparison, Timestamp::parse(&scalar.text)?.0.as_micros()))
+}
+
+fn may_pass((comparison, bound): (Comparison, i64), (first, last): (i64, i64)) -> bool {
+    match comparison {
+        Comparison::Less => first < bound,
+        Comparison::LessOrEqual => first <= bound,
+        Comparison::Greater => last > bound,
+        Comparison::GreaterOrEqual => last >= bound,
     }
 }

@@ -25,13 +25,16 @@ use store::{Rows, Snapshot, StoreError};
 use crate::QueryError;
 use crate::evaluate::matches;
 use crate::filter::Filter;
-use crate::keys::{Key, SortValues, sort_columns};
+use crate::keys::{Key, SortValues, in_order, sort_columns};
 use crate::known::columns_of;
-use crate::prune::passes;
+use crate::prune::{passes, times_may_pass};
 use crate::url::Sort;
 
 /// Threads that look at one question.
 const THREADS_MAX: usize = 4;
+
+/// So few row groups are read by who asks.
+const FETCH_ALONE: usize = 4;
 
 /// What one question may take.
 #[derive(Clone, Copy, Debug)]
@@ -248,6 +251,7 @@ pub fn scan(snapshot: &Snapshot, request: &Request, bounds: &Bounds) -> Result<P
         bound: request.cursor.map_or(snapshot.last_sequence, |cursor| cursor.bound),
         best: Vec::new(),
         worst: None,
+        last_keys: None,
         wanted: wanted(request),
         matched: 0,
         unreadable: 0,
@@ -267,12 +271,11 @@ pub fn scan(snapshot: &Snapshot, request: &Request, bounds: &Bounds) -> Result<P
             break;
         }
     }
-    scan.finish(&sources)
+    Ok(scan.finish(&sources))
 }
 
 /// Looks at sources on several threads, each with a page of its own; the pages are then made one.
 fn side_by_side<'a>(scan: Scan<'a>, order: &[usize], sources: &[Source]) -> Result<Scan<'a>, QueryError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(order.len());
     let next = AtomicUsize::new(0);
     let part = Scan { matched: 0, unreadable: 0, ..scan.clone() };
     let work = || -> Result<Scan<'a>, QueryError> {
@@ -282,15 +285,7 @@ fn side_by_side<'a>(scan: Scan<'a>, order: &[usize], sources: &[Source]) -> Resu
         }
         Ok(mine)
     };
-    let parts = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut parts = vec![work()];
-        // A thread that panicked was looking at something impossible; so would be whoever asked.
-        parts.extend(
-            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
-        );
-        parts
-    });
+    let parts = on_threads(order.len(), &work);
     let mut whole = scan;
     for part in parts {
         let part = part?;
@@ -320,6 +315,8 @@ struct Scan<'a> {
     best: Vec<Candidate>,
     /// Time and sequence number of the last row of a full page: only what comes before it is of interest.
     worst: Option<(i64, u64)>,
+    /// The sort keys of that row.
+    last_keys: Option<Box<[Key]>>,
     wanted: usize,
     matched: u64,
     unreadable: u64,
@@ -341,11 +338,7 @@ impl Scan<'_> {
             Order::Sequence => one.sequence.cmp(&two.sequence),
             Order::Keys(sort) => {
                 for ((left, right), by) in one.keys.iter().zip(&two.keys).zip(sort) {
-                    let order = match (left, right) {
-                        (Key::Missing, _) | (_, Key::Missing) => left.rank().cmp(&right.rank()),
-                        _ if by.descending => right.compare(left),
-                        _ => left.compare(right),
-                    };
+                    let order = in_order(left, right, by.descending);
                     if order != Ordering::Equal {
                         return order;
                     }
@@ -384,6 +377,7 @@ impl Scan<'_> {
         best.truncate(self.wanted);
         if best.len() == self.wanted {
             self.worst = best.last().map(|worst| (worst.micros, worst.sequence));
+            self.last_keys = best.last().map(|worst| worst.keys.clone());
         }
         self.best = best;
     }
@@ -391,7 +385,10 @@ impl Scan<'_> {
     fn source(&mut self, at: usize, source: &Source) -> Result<(), QueryError> {
         self.bounds.check()?;
         let sequences = source.sequences();
-        if sequences.0 > self.bound || sequences.1 <= self.request.after_sequence {
+        if sequences.0 > self.bound
+            || sequences.1 <= self.request.after_sequence
+            || !times_may_pass(&self.request.filter, source.times())
+        {
             return Ok(());
         }
         let whole = self.request.filter == Filter::All
@@ -556,6 +553,11 @@ impl Scan<'_> {
             if !self.after_cursor(micros, sequence) || !self.may_hold((micros, micros), (sequence, sequence)) {
                 continue;
             }
+            if let (Order::Keys(sort), Some(last)) = (&self.request.order, &self.last_keys)
+                && sort_by.comes_after(batch, row, last, sort.first().is_some_and(|by| by.descending))
+            {
+                continue;
+            }
             let keys = sort_by.keys(batch, row);
             self.best.push(Candidate {
                 keys,
@@ -591,7 +593,7 @@ impl Scan<'_> {
         }
     }
 
-    fn finish(mut self, sources: &[Source]) -> Result<Page, QueryError> {
+    fn finish(mut self, sources: &[Source]) -> Page {
         self.shrink();
         let skip = self.wanted - 1 - self.request.limit;
         let more = self.best.len() == self.wanted;
@@ -607,8 +609,8 @@ impl Scan<'_> {
             };
             page.next = Some(Cursor { bound: self.bound, after });
         }
-        fetch(&chosen, sources, &mut page)?;
-        Ok(page)
+        fetch(&chosen, sources, &mut page);
+        page
     }
 }
 
@@ -684,34 +686,71 @@ impl Positions<'_> {
 }
 
 /// Reads the rows of the page with all their columns.
-fn fetch(chosen: &[Candidate], sources: &[Source], page: &mut Page) -> Result<(), QueryError> {
+fn fetch(chosen: &[Candidate], sources: &[Source], page: &mut Page) {
     let mut places: Vec<usize> = (0..chosen.len()).collect();
     places.sort_by_key(|at| (chosen[*at].source, chosen[*at].group, chosen[*at].row));
     page.rows = vec![(usize::MAX, 0, 0); chosen.len()];
-    for run in places
+    let runs: Vec<&[usize]> = places
         .chunk_by(|one, two| (chosen[*one].source, chosen[*one].group) == (chosen[*two].source, chosen[*two].group))
-    {
+        .collect();
+    for (run, read) in runs.iter().zip(fetch_runs(&runs, chosen, sources)) {
         let head = &chosen[run[0]];
         let batch = page.batches.len();
-        match &sources[head.source] {
-            Source::Rows(rows) => {
+        match (&sources[head.source], read) {
+            (Source::Rows(rows), _) => {
                 page.batches.push(rows.batch.clone());
                 run.iter().for_each(|at| page.rows[*at] = (batch, chosen[*at].row, chosen[*at].sequence));
             }
-            Source::Segment(segment) => match read_rows(segment, head.group, run.iter().map(|at| chosen[*at].row)) {
-                Ok(read) => {
-                    page.batches.push(read);
-                    run.iter().enumerate().for_each(|(row, at)| page.rows[*at] = (batch, row, chosen[*at].sequence));
-                }
-                Err(error) => {
-                    segment.note_damage(head.group, &error.to_string());
-                    page.unreadable += run.len() as u64;
-                }
-            },
+            (Source::Segment(_), Ok(read)) => {
+                page.batches.extend(read);
+                run.iter().enumerate().for_each(|(row, at)| page.rows[*at] = (batch, row, chosen[*at].sequence));
+            }
+            (Source::Segment(segment), Err(error)) => {
+                segment.note_damage(head.group, &error.to_string());
+                page.unreadable += run.len() as u64;
+            }
         }
     }
     page.rows.retain(|(batch, ..)| *batch != usize::MAX);
-    Ok(())
+}
+
+/// Reads the rows of each run, on several threads when there are many; none for those that are in memory.
+fn fetch_runs(
+    runs: &[&[usize]],
+    chosen: &[Candidate],
+    sources: &[Source],
+) -> Vec<Result<Option<RecordBatch>, QueryError>> {
+    let read = |run: &[usize]| match &sources[chosen[run[0]].source] {
+        Source::Rows(_) => Ok(None),
+        Source::Segment(segment) => {
+            read_rows(segment, chosen[run[0]].group, run.iter().map(|at| chosen[*at].row)).map(Some)
+        }
+    };
+    if runs.len() < FETCH_ALONE {
+        return runs.iter().map(|run| read(run)).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || -> Vec<(usize, Result<Option<RecordBatch>, QueryError>)> {
+        let turns = std::iter::repeat_with(|| next.fetch_add(1, AtomicOrdering::Relaxed));
+        turns.map_while(|at| Some((at, read(runs.get(at)?)))).collect()
+    };
+    let mut done: Vec<_> = on_threads(runs.len(), &work).into_iter().flatten().collect();
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, read)| read).collect()
+}
+
+/// Does the same on as many threads as there are processors, for so many pieces of work.
+fn on_threads<R: Send>(pieces: usize, work: &(impl Fn() -> R + Sync)) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(pieces);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut done = vec![work()];
+        // A thread that panicked was looking at something impossible; so would be whoever asked.
+        done.extend(
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+        );
+        done
+    })
 }
 
 fn read_rows(segment: &Segment, group: usize, rows: impl Iterator<Item = usize>) -> Result<RecordBatch, QueryError> {

@@ -15,7 +15,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
-use event::{format_uuid, logical_name};
+use event::{Timestamp, format_uuid, logical_name};
 use parquet::arrow::arrow_reader::RowSelection;
 use store::columns::{Kind, RECEIVED, REST, REST_AT, SEQUENCE, TIMESTAMP, key_columns, time_type};
 use store::index::{BLOCK_ROWS, BlockSet};
@@ -160,6 +160,14 @@ impl Unit {
         match self {
             Self::Group(_, _, rows) => *rows,
             Self::Rows(rows) => rows.batch.num_rows(),
+        }
+    }
+
+    /// The earliest and the latest event of the whole of which it is a part.
+    pub(crate) fn times(&self) -> (Timestamp, Timestamp) {
+        match self {
+            Self::Group(segment, ..) => (segment.info().first, segment.info().last),
+            Self::Rows(rows) => (rows.first, rows.last),
         }
     }
 }

@@ -117,6 +117,37 @@ impl ChunkReader for CheckedFile {
     }
 }
 
+/// The same file with some ranges of it already in memory.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    pub(crate) file: CheckedFile,
+    pub(crate) ranges: Arc<[(u64, Bytes)]>,
+}
+
+impl Length for Ahead {
+    fn len(&self) -> u64 {
+        self.file.length
+    }
+}
+
+impl ChunkReader for Ahead {
+    type T = SequentialRead;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<SequentialRead> {
+        self.file.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        for (from, bytes) in self.ranges.iter() {
+            let at = start.checked_sub(*from).and_then(|at| usize::try_from(at).ok());
+            if let Some(at) = at.filter(|at| at.checked_add(length).is_some_and(|end| end <= bytes.len())) {
+                return Ok(bytes.slice(at..at + length));
+            }
+        }
+        self.file.get_bytes(start, length)
+    }
+}
+
 /// Reads a segment from one place on.
 #[derive(Debug)]
 pub(crate) struct SequentialRead {

@@ -14,6 +14,7 @@ mod document;
 pub mod index;
 mod journal;
 mod merge;
+mod pages;
 mod recent;
 mod retention;
 pub mod segment;

@@ -10,21 +10,23 @@ use arrow::error::ArrowError;
 use bytes::Bytes;
 use event::Timestamp;
 use parking_lot::Mutex;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+use parquet::file::reader::ChunkReader;
 
 use crate::archive::{AWAY, Archive, Archived};
 use crate::cache::IndexCache;
-use crate::checked::{CheckedFile, Checksum, InMemory};
+use crate::checked::{Ahead, CheckedFile, Checksum, InMemory};
 use crate::columns::{Kind, REST_AT, key_columns};
 use crate::decimal::{as_doubles, from_file};
 use crate::disk::{Disk, ReadAt};
 use crate::index::Index;
+use crate::pages::Group;
 use crate::{LogId, StoreError};
 
 /// Uncompressed bytes of a row group beyond which few rows are read at a time. A usual one has about 40 MiB.
@@ -35,6 +37,12 @@ const LARGE_GROUP_BATCH_ROWS: usize = 64;
 
 /// Rows read at a time where only some columns are.
 const CODED_BATCH_ROWS: usize = 8192;
+
+/// Most bytes of a column of one row group that are read in one go.
+const AHEAD_BYTES_MAX: u64 = 16 << 20;
+
+/// Sets of columns of which is kept how they are read.
+const LEVELS_MAX: usize = 16;
 
 /// Rows of a row group: the most that a damaged byte can cost.
 pub const ROW_GROUP_ROWS: usize = 128 * crate::index::BLOCK_ROWS;
@@ -173,6 +181,9 @@ enum Home {
     Archived(Arc<dyn Archive>, Box<Archived>),
 }
 
+/// How some columns are read.
+type KnownLevels = (Box<[usize]>, Arc<FieldLevels>);
+
 /// A segment's files, open.
 #[derive(Debug)]
 pub struct Opened {
@@ -180,6 +191,7 @@ pub struct Opened {
     metadata: ArrowReaderMetadata,
     schema: SchemaRef,
     index: Option<Index>,
+    levels: Mutex<Vec<KnownLevels>>,
     bytes: u64,
 }
 
@@ -356,7 +368,7 @@ impl Segment {
         let file = CheckedFile::new(file, self.info.bytes, checksums);
         let lists = if self.record().is_some() { self.info.index_bytes } else { 0 };
         let kept = metadata.metadata().memory_size() + index.as_ref().map_or(0, Index::bytes) + file.bytes();
-        Ok(Opened { file, metadata, schema, index, bytes: kept as u64 + lists })
+        Ok(Opened { file, metadata, schema, index, levels: Mutex::default(), bytes: kept as u64 + lists })
     }
 
     /// Opens the sidecar. One in the archive is read as a whole: its lists would take a request each.
@@ -456,7 +468,12 @@ impl Opened {
         selection: Option<RowSelection>,
         batch_rows: usize,
     ) -> Result<SegmentReader, ParquetError> {
-        self.reader(self.metadata.clone(), (row_group, columns), selection, batch_rows)
+        let batch_rows = self.batch_rows(row_group, batch_rows);
+        let group = Group { file: &self.file, metadata: self.metadata.metadata(), at: row_group };
+        let levels = self.levels(columns)?;
+        Ok(SegmentReader::new(ParquetRecordBatchReader::try_new_with_row_groups(
+            &levels, &group, batch_rows, selection,
+        )?))
     }
 
     /// Like [`Opened::read`], but the texts of those columns among `coded` that stand in a dictionary of the row group,
@@ -489,7 +506,19 @@ impl Opened {
             let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
             metadata = ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options)?;
         }
-        self.reader(metadata, (row_group, columns), selection, CODED_BATCH_ROWS)
+        // When all of a column is read, it is read in one go.
+        let ahead = if selection.is_none() { self.read_ahead(row_group, columns) } else { Vec::new() };
+        let file = Ahead { file: self.file.clone(), ranges: ahead.into() };
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
+        self.reader(builder, (row_group, columns), selection, CODED_BATCH_ROWS)
+    }
+
+    /// The bytes of columns with where they begin. Those that are very long, or damaged somewhere, are read page by page.
+    fn read_ahead(&self, row_group: usize, columns: &[usize]) -> Vec<(u64, Bytes)> {
+        let group = self.metadata.metadata().row_group(row_group);
+        let ranges = columns.iter().map(|index| group.column(*index).byte_range());
+        let short = ranges.filter(|(_, length)| *length <= AHEAD_BYTES_MAX);
+        short.filter_map(|(start, length)| Some((start, self.file.read_checked(start, length).ok()?))).collect()
     }
 
     /// Whether every value of the column at `index` stands in the dictionary of its row group.
@@ -499,25 +528,42 @@ impl Opened {
         chunk.dictionary_page_offset().is_some() && encodings.is_some_and(|mask| mask.is_only(Encoding::RLE_DICTIONARY))
     }
 
-    fn reader(
+    fn reader<R: ChunkReader + 'static>(
         &self,
-        metadata: ArrowReaderMetadata,
+        builder: ParquetRecordBatchReaderBuilder<R>,
         (row_group, columns): (usize, &[usize]),
         selection: Option<RowSelection>,
         batch_rows: usize,
     ) -> Result<SegmentReader, ParquetError> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), metadata);
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
-        // Very large events: what is read at a time, and what a merge then holds, stays far below the 2 GiB of a column.
-        let bytes = self.metadata.metadata().row_group(row_group).total_byte_size();
-        let batch_rows = if bytes > LARGE_GROUP_BYTES { batch_rows.min(LARGE_GROUP_BATCH_ROWS) } else { batch_rows };
+        let batch_rows = self.batch_rows(row_group, batch_rows);
         let builder = builder.with_row_groups(vec![row_group]).with_projection(mask).with_batch_size(batch_rows);
-        let batches = match selection {
+        Ok(SegmentReader::new(match selection {
             Some(selection) => builder.with_row_selection(selection).build()?,
             None => builder.build()?,
-        };
-        let schema = Arc::new(as_doubles(&batches.schema()));
-        Ok(SegmentReader { batches, schema })
+        }))
+    }
+
+    /// Very large events: what is read at a time, and what a merge then holds, stays far below the 2 GiB of a column.
+    fn batch_rows(&self, row_group: usize, wanted: usize) -> usize {
+        let bytes = self.metadata.metadata().row_group(row_group).total_byte_size();
+        if bytes > LARGE_GROUP_BYTES { wanted.min(LARGE_GROUP_BATCH_ROWS) } else { wanted }
+    }
+
+    /// How some columns are read. Worked out once: a page of rows asks for the same columns again and again.
+    fn levels(&self, columns: &[usize]) -> Result<Arc<FieldLevels>, ParquetError> {
+        let mut known = self.levels.lock();
+        if let Some((_, levels)) = known.iter().find(|(known, _)| **known == *columns) {
+            return Ok(Arc::clone(levels));
+        }
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), columns.iter().copied());
+        let fields = Some(self.metadata.schema().fields());
+        let levels = Arc::new(parquet_to_arrow_field_levels(self.metadata.parquet_schema(), mask, fields)?);
+        if known.len() == LEVELS_MAX {
+            known.clear();
+        }
+        known.push((columns.into(), Arc::clone(&levels)));
+        Ok(levels)
     }
 
     /// Reads all rows of one row group with all columns.
@@ -565,6 +611,12 @@ pub struct SegmentReader {
 impl std::fmt::Debug for SegmentReader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("SegmentReader").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl SegmentReader {
+    fn new(batches: ParquetRecordBatchReader) -> Self {
+        Self { schema: Arc::new(as_doubles(&batches.schema())), batches }
     }
 }
 

@@ -123,7 +123,7 @@ impl Costs {
     fn take(&mut self, run: &Run, server: &Server, manner: Manner, batches: &Batches) -> anyhow::Result<()> {
         let (theirs, ours) = (Process(server.process()), Process(std::process::id()));
         let before = (theirs.processor_seconds()?, ours.processor_seconds()?);
-        let sent = send_with_bar(run, server, manner, batches)?;
+        let sent = send_with_bar(run, server, manner, batches, self.sent.events)?;
         self.server_seconds += theirs.processor_seconds()? - before.0;
         self.client_seconds += ours.processor_seconds()? - before.1;
         self.rounds.push(sent.per_second());
@@ -161,7 +161,13 @@ pub(super) fn latencies_ms(sent: &Sent) -> [f64; 3] {
     [0.5, 0.99, 0.999].map(|share| sent.within(share).as_secs_f64() * 1e3)
 }
 
-fn send_with_bar(run: &Run, server: &Server, manner: Manner, batches: &Batches) -> anyhow::Result<Sent> {
+fn send_with_bar(
+    run: &Run,
+    server: &Server,
+    manner: Manner,
+    batches: &Batches,
+    sent_before: u64,
+) -> anyhow::Result<Sent> {
     let path = format!("/api/v1/logs/{LOG}/events");
     let door = Door { address: server.address(), path: &path, token: None };
     run.bar.set_message(format!("sending, {} x {}", manner.per_batch, manner.connections));
@@ -170,7 +176,7 @@ fn send_with_bar(run: &Run, server: &Server, manner: Manner, batches: &Batches) 
     let sent = thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                run.bar.set_position(run.acknowledged + batches.events_sent());
+                run.bar.set_position(sent_before + batches.events_sent());
                 wait::rest(Duration::from_millis(100));
             }
         });

@@ -135,6 +135,21 @@ fn check(fixture: &Fixture, rows: &[Row]) {
     let filtered: Vec<Row> =
         rows.iter().filter(|row| row.status.is_some_and(|status| status >= 404)).cloned().collect();
     assert_eq!(ask(fixture, "SELECT count(*) FROM log"), [[shown(&json!(rows.len()))]]);
+    let seconds = |row: &Row| row.second;
+    let at = |second: u32| format!("2026-01-01T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60);
+    let ends =
+        [rows.iter().map(seconds).min(), rows.iter().map(seconds).max()].map(|second| json!(at(second.unwrap())));
+    // Known without reading, and read.
+    for bound in ["", " WHERE timestamp > '2000-01-01T00:00:00Z'"] {
+        let text = format!(
+            "SELECT CAST(min(timestamp) AS TIMESTAMP) AS a, CAST(max(timestamp) AS TIMESTAMP) AS b FROM log{bound}"
+        );
+        let found = ask(fixture, &text).concat().concat();
+        assert!(
+            ends.iter().all(|end| found.contains(end.as_str().unwrap().trim_end_matches('Z'))),
+            "{found} has not {ends:?}"
+        );
+    }
     assert_eq!(
         ask(fixture, "SELECT person, count(*), sum(status), max(duration_ms) FROM log GROUP BY 1"),
         worked_out(rows, |row| vec![person(row)], |rows| vec![count(rows), sum(rows), largest(rows)]),
@@ -189,6 +204,13 @@ fn check(fixture: &Fixture, rows: &[Row]) {
         ),
         worked_out(rows, |row| vec![bin(row, 3600, 0)], |rows| vec![count(rows)]),
     );
+    for unit in ["second", "minute", "hour", "day", "week"] {
+        let spans = format!("SELECT date_trunc('{unit}', timestamp) AS t, count(*) AS n FROM log GROUP BY 1");
+        let texts =
+            format!("SELECT CAST(date_trunc('{unit}', timestamp) AS VARCHAR) AS t, count(*) AS n FROM log GROUP BY 1");
+        let spans = format!("SELECT CAST(t AS VARCHAR) AS t, n FROM ({spans})");
+        assert_eq!(ask(fixture, &spans), ask(fixture, &texts), "row by row, and span by span");
+    }
     let distinct = |rows: &[&Row]| json!(rows.iter().map(|row| row.session).collect::<BTreeSet<_>>().len());
     assert_eq!(
         ask(fixture, "SELECT person, count(DISTINCT session) FROM log GROUP BY 1"),
@@ -273,7 +295,12 @@ fn plans_group_on_codes_and_share_histograms() {
     assert!(percentiles.contains("person as codes"), "{percentiles}");
     let bins = plan("SELECT date_bin(INTERVAL '10 minutes', timestamp), status / 100, count(*) FROM log GROUP BY 1, 2");
     assert!(bins.contains("in spans of 600000000 µs"), "{bins}");
-    assert!(!plan("SELECT count(*) FROM log").contains("LogScan"), "how many there are is known without reading");
+    let weeks = plan("SELECT date_trunc('week', timestamp), count(*) FROM log GROUP BY 1");
+    assert!(weeks.contains("in spans of 604800000000 µs"), "{weeks}");
+    for known in ["count(*)", "count(*), min(timestamp), max(timestamp)"] {
+        let plan = plan(&format!("SELECT {known} FROM log"));
+        assert!(!plan.contains("LogScan"), "how many there are, and when, is known without reading: {plan}");
+    }
 }
 
 #[test]

@@ -27,11 +27,13 @@ pub(super) enum Column<'a> {
     Spans(&'a ArrayRef, Spans),
 }
 
-/// Spans of equal length, in microseconds; their beginnings are asked for in nanoseconds.
+/// Spans of equal length, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spans {
     pub(super) length: i64,
     pub(super) origin: i64,
+    /// Their beginnings are asked for in microseconds times this.
+    pub(super) unit: i64,
 }
 
 impl Spans {
@@ -268,12 +270,12 @@ impl Numbers {
                 continue;
             }
             if code == NONE || micros.wrapping_sub(start).cast_unsigned() >= length {
-                let nanos = spans.beginning(*micros).and_then(|beginning| {
+                let beginning = spans.beginning(*micros).and_then(|beginning| {
                     start = beginning;
-                    beginning.checked_mul(1000)
+                    beginning.checked_mul(spans.unit)
                 });
-                let nanos = nanos.ok_or_else(|| exec_datafusion_err!("a time is too far from 1970 for nanoseconds"))?;
-                code = self.code(nanos.cast_unsigned());
+                let too_far = || exec_datafusion_err!("a time is too far from 1970 for nanoseconds");
+                code = self.code(beginning.ok_or_else(too_far)?.cast_unsigned());
             }
             codes.push(code);
         }
@@ -506,7 +508,7 @@ mod tests {
                 DataType::Utf8, DataType::Utf8, DataType::Int64, DataType::Boolean,
                 DataType::Timestamp(TimeUnit::Nanosecond, None),
             ];
-            let spans = Spans { length: 700_000, origin: 100_000 };
+            let spans = Spans { length: 700_000, origin: 100_000, unit: 1000 };
             let mut keys = Keys::new(wanted.iter().map(|at| types[*at].clone()).collect());
             // Twice, as after what was found has been handed over.
             for _ in 0..2 {
@@ -550,7 +552,7 @@ mod tests {
     fn a_time_beyond_nanoseconds_is_refused_as_elsewhere() {
         let far: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX / 2]));
         let mut keys = Keys::new(vec![DataType::Timestamp(TimeUnit::Nanosecond, None)]);
-        let spans = Spans { length: 1, origin: 0 };
+        let spans = Spans { length: 1, origin: 0, unit: 1000 };
         assert!(keys.add(&[Column::Spans(&far, spans)], &mut Vec::new()).is_err());
     }
 }

@@ -117,7 +117,7 @@ mod tests {
             let mut set = BlockSet::none(blocks);
             chosen.iter().for_each(|block| set.insert(*block));
             prop_assert_eq!(set.len(), chosen.len());
-            prop_assert_eq!(set.iter().collect::<Vec<_>>(), chosen.clone());
+            prop_assert_eq!(&set.iter().collect::<Vec<_>>(), &chosen);
             prop_assert_eq!(set.iter().rev().collect::<Vec<_>>(), chosen.iter().rev().copied().collect::<Vec<_>>());
             let mut others = BlockSet::all(blocks);
             others.subtract(&set);

@@ -66,7 +66,6 @@ fn groups(shape: Shape, pairs: &[u64]) -> impl Iterator<Item = &[u64]> {
     pairs.chunk_by(move |left, right| shape.kept(token_of(*left)) == shape.kept(token_of(*right)))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper half of a pair")]
 fn token_of(pair: u64) -> u32 {
     (pair >> 32) as u32
 }
