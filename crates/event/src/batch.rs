@@ -68,6 +68,9 @@ const TAG_UUID: u8 = 6;
 const TAG_RAW: u8 = 7;
 const SENT: u8 = 0x80;
 
+/// So much is reserved for the events of a body before they are read.
+const ROOM_BYTES_MAX: usize = 512 << 10;
+
 impl Batch {
     /// How many events there are.
     #[must_use]
@@ -310,6 +313,14 @@ impl BatchBuilder {
             position: 0,
             row: 1,
         }
+    }
+
+    /// An empty one with room for the events of a body of so many bytes.
+    #[must_use]
+    pub fn with_room(body_bytes: usize) -> Self {
+        let mut builder = Self::new();
+        builder.batch.data.reserve(body_bytes.min(ROOM_BYTES_MAX));
+        builder
     }
 
     /// How many events were committed.

@@ -236,6 +236,7 @@ pub(crate) enum Door {
 
 pub(crate) fn decode(body: &[u8], door: Door, limits: Limits, received: Timestamp) -> Decoded {
     let mut decoder = Decoder::new(door, limits, received);
+    decoder.builder = BatchBuilder::with_room(body.len());
     let start = body.trim_ascii_start();
     let is_array = start.first() == Some(&b'[');
     match std::str::from_utf8(body) {

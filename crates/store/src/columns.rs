@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
-    TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, AsArray, BooleanBuilder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder, RecordBatch,
+    StringBuilder, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use event::limits::{COLUMN_PATH_BYTES_MAX, COLUMNS_MAX};
@@ -137,11 +137,14 @@ pub struct ColumnsBuilder {
     rest: Lazy<StringBuilder>,
     rest_scratch: Vec<u8>,
     bytes: usize,
+    /// What the batch before this one took: its rows, and the bytes of its texts by path.
+    before: (usize, hashbrown::HashMap<Box<str>, usize>),
 }
 
 #[derive(Debug, Default)]
 struct KeyColumns {
     path: Box<str>,
+    room: Room,
     text: Lazy<StringBuilder>,
     uuid: Lazy<Uuids>,
     int: Lazy<Int64Builder>,
@@ -152,10 +155,11 @@ struct KeyColumns {
 #[derive(Debug)]
 struct Uuids(FixedSizeBinaryBuilder);
 
-impl Default for Uuids {
-    fn default() -> Self {
-        Self(FixedSizeBinaryBuilder::new(16))
-    }
+/// Room that a builder is made with, so that it need not grow: rows, and bytes of their texts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    rows: usize,
+    bytes: usize,
 }
 
 /// A builder that is only made when a value comes, and only then filled up with the nulls before it.
@@ -168,22 +172,32 @@ impl<B> Default for Lazy<B> {
     }
 }
 
-trait Nulls: Default {
+trait Nulls {
+    fn with(room: Room) -> Self;
     fn rows(&self) -> usize;
     fn nulls(&mut self, count: usize);
 }
 
 macro_rules! nulls {
-    ($($builder:ty),*) => { $(
+    ($($builder:ty: $make:expr),*) => { $(
         impl Nulls for $builder {
+            fn with(room: Room) -> Self { $make(room) }
             fn rows(&self) -> usize { arrow::array::ArrayBuilder::len(self) }
             fn nulls(&mut self, count: usize) { self.append_nulls(count); }
         }
     )* };
 }
-nulls!(StringBuilder, Int64Builder, Float64Builder, BooleanBuilder);
+nulls!(
+    StringBuilder: |room: Room| Self::with_capacity(room.rows, room.bytes),
+    Int64Builder: |room: Room| Self::with_capacity(room.rows),
+    Float64Builder: |room: Room| Self::with_capacity(room.rows),
+    BooleanBuilder: |room: Room| Self::with_capacity(room.rows)
+);
 
 impl Nulls for Uuids {
+    fn with(room: Room) -> Self {
+        Self(FixedSizeBinaryBuilder::with_capacity(room.rows, 16))
+    }
     fn rows(&self) -> usize {
         arrow::array::ArrayBuilder::len(&self.0)
     }
@@ -194,8 +208,8 @@ impl Nulls for Uuids {
 
 impl<B: Nulls> Lazy<B> {
     /// The builder, filled up to `row`, unless it has a value for that row already.
-    fn at(&mut self, row: usize) -> &mut B {
-        let builder = self.0.get_or_insert_default();
+    fn at(&mut self, row: usize, room: Room) -> &mut B {
+        let builder = self.0.get_or_insert_with(|| Box::new(B::with(room)));
         let rows = builder.rows();
         if rows < row {
             builder.nulls(row - rows);
@@ -249,7 +263,7 @@ impl ColumnsBuilder {
             if !self.rest_scratch.is_empty() {
                 self.rest_scratch.push(b'}');
                 let text = String::from_utf8_lossy(&self.rest_scratch);
-                self.rest.at(at).append_value(&text);
+                self.rest.at(at, Room::default()).append_value(&text);
             }
         }
     }
@@ -266,7 +280,9 @@ impl ColumnsBuilder {
             return Slot::Overflow;
         }
         self.columns += usize::from(!shared);
-        self.keys.push(KeyColumns { path: path.into(), ..KeyColumns::default() });
+        let room =
+            self.before.1.get(path).map_or_else(Room::default, |bytes| Room { rows: self.before.0, bytes: *bytes });
+        self.keys.push(KeyColumns { path: path.into(), room, ..KeyColumns::default() });
         self.by_path.insert(path.into(), self.keys.len() - 1);
         Slot::Key(self.keys.len() - 1)
     }
@@ -278,16 +294,21 @@ impl ColumnsBuilder {
             return None;
         }
         let mut built = std::mem::take(self);
+        self.before.0 = rows;
+        self.id.room = Room { rows, bytes: 0 };
         let mut arrays: Vec<ArrayRef> = vec![
             Arc::new(UInt64Array::from(built.sequences)),
             Arc::new(TimestampMicrosecondArray::from(built.timestamps).with_timezone("UTC")),
             Arc::new(TimestampMicrosecondArray::from(built.received).with_timezone("UTC")),
-            Arc::new(built.rest.at(rows).finish()),
+            Arc::new(built.rest.at(rows, Room::default()).finish()),
         ];
         let mut names: Vec<(Box<str>, Kind)> = Vec::new();
         built.id.path = "id".into();
         for mut key in std::iter::once(built.id).chain(built.keys) {
-            for (kind, array) in key.finish(rows) {
+            let finished = key.finish(rows);
+            let texts = finished.iter().filter_map(|(_, array)| array.as_string_opt::<i32>());
+            self.before.1.insert(key.path.clone(), texts.map(|texts| texts.value_data().len()).sum());
+            for (kind, array) in finished {
                 names.push((key.path.clone(), kind));
                 arrays.push(array);
             }
@@ -301,19 +322,19 @@ impl KeyColumns {
     fn finish(&mut self, rows: usize) -> Vec<(Kind, ArrayRef)> {
         let mut finished: Vec<(Kind, ArrayRef)> = Vec::with_capacity(1);
         if self.text.0.is_some() {
-            finished.push((Kind::Str, Arc::new(self.text.at(rows).finish())));
+            finished.push((Kind::Str, Arc::new(self.text.at(rows, self.room).finish())));
         }
         if self.uuid.0.is_some() {
-            finished.push((Kind::Uuid, Arc::new(self.uuid.at(rows).0.finish())));
+            finished.push((Kind::Uuid, Arc::new(self.uuid.at(rows, self.room).0.finish())));
         }
         if self.int.0.is_some() {
-            finished.push((Kind::Int, Arc::new(self.int.at(rows).finish())));
+            finished.push((Kind::Int, Arc::new(self.int.at(rows, self.room).finish())));
         }
         if self.float.0.is_some() {
-            finished.push((Kind::Float, Arc::new(self.float.at(rows).finish())));
+            finished.push((Kind::Float, Arc::new(self.float.at(rows, self.room).finish())));
         }
         if self.bool.0.is_some() {
-            finished.push((Kind::Bool, Arc::new(self.bool.at(rows).finish())));
+            finished.push((Kind::Bool, Arc::new(self.bool.at(rows, self.room).finish())));
         }
         // The commonest kind gives the key its plain name.
         finished.sort_by_key(|(_, array)| array.null_count());
@@ -324,11 +345,11 @@ impl KeyColumns {
 /// Puts a value into the column of its type. False when it has none: then it belongs to the overflow.
 fn push(key: &mut KeyColumns, row: usize, value: &Value<'_>) -> bool {
     match value {
-        Value::Str(text) => key.text.at(row).append_value(text),
-        Value::Uuid(bytes) => return key.uuid.at(row).0.append_value(bytes).is_ok(),
-        Value::Int(number) => key.int.at(row).append_value(*number),
-        Value::Float(number) => key.float.at(row).append_value(*number),
-        Value::Bool(truth) => key.bool.at(row).append_value(*truth),
+        Value::Str(text) => key.text.at(row, key.room).append_value(text),
+        Value::Uuid(bytes) => return key.uuid.at(row, key.room).0.append_value(bytes).is_ok(),
+        Value::Int(number) => key.int.at(row, key.room).append_value(*number),
+        Value::Float(number) => key.float.at(row, key.room).append_value(*number),
+        Value::Bool(truth) => key.bool.at(row, key.room).append_value(*truth),
         Value::Null | Value::Raw(_) => return false,
     }
     true

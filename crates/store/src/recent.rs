@@ -19,6 +19,8 @@ pub(crate) struct Recent {
     /// The place of the oldest.
     first: u32,
     hasher: DefaultHashBuilder,
+    /// How many are remembered.
+    most: usize,
     /// When the log was last written to.
     pub(crate) used: Timestamp,
 }
@@ -32,17 +34,18 @@ pub(crate) fn key(id: &Id) -> u128 {
 }
 
 impl Recent {
-    /// Remembers the latest of these ids, each with its sequence number.
-    pub(crate) fn of(mut ids: Vec<(u64, [u8; 16])>, used: Timestamp) -> Self {
+    /// Remembers the latest `most` of these ids, each with its sequence number, and of those that come after them.
+    pub(crate) fn of(mut ids: Vec<(u64, [u8; 16])>, most: usize, used: Timestamp) -> Self {
         ids.sort_unstable();
         let mut recent = Self {
             ids: VecDeque::new(),
             places: HashTable::new(),
             first: 0,
             hasher: DefaultHashBuilder::default(),
+            most,
             used,
         };
-        for (_, id) in &ids[ids.len().saturating_sub(REMEMBERED)..] {
+        for (_, id) in &ids[ids.len().saturating_sub(most)..] {
             recent.insert(u128::from_le_bytes(*id));
         }
         recent
@@ -55,7 +58,7 @@ impl Recent {
         if self.places.find(hash, is_same).is_some() {
             return false;
         }
-        if self.ids.len() >= REMEMBERED
+        if self.ids.len() >= self.most
             && let Some(oldest) = self.ids.pop_front()
         {
             self.forget_place(oldest, self.first);
@@ -90,19 +93,25 @@ mod tests {
 
     fn of(ids: impl Iterator<Item = u128>) -> Recent {
         let numbered = (0..).zip(ids.map(u128::to_le_bytes)).collect();
-        Recent::of(numbered, Timestamp::from_micros(0))
+        Recent::of(numbered, 1000, Timestamp::from_micros(0))
     }
 
     #[test]
-    fn a_million_younger_ids_do_not_push_one_out() {
-        let million = REMEMBERED as u128;
-        let mut recent = of(0..million + 10);
-        assert!(!recent.insert(10), "the last million of what was there");
-        assert!(recent.insert(9), "older than a million others");
-        (0..million - 1).for_each(|id| assert!(recent.insert(million * 2 + id)));
-        assert!(!recent.insert(9), "a million with itself");
+    fn as_many_younger_ids_do_not_push_one_out() {
+        let mut recent = of(0..1010);
+        assert!(!recent.insert(10), "the last thousand of what was there");
+        assert!(recent.insert(9), "older than a thousand others");
+        (0..999).for_each(|id| assert!(recent.insert(2000 + id)));
+        assert!(!recent.insert(9), "a thousand with itself");
         assert!(recent.insert(0));
         assert!(recent.insert(9), "pushed out by one more");
+        // Places are counted around.
+        recent.first = u32::MAX - 10;
+        recent.ids.clear();
+        recent.places.clear();
+        (0..5000).for_each(|id| assert!(recent.insert(10_000 + id)));
+        assert!((4000..5000).all(|id| !recent.insert(10_000 + id)));
+        assert_eq!((recent.ids.len(), recent.places.len()), (1000, 1000));
     }
 
     #[test]

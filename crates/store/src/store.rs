@@ -2,6 +2,7 @@
 //! grow old. One writer at a time; readers see a frozen snapshot and wait for nobody.
 
 mod archive;
+mod ids;
 mod inspect;
 
 use std::collections::HashMap;
@@ -21,13 +22,13 @@ pub use inspect::{Inspection, inspect};
 use crate::archive::{Archived, Places};
 use crate::cache::IndexCache;
 use crate::catalog::{Catalog, Change};
-use crate::columns::{ColumnsBuilder, SEQUENCE_AT, TIMESTAMP_AT, key_columns};
+use crate::columns::{ColumnsBuilder, SEQUENCE_AT, TIMESTAMP_AT};
 use crate::conform::{Counts, choose, conform, count};
 use crate::decimal::Decimals;
 use crate::disk::Disk;
 use crate::journal::{Entry, Journal, JournalDamage, JournalError};
 use crate::merge::{Source, merge};
-use crate::recent::{REMEMBERED, Recent, key};
+use crate::recent::{Recent, key};
 use crate::retention::{Cutoff, Expiry, Retention, cutoff, side_of};
 use crate::segment::{Opened, Segment, SegmentInfo, remove_files};
 use crate::write::{Compress, SegmentWriter};
@@ -35,10 +36,6 @@ use crate::{LogId, StoreError, tiers};
 
 /// A builder is frozen at this size, so that no question ever waits for a large one.
 const BUILDER_BYTES_MAX: usize = 8 << 20;
-
-/// The ids of a log that nobody has written to for so long are forgotten when another log is written to. They can be
-/// read back.
-const FORGET_AFTER_MICROS: i64 = 10 * 60 * 1_000_000;
 
 /// Rows that a merge reads at a time from each segment.
 const MERGE_READ_ROWS: usize = 2048;
@@ -406,44 +403,6 @@ impl Store {
         count - kept
     }
 
-    /// The ids of the latest events of a log.
-    fn recent<'a>(&self, writer: &'a mut Writer, log: LogId, now: Timestamp) -> &'a mut Recent {
-        let is_new = !writer.recent.contains_key(&log);
-        if is_new {
-            writer.recent.retain(|_, recent| now.as_micros() - recent.used.as_micros() < FORGET_AFTER_MICROS);
-        }
-        let recent = writer.recent.entry(log).or_insert_with(|| Recent::of(self.read_recent(log), now));
-        recent.used = now;
-        recent
-    }
-
-    /// Reads the ids of the latest events of a log, each with its sequence number: of the buffer, and back from the
-    /// segments. Those of segments in the archive are in the catalog, so that no writer ever waits for a bucket.
-    fn read_recent(&self, log: LogId) -> Vec<(u64, [u8; 16])> {
-        let mut found = Vec::new();
-        let Snapshot { mut segments, rows, .. } = self.snapshot_with_archive(log);
-        rows.iter().for_each(|rows| ids_of(&rows.batch, &mut found));
-        segments.sort_by_key(|segment| std::cmp::Reverse(segment.info().last_sequence));
-        for segment in segments {
-            if found.len() >= REMEMBERED {
-                break;
-            }
-            if segment.record().is_some() {
-                let ids = self.catalog.archived_ids(segment.info().number).unwrap_or_default();
-                let sequence = segment.info().last_sequence;
-                found.extend(ids.chunks_exact(16).filter_map(|id| Some((sequence, id.try_into().ok()?))));
-                continue;
-            }
-            let Ok(opened) = segment.open() else { continue };
-            for group in 0..opened.row_groups().len() {
-                if let Err(error) = read_ids(&opened, group, &mut found) {
-                    segment.note_damage(group, &error.to_string());
-                }
-            }
-        }
-        found
-    }
-
     /// Joins the youngest batches of a log's buffer as long as they are small, so that a question never meets many of
     /// them. They are copied while nobody waits for it.
     fn join(&self, log: LogId) {
@@ -775,31 +734,4 @@ fn rows_of<'a>(
         batches
     });
     Box::new(groups.map(move |batch| batch.and_then(change)))
-}
-
-/// Adds the ids of a row group, each with its sequence number.
-fn read_ids(opened: &Opened, group: usize, found: &mut Vec<(u64, [u8; 16])>) -> Result<(), StoreError> {
-    let ids = key_columns(opened.schema()).filter(|(_, path, _)| *path == "id").map(|(index, ..)| index);
-    let columns: Vec<usize> = std::iter::once(SEQUENCE_AT).chain(ids).collect();
-    for batch in opened.read(group, &columns, None, 8192)? {
-        ids_of(&batch?, found);
-    }
-    Ok(())
-}
-
-/// Adds the ids of a batch, each with its sequence number.
-fn ids_of(batch: &RecordBatch, found: &mut Vec<(u64, [u8; 16])>) {
-    let sequences = batch.column(SEQUENCE_AT).as_primitive::<UInt64Type>().values();
-    for (index, path, _) in key_columns(&batch.schema()) {
-        let column = batch.column(index);
-        if path != "id" {
-            continue;
-        }
-        if let Some(uuids) = column.as_fixed_size_binary_opt() {
-            found.extend(sequences.iter().zip(uuids).filter_map(|(at, id)| Some((*at, id?.try_into().ok()?))));
-        } else if let Some(texts) = column.as_string_opt::<i32>() {
-            let keys = texts.iter().map(|text| Some(key(&event::Id::Text(text?.into()))));
-            found.extend(sequences.iter().zip(keys).filter_map(|(at, key)| Some((*at, key?.to_le_bytes()))));
-        }
-    }
 }

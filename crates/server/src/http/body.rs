@@ -26,6 +26,9 @@ const REFUSED_TIME_MAX: Duration = Duration::from_secs(5);
 /// Bytes of all bodies in memory together; more are asked to come back.
 const ALL_BYTES_MAX: usize = 256 << 20;
 
+/// So much is reserved for a body because its head says so; for more, it has to come.
+const RESERVED_BYTES_MAX: usize = 512 << 10;
+
 /// A body in memory, counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -75,7 +78,9 @@ pub(crate) async fn read_within(
     bytes_max: usize,
 ) -> Result<Held, Problem> {
     let mut body = body;
-    let mut held = Held { bytes: Vec::new(), counted: 0, all: Arc::clone(&doors.body_bytes) };
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let bytes = Vec::with_capacity(said.unwrap_or(0).min(RESERVED_BYTES_MAX));
+    let mut held = Held { bytes, counted: 0, all: Arc::clone(&doors.body_bytes) };
     match tokio::time::timeout(TIME_MAX, receive(&mut held, &mut body, bytes_max)).await {
         Ok(Ok(())) => {}
         Ok(Err(problem)) => {

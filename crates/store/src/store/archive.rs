@@ -18,7 +18,8 @@ use sha2::{Digest as _, Sha256};
 
 pub use verify::{ArchiveFault, Verified, verify_record};
 
-use super::{Snapshot, Store, read_ids};
+use super::ids::read_ids;
+use super::{Snapshot, Store};
 use crate::archive::{AWAY, Archive, ArchiveChange, Archived, Policy, files_of, name_of};
 use crate::columns::{Kind, TIMESTAMP_AT, key_columns};
 use crate::disk::ReadAt;

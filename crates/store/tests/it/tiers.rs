@@ -6,7 +6,7 @@ use serde_json::json;
 use store::{LogId, Store};
 
 use crate::events::{BASE_MICROS, Sent, append, by_id, rows};
-use crate::folder::Folder;
+use crate::sim::Machine;
 
 const LOG: LogId = LogId(1);
 
@@ -38,8 +38,7 @@ fn trickle(store: &Store, flushes: usize, rows_of: impl Fn(usize) -> usize) -> (
 /// A day of single events, a flush every 40 seconds: classes below 8, 64, 512 and 4,096 rows.
 #[test]
 fn a_day_of_single_events() {
-    let folder = Folder::new();
-    let (store, _) = folder.open();
+    let (store, _) = Machine::new(1).open().unwrap();
     let (most, written) = trickle(&store, 2160, |_| 1);
     assert!(most <= 4 * 7, "{most} segments");
     assert!(written <= 4 * 2160, "{written} rows written for 2160");
@@ -47,8 +46,7 @@ fn a_day_of_single_events() {
 
 #[test]
 fn flushes_of_all_sizes() {
-    let folder = Folder::new();
-    let (store, _) = folder.open();
+    let (store, _) = Machine::new(1).open().unwrap();
     let rows_of = |flush: usize| [1, 3, 100, 2, 17, 1, 40, 5][flush % 8] + flush % 3;
     let sent: usize = (0..400).map(rows_of).sum();
     let (most, written) = trickle(&store, 400, rows_of);
