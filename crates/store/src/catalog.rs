@@ -15,8 +15,8 @@ use crate::disk::Disk;
 use crate::segment::{SegmentInfo, StreamSpan};
 use crate::{LogId, StoreError};
 
-/// The format of the data directory.
-pub const FORMAT: u32 = 1;
+/// The format of the data directory. 2: segments may have decimals, sidecars of version 2 are written.
+pub const FORMAT: u32 = 2;
 
 /// A log as the catalog keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +129,16 @@ impl Catalog {
             )?;
         }
         Ok(Self { connection, disk })
+    }
+
+    /// Whatever is written from now on may be of the present format: an earlier version must refuse it.
+    pub(crate) fn raise_format(&self) -> Result<(), StoreError> {
+        if read_format(&self.connection.lock())? == FORMAT {
+            return Ok(());
+        }
+        self.transaction(|transaction| {
+            transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [FORMAT]).map(drop)
+        })
     }
 
     pub(crate) fn transaction(

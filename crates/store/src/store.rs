@@ -263,6 +263,7 @@ impl Store {
         catalog: Catalog,
         places: Arc<dyn Places>,
     ) -> Result<(Self, StartReport), StoreError> {
+        catalog.raise_format()?;
         let (flushed, next_segment) = catalog.position()?;
         let mut report = StartReport::default();
         let mut live = Live { last_sequence: flushed, ..Live::default() };

@@ -222,9 +222,20 @@ fn a_folder_of_a_later_version_is_refused_and_left_alone() {
         "DROP TABLE segments; CREATE TABLE segments (something TEXT) STRICT; UPDATE meta SET value = 7 WHERE key = 'format'; DROP TABLE tokens;",
     );
     let refused = folder.try_open().map(drop).unwrap_err();
-    assert!(matches!(refused, StoreError::Newer { found: 7, known: 1 }), "{refused}");
+    assert!(matches!(refused, StoreError::Newer { found: 7, known: 2 }), "{refused}");
     // Had anything been written, this would fail.
     change("CREATE TABLE tokens (id TEXT) STRICT;");
+}
+
+#[test]
+fn a_folder_of_an_earlier_version_is_one_of_this_version_once_it_is_opened() {
+    let folder = Folder::new();
+    drop(folder.open());
+    let catalog = || rusqlite::Connection::open(folder.path("catalog.sqlite")).unwrap();
+    catalog().execute("UPDATE meta SET value = 1 WHERE key = 'format'", []).unwrap();
+    drop(folder.open());
+    let found: u32 = catalog().query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, 2);
 }
 
 #[test]
