@@ -18,7 +18,8 @@ const MERGE_WIDTH: usize = 8;
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
-/// Picks segments of fewer rows than `rows_max` to merge, when there are some. The small ones come first, because each question pays for each of them.
+/// Picks segments of fewer rows than `rows_max` to merge, when there are some. The small ones come first, because each
+/// question pays for each of them.
 pub(crate) fn choose(segments: &[Arc<Segment>], rows_max: u64) -> Option<Vec<Arc<Segment>>> {
     let mut classes: BTreeMap<u32, Vec<&Arc<Segment>>> = BTreeMap::new();
     for segment in segments {
