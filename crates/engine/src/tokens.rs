@@ -99,6 +99,15 @@ impl Grant {
         scoped && (self.logs.is_empty() || log.is_some_and(|log| self.logs.iter().any(|one| one == log)))
     }
 
+    /// The log that it is good for, if it is only one.
+    #[must_use]
+    pub fn only_log(&self) -> Option<&str> {
+        match self.logs.as_slice() {
+            [log] => Some(log),
+            _ => None,
+        }
+    }
+
     /// Whether reading this log is allowed.
     #[must_use]
     pub fn may_read(&self, log: &str) -> bool {
@@ -113,6 +122,12 @@ fn hash(token: &str) -> Vec<u8> {
 /// A token in its one form: lower case, with hyphens, however a client writes it.
 fn canonical(token: &str) -> Option<String> {
     uuid::Uuid::try_parse(token.trim()).ok().map(|uuid| uuid.hyphenated().to_string())
+}
+
+/// Whether a text could be a token: whatever else it may be, one that we made looks like this.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    canonical(text).is_some()
 }
 
 fn info(row: &TokenRow) -> TokenInfo {

@@ -265,20 +265,21 @@ fn escape_bytes(line: &[u8]) -> String {
     text
 }
 
+#[derive(Debug)]
 pub(crate) struct Decoder {
-    builder: BatchBuilder,
+    pub(crate) builder: BatchBuilder,
     /// The role of each key of the batch, by its number.
     roles: Vec<Role>,
     refused: Vec<Refused>,
     unlisted: BTreeMap<&'static str, usize>,
-    kept: usize,
+    pub(crate) kept: usize,
     index: usize,
     door: Door,
     /// Whether what is read now had bytes that are not UTF-8.
     escaped: bool,
     /// While what a visitor sent is read: the names that the server has set, which he cannot.
     set: Option<Vec<String>>,
-    limits: Limits,
+    pub(crate) limits: Limits,
     now: Now,
 }
 
@@ -388,7 +389,14 @@ impl Decoder {
         }
     }
 
-    fn refuse(&mut self, reason: Reason) {
+    /// Counts an item that is kept.
+    pub(crate) fn kept_one(&mut self) {
+        self.kept += 1;
+        self.index += 1;
+    }
+
+    /// Counts an item that is not kept.
+    pub(crate) fn refuse(&mut self, reason: Reason) {
         if self.refused.len() < REFUSED_LISTED_MAX {
             self.refused.push(Refused { index: self.index, reason });
         } else {
@@ -399,10 +407,7 @@ impl Decoder {
 
     fn item(&mut self, text: &str) {
         match self.event(text) {
-            Ok(()) => {
-                self.kept += 1;
-                self.index += 1;
-            }
+            Ok(()) => self.kept_one(),
             Err(reason) => {
                 self.builder.rollback();
                 self.refuse(reason);

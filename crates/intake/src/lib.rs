@@ -11,6 +11,7 @@ pub mod keys;
 pub mod lines;
 mod normalise;
 pub mod redact;
+mod shaped;
 pub mod visitor;
 
 pub use decode::{Decoded, Limits, Reason, Refused, native};

@@ -6,6 +6,7 @@ mod archive;
 mod auth;
 mod body;
 mod caller;
+mod cors;
 mod download;
 mod entries;
 mod health;
@@ -142,8 +143,31 @@ async fn explained(response: Response) -> Problem {
     Problem::new(status, "bad_request", String::from_utf8_lossy(&said))
 }
 
+/// Where connections come in.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) listener: TcpListener,
+    /// What is put before every path: `/es` makes the doors below it those of a server of its own.
+    pub(crate) prefix: &'static str,
+}
+
+impl Entrance {
+    /// The request as it would have come through the main entrance.
+    fn admit<B>(prefix: &'static str, peer: SocketAddr, request: &mut hyper::Request<B>) {
+        request.extensions_mut().insert(Peer(peer));
+        if !prefix.is_empty() {
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            let path = format!("{prefix}{path}");
+            // What was a path is one with something before it.
+            if let Ok(uri) = path.parse() {
+                *request.uri_mut() = uri;
+            }
+        }
+    }
+}
+
 /// Takes connections until `stop` is true, then lets requests under way finish.
-pub(crate) async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(entrances: Vec<Entrance>, doors: Doors, stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(doors.config.connections_max));
     let app = router(doors);
     let graceful = Arc::new(GracefulShutdown::new());
@@ -157,7 +181,7 @@ pub(crate) async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: watch
         .max_concurrent_streams(256);
     let builder = Arc::new(builder);
     let mut loops = tokio::task::JoinSet::new();
-    for listener in listeners {
+    for Entrance { listener, prefix } in entrances {
         let (app, builder, graceful, places, mut stop) =
             (app.clone(), Arc::clone(&builder), Arc::clone(&graceful), Arc::clone(&places), stop.clone());
         loops.spawn(async move {
@@ -178,7 +202,7 @@ pub(crate) async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: watch
                 let _ = stream.set_nodelay(true);
                 let app = app.clone();
                 let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-                    request.extensions_mut().insert(Peer(peer));
+                    Entrance::admit(prefix, peer, &mut request);
                     let app = app.clone();
                     async move { Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|never| match never {})) }
                 });

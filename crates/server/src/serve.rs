@@ -22,7 +22,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::cli::{Client, Progress, ServeArguments, import_paths};
 use crate::clock;
 use crate::config::Config;
-use crate::http::{Doors, Questions, serve};
+use crate::http::{Doors, Entrance, Questions, serve};
 use crate::trouble::{self, Trouble};
 
 /// The file that tells the command line where the server is.
@@ -167,7 +167,8 @@ async fn serve_until_stopped(
     let doors = doors(&engine, config, &stopping, questions);
     let data = doors.config.data.clone();
     let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));
-    let serving = tokio::spawn(serve(listeners, doors, stopping));
+    let entrances = listeners.into_iter().map(|listener| Entrance { listener, prefix: "" }).collect();
+    let serving = tokio::spawn(serve(entrances, doors, stopping));
     signals.first().await;
     tracing::info!("stopping: finishing what is under way");
     let _ = stop.send(true);

@@ -18,9 +18,7 @@ pub(crate) fn grant(doors: &Doors, parts: &Parts) -> Result<Grant, Problem> {
         refuse_forged(parts)?;
     }
     if let Some(token) = token(&parts.headers) {
-        return doors.engine.authorise(&token).ok_or_else(|| {
-            Problem::new(StatusCode::UNAUTHORIZED, "unknown_token", "this token is not known here: it may be revoked, or belong to another server; `everlog token create` makes one")
-        });
+        return doors.engine.authorise(&token).ok_or_else(unknown_token);
     }
     if !doors.config.require_token && is_local(parts) {
         return Ok(Grant::local());
@@ -37,7 +35,18 @@ pub(crate) fn grant(doors: &Doors, parts: &Parts) -> Result<Grant, Problem> {
 /// # Errors
 /// 401 as [`grant`], 403 when the token is for something else.
 pub(crate) fn require(doors: &Doors, parts: &Parts, scope: Scope, log: Option<&str>) -> Result<Grant, Problem> {
-    let grant = grant(doors, parts)?;
+    allowed(grant(doors, parts)?, scope, log)
+}
+
+fn unknown_token() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unknown_token",
+        "this token is not known here: it may be revoked, or belong to another server; `everlog token create` makes one",
+    )
+}
+
+fn allowed(grant: Grant, scope: Scope, log: Option<&str>) -> Result<Grant, Problem> {
     if grant.allows(scope, log) {
         return Ok(grant);
     }
@@ -47,6 +56,39 @@ pub(crate) fn require(doors: &Doors, parts: &Parts, scope: Scope, log: Option<&s
         _ => format!("this token does not allow to {}{place}", scope.name()),
     };
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+}
+
+/// The same for a door whose clients say their token in a way of their own: `sent` is what they said, if anything.
+///
+/// Clients that cannot go without a key are given some word for it. On the machine itself, where none is needed, what
+/// cannot be a token of ours counts as none.
+///
+/// # Errors
+/// As [`require`].
+pub(crate) fn require_sent(
+    doors: &Doors,
+    parts: &Parts,
+    sent: Option<&str>,
+    (scope, log): (Scope, Option<&str>),
+) -> Result<Grant, Problem> {
+    let sent = sent.map(str::to_owned).or_else(|| token(&parts.headers));
+    let Some(sent) = sent else { return require(doors, parts, scope, log) };
+    refuse_forged(parts)?;
+    let grant = match doors.engine.authorise(&sent) {
+        Some(grant) => grant,
+        None if !engine::is_token(&sent) && !doors.config.require_token && is_local(parts) => Grant::local(),
+        None => return Err(unknown_token()),
+    };
+    allowed(grant, scope, log)
+}
+
+/// The log that a request is for, of a door whose paths name none: the one that the header `X-Everlog-Log` or the
+/// parameter `log` names, else the one that the token is good for if it is only one, else `default`.
+pub(crate) fn log_of(parts: &Parts, grant: &Grant) -> String {
+    let named = parts.headers.get("x-everlog-log").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let query = parts.uri.query().unwrap_or("");
+    let asked = || form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "log").map(|(_, log)| log.into());
+    named.or_else(asked).or_else(|| grant.only_log().map(str::to_owned)).unwrap_or_else(|| "default".to_owned())
 }
 
 /// Whether the request carries a token that allows something on a log: not who is on this machine, nor anybody.
@@ -73,7 +115,9 @@ fn token(headers: &HeaderMap) -> Option<String> {
     }
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ').unwrap_or(("", value));
-    if scheme.eq_ignore_ascii_case("basic") {
+    // `ApiKey` holds an id and a key in the same form, or the key as it is.
+    let is_pair = scheme.eq_ignore_ascii_case("apikey") && !engine::is_token(rest);
+    if scheme.eq_ignore_ascii_case("basic") || is_pair {
         // As `curl -u :TOKEN` or `-u TOKEN:` sends it.
         let decoded = decode_base64(rest.trim())?;
         let (user, password) = decoded.split_once(':').unwrap_or((decoded.as_str(), ""));

@@ -66,7 +66,16 @@ pub(crate) async fn through(
     receipt_json(&take(doors, log, decoded, producer).await?)
 }
 
-async fn take(doors: &Doors, log: &str, decoded: Decoded, producer: Option<Producer>) -> Result<Receipt, Problem> {
+/// Keeps what a door decoded: returns once it is durable and visible.
+///
+/// # Errors
+/// When the log cannot be, or nothing of the request was kept; it may be sent again then.
+pub(crate) async fn take(
+    doors: &Doors,
+    log: &str,
+    decoded: Decoded,
+    producer: Option<Producer>,
+) -> Result<Receipt, Problem> {
     let id = doors.engine.log_or_create(log)?;
     let (sender, receiver) = oneshot::channel();
     let is_large = decoded.batch.bytes() > LARGE_BYTES;
