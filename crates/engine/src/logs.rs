@@ -242,6 +242,14 @@ impl Engine {
         }
     }
 
+    /// When the data directory was begun: when its first log was made.
+    #[must_use]
+    pub fn begun(&self) -> Timestamp {
+        let logs = self.logs.read();
+        let first = logs.all().min_by_key(|row| row.id);
+        first.map_or(Timestamp::from_micros(0), |row| row.created)
+    }
+
     /// When a log was made.
     pub(crate) fn log_created(&self, name: &str) -> Option<Timestamp> {
         self.logs.read().by_name.get(name).map(|row| row.created)

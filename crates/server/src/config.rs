@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     /// Where to listen.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Where to listen for clients of Elasticsearch.
+    pub(crate) listen_elasticsearch: Vec<SocketAddr>,
     /// Whether requests from this machine need a token too.
     pub(crate) require_token: bool,
     /// Largest request body, in bytes after decompression.
@@ -72,6 +74,7 @@ impl Default for Config {
         Self {
             data: PathBuf::from("./everlog-data"),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 7171))],
+            listen_elasticsearch: Vec::new(),
             require_token: false,
             body_bytes_max: event::limits::BODY_BYTES_MAX,
             connections_max: 10_000,

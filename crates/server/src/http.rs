@@ -9,6 +9,7 @@ mod caller;
 mod cors;
 mod download;
 mod entries;
+mod es;
 mod health;
 mod lenient;
 mod lines;
@@ -34,7 +35,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use engine::Engine;
@@ -50,6 +51,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Config;
+pub(crate) use es::PREFIX as ELASTICSEARCH;
 use problem::Problem;
 pub(crate) use questions::Questions;
 pub(crate) use tail::TAILS_MAX;
@@ -113,6 +115,7 @@ fn doors() -> OpenApiRouter<Doors> {
 fn router(state: Doors) -> Router {
     let (router, _) = doors().split_for_parts();
     router
+        .merge(es::router())
         .fallback(visitor::fallback)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn(with_request_id))
@@ -127,13 +130,19 @@ async fn with_request_id(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.rendered(&id, response.headers());
-    } else if response.status().is_client_error() && !page::is_page(&response) {
+    } else if response.status().is_client_error() && !is_explained(&response) {
         response = explained(response).await.rendered(&id, &HeaderMap::new());
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);
     }
     response
+}
+
+/// Whether a refusal is a page, or in the shape of the protocol whose client it goes to.
+fn is_explained(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    page::is_page(response) || kind.contains("json")
 }
 
 /// What the library refused before any of our doors was asked: a path that is no UTF-8, for one.

@@ -22,7 +22,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::cli::{Client, Progress, ServeArguments, import_paths};
 use crate::clock;
 use crate::config::Config;
-use crate::http::{Doors, Entrance, Questions, serve};
+use crate::http::{Doors, ELASTICSEARCH, Entrance, Questions, serve};
 use crate::trouble::{self, Trouble};
 
 /// The file that tells the command line where the server is.
@@ -142,6 +142,10 @@ async fn serve_until_stopped(
     for address in &config.listen {
         listeners.push(bind(*address).await?);
     }
+    let mut further = Vec::new();
+    for address in &config.listen_elasticsearch {
+        further.push(Entrance { listener: bind(*address).await?, prefix: ELASTICSEARCH });
+    }
     let mut settings = config.engine_settings();
     settings.environment = environment(&config.env_allowed)?;
     settings.port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
@@ -167,7 +171,8 @@ async fn serve_until_stopped(
     let doors = doors(&engine, config, &stopping, questions);
     let data = doors.config.data.clone();
     let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));
-    let entrances = listeners.into_iter().map(|listener| Entrance { listener, prefix: "" }).collect();
+    let main = listeners.into_iter().map(|listener| Entrance { listener, prefix: "" });
+    let entrances = main.chain(further).collect();
     let serving = tokio::spawn(serve(entrances, doors, stopping));
     signals.first().await;
     tracing::info!("stopping: finishing what is under way");

@@ -48,7 +48,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         name: "listen",
         meaning: "addresses to listen on, separated by commas",
         set: set_listen,
-        show: show_listen,
+        show: |config| show_addresses(&config.listen),
+    },
+    Setting {
+        name: "listen_elasticsearch",
+        meaning: "addresses (127.0.0.1:9200) at which clients of Elasticsearch find the door /es at the root, separated by commas; none by default",
+        set: |config, text| {
+            config.listen_elasticsearch = addresses(text)?;
+            Ok(())
+        },
+        show: |config| show_addresses(&config.listen_elasticsearch),
     },
     Setting {
         name: "require_token",
@@ -411,12 +420,16 @@ pub(crate) fn address(text: &str) -> anyhow::Result<SocketAddr> {
         .map_err(|_| anyhow!("expected an address such as 127.0.0.1:7171, found {text:?}"))
 }
 
+/// Reads a list of addresses to listen on.
+pub(super) fn addresses(text: &str) -> anyhow::Result<Vec<SocketAddr>> {
+    list(text).map(address).collect()
+}
+
 fn set_listen(config: &mut Config, text: &str) -> anyhow::Result<()> {
-    config.listen =
-        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(address).collect::<anyhow::Result<_>>()?;
+    config.listen = addresses(text)?;
     if config.listen.is_empty() { bail!("expected an address such as 127.0.0.1:7171") } else { Ok(()) }
 }
 
-fn show_listen(config: &Config) -> String {
-    config.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+pub(super) fn show_addresses(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

@@ -71,15 +71,22 @@ pub(crate) fn require_sent(
     sent: Option<&str>,
     (scope, log): (Scope, Option<&str>),
 ) -> Result<Grant, Problem> {
+    allowed(grant_sent(doors, parts, sent)?, scope, log)
+}
+
+/// What such a sender may do.
+///
+/// # Errors
+/// As [`grant`].
+pub(crate) fn grant_sent(doors: &Doors, parts: &Parts, sent: Option<&str>) -> Result<Grant, Problem> {
     let sent = sent.map(str::to_owned).or_else(|| token(&parts.headers));
-    let Some(sent) = sent else { return require(doors, parts, scope, log) };
+    let Some(sent) = sent else { return grant(doors, parts) };
     refuse_forged(parts)?;
-    let grant = match doors.engine.authorise(&sent) {
-        Some(grant) => grant,
-        None if !engine::is_token(&sent) && !doors.config.require_token && is_local(parts) => Grant::local(),
-        None => return Err(unknown_token()),
-    };
-    allowed(grant, scope, log)
+    match doors.engine.authorise(&sent) {
+        Some(grant) => Ok(grant),
+        None if !engine::is_token(&sent) && !doors.config.require_token && is_local(parts) => Ok(Grant::local()),
+        None => Err(unknown_token()),
+    }
 }
 
 /// The log that a request is for, of a door whose paths name none: the one that the header `X-Everlog-Log` or the
