@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cargo::{self, cargo};
-use crate::{bench, options, schemathesis, smoke, test, tidy};
+use crate::{bench, clients, options, schemathesis, smoke, test, tidy};
 
 /// Formatting, lints, tests, and the smoke test of the release binary. Ends with the time of each step and the counts
 /// of the tests.
@@ -27,6 +27,13 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         Some(_) => schemathesis::run(&[binary.to_string_lossy().into_owned()]),
         None => {
             println!("SKIPPED: it asks PyPI for its tools, so it is for CI=true, or for `cargo xtask schemathesis`");
+            Ok(())
+        }
+    })?;
+    steps.take("clients of other products", || match std::env::var_os("CI") {
+        Some(_) => clients::run(&["--binary".to_owned(), binary.to_string_lossy().into_owned()]),
+        None => {
+            println!("SKIPPED: they come from PyPI and npm, so they are for CI=true, or for `cargo xtask clients`");
             Ok(())
         }
     })?;

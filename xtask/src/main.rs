@@ -7,10 +7,12 @@
 mod bench;
 mod cargo;
 mod ci;
+mod clients;
 mod crash;
 mod http;
 mod kill9;
 mod options;
+mod packages;
 mod python;
 mod schemathesis;
 mod server;
@@ -30,6 +32,7 @@ Usage: cargo xtask <chore>
   test [-- <arguments>]         tidy, then all tests; arguments go to cargo nextest (or cargo test)
   ci                            everything that must hold before a merge: format, lints, tests, smoke test of the release
   bench [<options>]             measure the release end to end; `cargo xtask bench --help` has the options
+  clients [<name> ...]          real clients of other products against the release; `--binary <path>` for another one
   crash [--seeds N] [--from S]  crash the simulated disk N times (5000), from seed S (1)
   kill9 [--seed S]              kill -9 the real server ten times under load, and look for lost events
   schemathesis [<binary>]       send every door whatever fits, or not, its description in /openapi.json (needs python3)
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "ci" => ci::run(rest),
         "bench" => bench::run(rest),
+        "clients" => clients::run(rest),
         "crash" => crash::run(rest),
         "kill9" => kill9::run(rest),
         "schemathesis" => schemathesis::run(rest),
