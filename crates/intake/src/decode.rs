@@ -167,6 +167,20 @@ pub enum Reason {
         /// As it was named.
         sent: String,
     },
+    /// A message that breaks off or contradicts itself.
+    #[error("{message}")]
+    NotOtlp {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A data point: this is no place for metrics.
+    #[error(
+        "Everlog keeps logs and traces, no metrics: let the exporter of metrics send somewhere else, or turn it off"
+    )]
+    Metric,
+    /// A resource that stands once in a request and would be kept with very many records.
+    #[error("what the resource and the scope say would be kept too many times: send fewer records in a request")]
+    RepeatedTooOften,
     /// More than fits into one request.
     #[error("a request may hold up to {REQUEST_EVENTS_MAX} events: send it in smaller parts")]
     BatchFull,
@@ -191,12 +205,14 @@ impl Reason {
             Self::TooManyArguments => "too_many_arguments",
             Self::ArgumentTooLong { .. } => "argument_too_long",
             Self::MediaType { .. } => "media_type",
-            Self::BatchFull => "batch_full",
+            Self::NotOtlp { .. } => "not_otlp",
+            Self::Metric => "metric",
+            Self::RepeatedTooOften | Self::BatchFull => "batch_full",
         }
     }
 
     /// The names of all reasons, for metrics that exist before anything was refused.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 17] = [
         "too_large",
         "too_deep",
         "not_json",
@@ -211,6 +227,8 @@ impl Reason {
         "too_many_arguments",
         "argument_too_long",
         "media_type",
+        "not_otlp",
+        "metric",
         "batch_full",
     ];
 }

@@ -165,7 +165,7 @@ pub(crate) enum Kept<'a> {
 }
 
 impl Kept<'_> {
-    fn value(&self) -> Value<'_> {
+    pub(crate) fn value(&self) -> Value<'_> {
         match self {
             Self::Value(value) => *value,
             Self::Text(text) => Value::text(text),
@@ -178,6 +178,8 @@ impl Kept<'_> {
 #[derive(Debug)]
 pub(crate) struct Noticed<'a> {
     id: Option<Kept<'a>>,
+    /// When it happened, said by a door that knows it.
+    moment: Option<Timestamp>,
     timestamp: Option<Kept<'a>>,
     level: Option<Kept<'a>>,
     stream: Option<Kept<'a>>,
@@ -199,6 +201,7 @@ impl<'a> Noticed<'a> {
     pub(crate) fn new() -> Self {
         Self {
             id: None,
+            moment: None,
             timestamp: None,
             level: None,
             stream: None,
@@ -207,6 +210,11 @@ impl<'a> Noticed<'a> {
             aliases: [const { None }; SHARED_COUNT],
             present: [false; SHARED_COUNT],
         }
+    }
+
+    /// Sets when it happened.
+    pub(crate) fn at(&mut self, moment: Timestamp) {
+        self.moment = Some(moment);
     }
 
     /// Takes a value according to the role of its path, and adds it to the event. False when the path had one.
@@ -298,6 +306,9 @@ impl<'a> Noticed<'a> {
     }
 
     fn finish_timestamp(&self, builder: &mut BatchBuilder, now: Now) -> Timestamp {
+        if let Some(moment) = self.moment {
+            return moment;
+        }
         let read = |value: Value<'_>| match value {
             Value::Str(text) => Timestamp::parse(text),
             Value::Int(number) => Timestamp::from_epoch(number),

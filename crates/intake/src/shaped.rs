@@ -1,7 +1,7 @@
 //! Events of doors with a shape of their own: shared keys that the door fills, and the payload as it was sent beside them.
 
-use event::Value;
 use event::limits::{DEPTH_MAX, REQUEST_EVENTS_MAX};
+use event::{Timestamp, Value};
 
 use crate::decode::{Decoder, Reason, Walked, is_too_deep};
 use crate::normalise::{Kept, Noticed};
@@ -38,7 +38,13 @@ impl<'a> Shaped<'_, 'a> {
         }
     }
 
-    fn put(&mut self, path: &str, kept: Kept<'a>) {
+    /// When it happened.
+    pub(crate) fn at(&mut self, moment: Timestamp) {
+        self.noticed.at(moment);
+    }
+
+    /// The same for a value of any kind, also null or an empty text.
+    pub(crate) fn put(&mut self, path: &str, kept: Kept<'a>) {
         self.decoder.keep(path, kept, &mut self.noticed);
     }
 

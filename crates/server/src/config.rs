@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     /// Where to listen for clients of Elasticsearch.
     pub(crate) listen_elasticsearch: Vec<SocketAddr>,
+    /// Where to listen for exporters of OpenTelemetry.
+    pub(crate) listen_otlp: Vec<SocketAddr>,
     /// Whether requests from this machine need a token too.
     pub(crate) require_token: bool,
     /// Largest request body, in bytes after decompression.
@@ -75,6 +77,7 @@ impl Default for Config {
             data: PathBuf::from("./everlog-data"),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 7171))],
             listen_elasticsearch: Vec::new(),
+            listen_otlp: Vec::new(),
             require_token: false,
             body_bytes_max: event::limits::BODY_BYTES_MAX,
             connections_max: 10_000,

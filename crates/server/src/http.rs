@@ -15,6 +15,7 @@ mod lenient;
 mod lines;
 mod meta;
 mod openapi;
+mod otel;
 mod page;
 mod people;
 mod problem;
@@ -34,7 +35,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -110,13 +111,35 @@ fn doors() -> OpenApiRouter<Doors> {
         .routes(routes!(health::metrics))
         .routes(routes!(health::home))
         .routes(routes!(openapi::openapi))
+        .merge(doors_of_pages())
+}
+
+/// Those that the pages of other sites send to, whose browsers look at the answers before they do.
+fn doors_of_pages() -> OpenApiRouter<Doors> {
+    let (router, api) = OpenApiRouter::new()
+        .routes(routes!(otel::logs))
+        .routes(routes!(otel::traces))
+        .routes(routes!(otel::metrics))
+        .split_for_parts();
+    // What asks whether a page may send is a method of its own, and has to reach the layer.
+    let router = router.method_not_allowed_fallback(problem::method_not_allowed).layer(cors::layer());
+    OpenApiRouter::with_openapi(api).merge(OpenApiRouter::from(router))
+}
+
+/// Whatever has no fixed path: calls of gRPC, and the endpoints for visitors.
+async fn fallback(State(doors): State<Doors>, request: Request) -> Response {
+    if otel::is_call(request.headers()) {
+        otel::call(&doors, request).await
+    } else {
+        visitor::fallback(doors, request).await
+    }
 }
 
 fn router(state: Doors) -> Router {
     let (router, _) = doors().split_for_parts();
     router
         .merge(es::router())
-        .fallback(visitor::fallback)
+        .fallback(fallback)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn(with_request_id))
         .with_state(state)
@@ -142,7 +165,7 @@ async fn with_request_id(request: Request, next: Next) -> Response {
 /// Whether a refusal is a page, or in the shape of the protocol whose client it goes to.
 fn is_explained(response: &Response) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    page::is_page(response) || kind.contains("json")
+    page::is_page(response) || kind.contains("json") || kind.contains("protobuf")
 }
 
 /// What the library refused before any of our doors was asked: a path that is no UTF-8, for one.

@@ -146,6 +146,9 @@ async fn serve_until_stopped(
     for address in &config.listen_elasticsearch {
         further.push(Entrance { listener: bind(*address).await?, prefix: ELASTICSEARCH });
     }
+    for address in &config.listen_otlp {
+        further.push(Entrance { listener: bind(*address).await?, prefix: "" });
+    }
     let mut settings = config.engine_settings();
     settings.environment = environment(&config.env_allowed)?;
     settings.port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());

@@ -5,3 +5,4 @@
 mod entries;
 mod lossless;
 mod native;
+mod otel;

@@ -60,6 +60,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         show: |config| show_addresses(&config.listen_elasticsearch),
     },
     Setting {
+        name: "listen_otlp",
+        meaning: "further addresses (127.0.0.1:4317) for exporters of OpenTelemetry, gRPC and HTTP, separated by commas; none by default",
+        set: |config, text| {
+            config.listen_otlp = addresses(text)?;
+            Ok(())
+        },
+        show: |config| show_addresses(&config.listen_otlp),
+    },
+    Setting {
         name: "require_token",
         meaning: "whether requests from this machine need a token too",
         set: |config, text| {

@@ -1,7 +1,7 @@
 //! The visitor endpoint: what a page or a form sends to a path of the operator's choice becomes an event.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +20,7 @@ use super::{Doors, auth, body, caller};
 const PREFLIGHT_AGE: &str = "86400";
 
 /// Everything that is no fixed door: a path that a log has, or nothing.
-pub(crate) async fn fallback(State(doors): State<Doors>, request: Request) -> Response {
+pub(super) async fn fallback(doors: Doors, request: Request) -> Response {
     let started = doors.engine.now();
     let (parts, body) = request.into_parts();
     let Some((log, rules)) = doors.engine.visitor(parts.uri.path()) else {

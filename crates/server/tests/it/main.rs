@@ -17,6 +17,7 @@ mod lost;
 mod markup;
 mod named;
 mod once;
+mod otel;
 mod pages;
 mod people;
 mod reading;

@@ -1,0 +1,272 @@
+//! The frames of an exception from the text of its traceback.
+
+use std::collections::VecDeque;
+
+use serde_json::{Value, json};
+
+use crate::normalise::Kept;
+use crate::shaped::Shaped;
+
+/// So many frames are kept, those next to where it was raised: of an endless recursion nobody reads more.
+const FRAMES_MAX: usize = 200;
+
+/// So many exceptions of a chain are kept.
+const CHAIN_MAX: usize = 50;
+
+/// What the text of a traceback says.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Traceback {
+    /// A JSON list of the frames of the exception that was raised, where it was raised last.
+    pub(crate) frames: Option<String>,
+    /// A JSON list of type and message of each exception, the one that was raised first; none when there is only one.
+    pub(crate) chain: Option<String>,
+}
+
+/// Reads a traceback of Python, Java, Kotlin, JavaScript, .NET or Rust. Of any other text nothing is found.
+pub(crate) fn traceback(text: &str) -> Traceback {
+    let (mut parts, raised) = if text.contains("Traceback (most recent call last):") {
+        let parts = python(text);
+        let raised = parts.len().saturating_sub(1);
+        (parts, raised)
+    } else {
+        (others(text), 0)
+    };
+    let mut chain: Vec<Value> = parts
+        .iter()
+        .filter(|part| !part.kind.is_empty())
+        .map(|part| json!({ "type": part.kind, "message": part.message }))
+        .collect();
+    if raised > 0 {
+        chain.reverse();
+    }
+    chain.truncate(CHAIN_MAX);
+    let frames = parts.get_mut(raised).map(|part| std::mem::take(&mut part.frames)).filter(|frames| !frames.is_empty());
+    Traceback {
+        frames: frames.map(|frames| Value::Array(frames.into()).to_string()),
+        chain: (chain.len() > 1).then(|| Value::Array(chain).to_string()),
+    }
+}
+
+/// Adds what the text of a traceback says to an event.
+pub(crate) fn put(event: &mut Shaped<'_, '_>, text: &str) {
+    let Traceback { frames, chain } = traceback(text);
+    for (path, list) in [("exception.frames", frames), ("exception.chain", chain)] {
+        if let Some(list) = list {
+            event.put(path, Kept::Raw(list));
+        }
+    }
+}
+
+/// One exception of a chain.
+#[derive(Default)]
+struct Part<'a> {
+    kind: &'a str,
+    message: &'a str,
+    frames: VecDeque<Value>,
+}
+
+impl<'a> Part<'a> {
+    fn name(&mut self, line: &'a str) {
+        let (kind, message) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
+        (self.kind, self.message) = (kind.trim(), message.trim());
+    }
+
+    /// Adds a frame that is nearer to where it was raised than all before it.
+    fn nearer(&mut self, frame: Value) {
+        self.frames.push_back(frame);
+        if self.frames.len() > FRAMES_MAX {
+            self.frames.pop_front();
+        }
+    }
+
+    /// Adds a frame that is farther.
+    fn farther(&mut self, frame: Value) {
+        if self.frames.len() < FRAMES_MAX {
+            self.frames.push_front(frame);
+        }
+    }
+}
+
+fn python(text: &str) -> Vec<Part<'_>> {
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    let mut open = false;
+    for line in text.lines() {
+        if line.trim_start_matches([' ', '+', '|']).starts_with("Traceback (most recent call last):") {
+            parts.push(Part::default());
+            open = true;
+            continue;
+        }
+        let Some(part) = parts.last_mut().filter(|_| open) else { continue };
+        if let Some(frame) = python_frame(line) {
+            part.nearer(frame);
+        } else if line.starts_with([' ', '\t']) {
+            let code = line.trim();
+            let is_mark = code.bytes().all(|byte| matches!(byte, b'~' | b'^' | b' ')) || code.starts_with('[');
+            if let (Some(frame), false) = (part.frames.back_mut(), is_mark)
+                && frame.get("context_line").is_none()
+            {
+                frame["context_line"] = code.into();
+            }
+        } else if !line.trim().is_empty() {
+            part.name(line);
+            open = false;
+        }
+    }
+    parts
+}
+
+/// `  File "/app/shop.py", line 12, in pay`
+fn python_frame(line: &str) -> Option<Value> {
+    let rest = line.trim_start().strip_prefix("File \"")?;
+    let (file, rest) = rest.split_once("\", line ")?;
+    let (number, function) = rest.split_once(", in ").unwrap_or((rest, ""));
+    let number: u32 = number.trim().parse().ok()?;
+    Some(json!({ "function": function.trim(), "file": file, "line": number }))
+}
+
+/// The languages that begin with the exception and go on with where it was raised.
+fn others(text: &str) -> Vec<Part<'_>> {
+    let mut parts: Vec<Part<'_>> = vec![Part::default()];
+    // The function of a frame of Rust, whose place is on the line after it.
+    let mut function = None;
+    for (number, line) in text.lines().enumerate() {
+        let trimmed = line.trim_start();
+        if let Some(cause) = trimmed.strip_prefix("Caused by: ") {
+            parts.push(Part::default());
+            if let Some(part) = parts.last_mut() {
+                part.name(cause);
+            }
+            continue;
+        }
+        let Some(part) = parts.last_mut() else { continue };
+        if number == 0 {
+            part.name(trimmed);
+        }
+        if let Some(place) = trimmed.strip_prefix("at ").filter(|_| line.starts_with([' ', '\t'])) {
+            let frame = match function.take() {
+                Some(function) => rust_frame(function, place),
+                None => placed_frame(place),
+            };
+            part.farther(frame);
+        } else {
+            function = trimmed.split_once(": ").filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()));
+        }
+    }
+    parts
+}
+
+/// `  12: shop::pay` and, on the next line, `at ./src/pay.rs:7:13`.
+fn rust_frame((_, function): (&str, &str), place: &str) -> Value {
+    let mut frame = json!({ "function": function.trim() });
+    locate(&mut frame, place);
+    frame
+}
+
+/// `com.shop.Cart.pay(Cart.java:7)`, `pay (/app/cart.js:7:3)`, `file:///app/cart.js:7:3`,
+/// `Shop.Cart.Pay(Int32 n) in /src/Cart.cs:line 7`.
+fn placed_frame(place: &str) -> Value {
+    let place = place.trim_end();
+    if let Some((function, place)) = place.split_once(") in ") {
+        let function = function.split('(').next().unwrap_or(function);
+        let mut frame = json!({ "function": function });
+        locate(&mut frame, &place.replacen(":line ", ":", 1));
+        return frame;
+    }
+    let called = place.strip_suffix(')').and_then(|place| place.rsplit_once('('));
+    let Some((function, place)) = called else {
+        let mut frame = json!({});
+        locate(&mut frame, place);
+        return frame;
+    };
+    let mut frame = json!({ "function": function.trim() });
+    // Java writes the class before the method, without a blank.
+    if !function.ends_with(' ')
+        && let Some((module, method)) = function.rsplit_once('.')
+    {
+        frame = json!({ "function": method, "module": module });
+    }
+    locate(&mut frame, place);
+    frame
+}
+
+/// Splits `file:line` or `file:line:column`.
+fn locate(frame: &mut Value, place: &str) {
+    let number = |text: &str| text.parse::<u32>().ok();
+    let (rest, last) = place.rsplit_once(':').unwrap_or((place, ""));
+    let Some(last) = number(last) else {
+        frame["file"] = place.into();
+        return;
+    };
+    match rest.rsplit_once(':').and_then(|(file, line)| Some((file, number(line)?))) {
+        Some((file, line)) => {
+            frame["file"] = file.into();
+            frame["line"] = line.into();
+            frame["column"] = last.into();
+        }
+        None => {
+            frame["file"] = rest.into();
+            frame["line"] = last.into();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(text: &str) -> Value {
+        serde_json::from_str(&traceback(text).frames.unwrap_or_else(|| "null".to_owned())).unwrap()
+    }
+
+    #[test]
+    fn of_python_and_its_chains() {
+        let text = "Traceback (most recent call last):\n  File \"/app/a.py\", line 3, in load\n    return d[\"sku\"]\n           ~^^^^^^^\nKeyError: 'sku'\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"/app/a.py\", line 9, in <module>\n    pay()\n  File \"/app/b.py\", line 5, in pay\n    raise ValueError(\"no\") from error\nshop.ValueError: no: such sku";
+        assert_eq!(
+            frames(text),
+            json!([{ "function": "<module>", "file": "/app/a.py", "line": 9, "context_line": "pay()" },
+                   { "function": "pay", "file": "/app/b.py", "line": 5, "context_line": "raise ValueError(\"no\") from error" }])
+        );
+        let chain: Value = serde_json::from_str(&traceback(text).chain.unwrap()).unwrap();
+        assert_eq!(
+            chain,
+            json!([{ "type": "shop.ValueError", "message": "no: such sku" }, { "type": "KeyError", "message": "'sku'" }])
+        );
+    }
+
+    #[test]
+    fn of_others() {
+        let java = "java.io.IOException: no\n\tat com.shop.Cart.pay(Cart.java:7)\n\tat com.shop.Main.main(Main.java)\nCaused by: a.B: c\n\tat x.Y.z(Y.java:1)\n\t... 2 more";
+        assert_eq!(
+            frames(java),
+            json!([{ "function": "main", "module": "com.shop.Main", "file": "Main.java" },
+                   { "function": "pay", "module": "com.shop.Cart", "file": "Cart.java", "line": 7 }])
+        );
+        assert!(traceback(java).chain.unwrap().contains(r#"{"type":"a.B","message":"c"}"#));
+        let node = "TypeError: x is undefined\n    at pay (/app/cart.js:7:3)\n    at file:///app/main.mjs:1:9";
+        assert_eq!(
+            frames(node),
+            json!([{ "file": "file:///app/main.mjs", "line": 1, "column": 9 },
+                   { "function": "pay", "file": "/app/cart.js", "line": 7, "column": 3 }])
+        );
+        let dotnet = "System.Exception: no\n   at Shop.Cart.Pay(Int32 n) in /src/Cart.cs:line 7\n   at Shop.Main()";
+        assert_eq!(frames(dotnet)[1], json!({ "function": "Shop.Cart.Pay", "file": "/src/Cart.cs", "line": 7 }));
+        let rust = "thread 'main' panicked at src/main.rs:2:3:\nno\nstack backtrace:\n   0: std::panicking::begin_panic\n             at /rustc/1/panicking.rs:5:1\n   1: shop::main\n             at ./src/main.rs:2:3";
+        assert_eq!(
+            frames(rust)[0],
+            json!({ "function": "shop::main", "file": "./src/main.rs", "line": 2, "column": 3 })
+        );
+        assert_eq!(traceback("it broke: badly"), Traceback { frames: None, chain: None });
+        assert_eq!(traceback(""), Traceback { frames: None, chain: None });
+    }
+
+    #[test]
+    fn of_an_endless_recursion_the_end_is_kept() {
+        let mut text = "Traceback (most recent call last):\n".to_owned();
+        for line in 1..=1000 {
+            text += &format!("  File \"a.py\", line {line}, in f\n");
+        }
+        text.push_str("RecursionError: too deep");
+        let frames = frames(&text);
+        assert_eq!((frames.as_array().unwrap().len(), &frames[FRAMES_MAX - 1]["line"]), (FRAMES_MAX, &json!(1000)));
+    }
+}
