@@ -270,7 +270,7 @@ pub(crate) fn decode(body: &[u8], door: Door, limits: Limits, received: Timestam
 }
 
 /// The text with every byte that is not UTF-8 as `\xNN`, within JSON: the backslash itself escaped.
-fn escape_bytes(line: &[u8]) -> String {
+pub(crate) fn escape_bytes(line: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(line.len() + 16);
     for chunk in line.utf8_chunks() {
@@ -346,7 +346,7 @@ impl Decoder {
         }
     }
 
-    fn escaped(&mut self, text: &str, read: impl Fn(&mut Self, &str)) {
+    pub(crate) fn escaped(&mut self, text: &str, read: impl Fn(&mut Self, &str)) {
         self.escaped = true;
         read(self, text);
         self.escaped = false;
@@ -407,6 +407,11 @@ impl Decoder {
         }
     }
 
+    /// How many items there were.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
     /// Counts an item that is kept.
     pub(crate) fn kept_one(&mut self) {
         self.kept += 1;
@@ -423,7 +428,8 @@ impl Decoder {
         self.index += 1;
     }
 
-    fn item(&mut self, text: &str) {
+    /// Reads one event.
+    pub(crate) fn item(&mut self, text: &str) {
         match self.event(text) {
             Ok(()) => self.kept_one(),
             Err(reason) => {
