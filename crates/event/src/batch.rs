@@ -363,6 +363,17 @@ impl BatchBuilder {
         &self.batch.keys[key as usize]
     }
 
+    /// How many values the event under construction has.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The paths of the values of the event under construction, from one of them on.
+    pub fn pushed(&self, from: usize) -> impl Iterator<Item = &str> {
+        self.expected[..self.position].iter().skip(from).map(|key| &*self.batch.keys[*key as usize])
+    }
+
     /// Adds a value to the event under construction. False, and nothing added, when it has one under this key
     /// already (as a column, or as sent: the two do not collide).
     pub fn push(&mut self, key: KeyIndex, value: Value<'_>, sent: bool) -> bool {

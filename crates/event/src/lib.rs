@@ -20,5 +20,6 @@ pub use id::{Id, fresh_uuid};
 pub use level::Level;
 pub use path::{escape_segment, logical_name, push_segment, split_first};
 pub use render::{Leaf, Renderer, rest_leaves};
+pub use shared::{ADDED, Added};
 pub use timestamp::{Clock, SystemClock, Timestamp};
 pub use value::{Value, format_uuid, parse_uuid};

@@ -100,3 +100,54 @@ pub fn stream_of(level: Option<crate::Level>) -> &'static str {
 pub fn rank(first_key: &str) -> usize {
     ORDER.iter().position(|key| *key == first_key).unwrap_or(ORDER.len())
 }
+
+/// The path under which a row notes which of its shared keys were added to a document of Elasticsearch. No key that is
+/// sent has it: an underscore that begins a key is escaped.
+pub const ADDED: &str = "_added";
+
+/// The shared keys that a document did not have when it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Added(u32);
+
+impl Added {
+    fn bit(path: &str) -> u32 {
+        let key = if path.starts_with("exception.") { "exception" } else { path };
+        ORDER.iter().position(|shared| *shared == key).map_or(0, |at| 1 << at)
+    }
+
+    /// Notes a shared key; others are left alone.
+    pub fn add(&mut self, path: &str) {
+        self.0 |= Self::bit(path);
+    }
+
+    /// Takes one back.
+    pub fn remove(&mut self, path: &str) {
+        self.0 &= !Self::bit(path);
+    }
+
+    /// Whether the column of this path was added. What was sent as `exception` is never; what is below it may be.
+    #[must_use]
+    pub fn has(self, path: &str) -> bool {
+        path != "exception" && self.0 & Self::bit(path) != 0
+    }
+
+    /// As a row keeps it: no whole number, which a search for words would find.
+    #[must_use]
+    pub fn value(self) -> crate::Value<'static> {
+        crate::Value::Float(f64::from(self.0))
+    }
+
+    /// Reads what a row keeps.
+    #[must_use]
+    pub fn read(value: crate::Value<'_>) -> Self {
+        match value {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "casts saturate, and any mask will do"
+            )]
+            crate::Value::Float(mask) => Self(mask as u32),
+            _ => Self::default(),
+        }
+    }
+}

@@ -94,3 +94,21 @@ fn otlp_logs_as_owned_types(bencher: Bencher<'_, '_>, events: u64) {
         .counter(ItemsCount::new(events))
         .bench(|| ExportLogsServiceRequest::decode(divan::black_box(body.as_slice())));
 }
+
+/// The same events as documents of `_bulk`, each below an action with an id, as clients send them.
+#[divan::bench(args = [1, 1000])]
+fn bulk(bencher: Bencher<'_, '_>, events: u64) {
+    let batches = Batches::make(&mut Generator::new(7, events), events, events);
+    let mut room = Vec::new();
+    let lines = batches.next(&mut room).map_or(&[][..], |(body, _)| body);
+    let mut body = Vec::new();
+    for (number, line) in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
+        body.extend_from_slice(format!("{{\"index\":{{\"_index\":\"day\",\"_id\":\"d-{number}\"}}}}\n").as_bytes());
+        body.extend_from_slice(line);
+        body.push(b'\n');
+    }
+    let body = &body[..];
+    bencher.counter(BytesCount::new(body.len())).counter(ItemsCount::new(events)).bench(|| {
+        intake::elasticsearch::bulk(divan::black_box(body), None, Limits::default(), Timestamp::from_micros(0))
+    });
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use event::limits::{DEPTH_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX, REFUSED_LISTED_MAX, REQUEST_EVENTS_MAX};
 use event::text::unescape;
-use event::{Batch, BatchBuilder, Timestamp, Value};
+use event::{Batch, BatchBuilder, Id, Timestamp, Value};
 use thiserror::Error;
 
 use crate::keys::is_within;
@@ -250,6 +250,8 @@ pub(crate) enum Door {
     Native,
     /// Calls of API Logger.
     Entries,
+    /// Documents of Elasticsearch.
+    Elasticsearch,
 }
 
 pub(crate) fn decode(body: &[u8], door: Door, limits: Limits, received: Timestamp) -> Decoded {
@@ -299,6 +301,8 @@ pub(crate) struct Decoder {
     set: Option<Vec<String>>,
     pub(crate) limits: Limits,
     now: Now,
+    /// The id that stands beside the document that is read now.
+    pub(crate) given: Option<Id>,
 }
 
 impl Decoder {
@@ -314,7 +318,8 @@ impl Decoder {
             escaped: false,
             set: None,
             limits,
-            now: Now { received, only_uuid_ids: limits.only_uuid_ids },
+            now: Now { received, only_uuid_ids: limits.only_uuid_ids, document: door == Door::Elasticsearch },
+            given: None,
         }
     }
 
@@ -346,9 +351,14 @@ impl Decoder {
         }
     }
 
-    pub(crate) fn escaped(&mut self, text: &str, read: impl Fn(&mut Self, &str)) {
+    fn escaped(&mut self, text: &str, read: impl Fn(&mut Self, &str)) {
+        self.with_escapes(|decoder| read(decoder, text));
+    }
+
+    /// Reads something that had bytes that are not UTF-8.
+    pub(crate) fn with_escapes(&mut self, read: impl FnOnce(&mut Self)) {
         self.escaped = true;
-        read(self, text);
+        read(self);
         self.escaped = false;
     }
 
@@ -407,11 +417,6 @@ impl Decoder {
         }
     }
 
-    /// How many items there were.
-    pub(crate) fn index(&self) -> usize {
-        self.index
-    }
-
     /// Counts an item that is kept.
     pub(crate) fn kept_one(&mut self) {
         self.kept += 1;
@@ -428,8 +433,7 @@ impl Decoder {
         self.index += 1;
     }
 
-    /// Reads one event.
-    pub(crate) fn item(&mut self, text: &str) {
+    fn item(&mut self, text: &str) {
         match self.event(text) {
             Ok(()) => self.kept_one(),
             Err(reason) => {
@@ -439,7 +443,7 @@ impl Decoder {
         }
     }
 
-    fn event(&mut self, text: &str) -> Result<(), Reason> {
+    pub(crate) fn event(&mut self, text: &str) -> Result<(), Reason> {
         let bytes_max = self.limits.event_bytes_max;
         if self.kept >= REQUEST_EVENTS_MAX {
             return Err(Reason::BatchFull);
@@ -454,7 +458,7 @@ impl Decoder {
             return Err(Reason::TooDeep);
         }
         let repeated = match self.door {
-            Door::Native => self.document(text)?,
+            Door::Native | Door::Elasticsearch => self.document(text)?,
             Door::Entries => crate::entries::take(self, text)?,
         };
         if repeated == Walked::Whole {
@@ -466,7 +470,7 @@ impl Decoder {
             serde_json::from_str(text).map_err(|error| Reason::NotJson { message: error.to_string() })?;
         let text = value.to_string();
         match self.door {
-            Door::Native => self.document(&text)?,
+            Door::Native | Door::Elasticsearch => self.document(&text)?,
             Door::Entries => crate::entries::take(self, &text)?,
         };
         Ok(())
@@ -485,7 +489,7 @@ impl Decoder {
         if self.escaped {
             self.leaf("not_utf8", "true", &mut noticed)?;
         }
-        noticed.finish(&mut self.builder, self.now)?;
+        noticed.finish(&mut self.builder, self.now, self.given.take())?;
         Ok(Walked::Whole)
     }
 

@@ -5,23 +5,17 @@
 
 pub mod body;
 mod decode;
+pub mod elasticsearch;
 mod entries;
 mod exception;
 mod frames;
-pub mod framing;
-mod gelf;
 pub mod keys;
 pub mod lines;
-mod messages;
 mod normalise;
 pub mod otel;
-mod python;
 pub mod redact;
 mod shaped;
 pub mod visitor;
 
 pub use decode::{Decoded, Limits, Reason, Refused, native};
 pub use entries::{entries, form};
-pub use gelf::Pieces;
-pub use messages::{Messages, Protocol, gelf};
-pub use python::records;

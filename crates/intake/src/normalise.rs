@@ -195,6 +195,9 @@ pub(crate) struct Noticed<'a> {
 pub(crate) struct Now {
     pub(crate) received: Timestamp,
     pub(crate) only_uuid_ids: bool,
+    /// Whether the event is a document of Elasticsearch: its id stands beside it, `@timestamp` is its time, and what is
+    /// added to it is marked.
+    pub(crate) document: bool,
 }
 
 impl<'a> Noticed<'a> {
@@ -273,13 +276,19 @@ impl<'a> Noticed<'a> {
     }
 
     /// Adds the shared keys, and completes the event.
-    pub(crate) fn finish(self, builder: &mut BatchBuilder, now: Now) -> Result<(), Reason> {
-        let id = self.finish_id(builder, now)?;
-        let timestamp = self.finish_timestamp(builder, now);
+    /// `given` is the id of a document of Elasticsearch that has one.
+    pub(crate) fn finish(self, builder: &mut BatchBuilder, now: Now, given: Option<Id>) -> Result<(), Reason> {
+        let sent = builder.position();
+        let id = if now.document { self.document_id(builder, now, given)? } else { self.finish_id(builder, now)? };
+        let timestamp =
+            if now.document { self.document_timestamp(builder, now) } else { self.finish_timestamp(builder, now) };
         let level = self.finish_level(builder);
         self.finish_stream(builder, level);
         self.finish_user(builder);
         self.finish_others(builder);
+        if now.document {
+            self.mark_added(builder, sent);
+        }
         if builder.commit(id, timestamp) { Ok(()) } else { Err(Reason::BatchFull) }
     }
 
@@ -303,6 +312,58 @@ impl<'a> Noticed<'a> {
             Id::Text(text) if text.len() > event::limits::ID_BYTES_MAX => Err(Reason::IdTooLong { bytes: text.len() }),
             _ => Ok(id),
         }
+    }
+
+    /// What a document calls `id` is a value like any other: many documents may have the same.
+    fn document_id(&self, builder: &mut BatchBuilder, now: Now, given: Option<Id>) -> Result<Id, Reason> {
+        if let Some(sent) = self.id.as_ref().map(Kept::value) {
+            push_sent(builder, "id", sent);
+        }
+        match given {
+            Some(Id::Text(text)) if text.len() > event::limits::ID_BYTES_MAX => {
+                Err(Reason::IdTooLong { bytes: text.len() })
+            }
+            Some(id) => Ok(id),
+            None => Ok(Id::fresh(now.received)),
+        }
+    }
+
+    /// `@timestamp` goes before `timestamp`, which is a key like any other to who asks Elasticsearch.
+    fn document_timestamp(&self, builder: &mut BatchBuilder, now: Now) -> Timestamp {
+        let found = self.aliases[Shared::Timestamp as usize].as_ref().filter(|(rank, _)| *rank == 0);
+        let own = found.and_then(|(_, kept)| match kept.value() {
+            Value::Str(text) => Timestamp::parse(text),
+            Value::Int(number) => Timestamp::from_epoch(number),
+            Value::Float(number) => Timestamp::from_epoch_float(number),
+            _ => None,
+        });
+        let Some((moment, _)) = own else { return self.finish_timestamp(builder, now) };
+        if let Some(sent) = self.timestamp.as_ref().map(Kept::value) {
+            push_sent(builder, "timestamp", sent);
+        }
+        moment
+    }
+
+    /// Notes which shared keys were added after the first `sent` values, so that the document can be shown as it was
+    /// sent.
+    fn mark_added(&self, builder: &mut BatchBuilder, sent: usize) {
+        let was_sent = |name: &str| match name {
+            "level" => self.level.is_some(),
+            "stream" => self.stream.is_some(),
+            "user" => self.user.is_some(),
+            _ => false,
+        };
+        let mut added = event::Added::default();
+        if self.timestamp.is_none() {
+            added.add("timestamp");
+        }
+        for path in builder.pushed(sent).filter(|path| !was_sent(path)) {
+            added.add(path);
+        }
+        if builder.pushed(0).take(sent).any(|path| path.starts_with("exception.")) {
+            added.remove("exception");
+        }
+        push(builder, event::ADDED, added.value(), false);
     }
 
     fn finish_timestamp(&self, builder: &mut BatchBuilder, now: Now) -> Timestamp {

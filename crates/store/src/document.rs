@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
-use event::{Leaf, Renderer, Timestamp, Value, format_uuid, rest_leaves};
+use event::{ADDED, Added, Leaf, Renderer, Timestamp, Value, format_uuid, rest_leaves};
 
 use crate::columns::{Kind, RECEIVED, RECEIVED_AT, REST_AT, TIMESTAMP, TIMESTAMP_AT, key_columns};
 use crate::value_at;
@@ -36,6 +36,16 @@ impl<'a> Documents<'a> {
 
     /// Appends the document of a row: what was sent, `id`, `timestamp`, `received`, and the shared keys.
     pub fn write(&mut self, row: usize, out: &mut Vec<u8>) {
+        self.write_chosen(row, None, out);
+    }
+
+    /// Appends the document of a row as it was sent, with its time under `time` if it has nothing there. Of an event
+    /// that came through another door than Elasticsearch's, this is all but `received`.
+    pub fn write_sent(&mut self, row: usize, time: &str, out: &mut Vec<u8>) {
+        self.write_chosen(row, Some(time), out);
+    }
+
+    fn write_chosen(&mut self, row: usize, time_key: Option<&str>, out: &mut Vec<u8>) {
         let time = |at: usize| {
             let micros = self.batch.column(at).as_primitive::<TimestampMicrosecondType>().value(row);
             Timestamp::from_micros(micros).to_string()
@@ -45,7 +55,9 @@ impl<'a> Documents<'a> {
         let overflow: Vec<_> = if rest.is_valid(row) { rest_leaves(rest.value(row)).collect() } else { Vec::new() };
         let mut leaves: Vec<Leaf<'_>> = Vec::with_capacity(self.columns.len() + overflow.len() + 2);
         leaves.push(Leaf { path: TIMESTAMP, value: Value::Str(&happened), sent: false });
-        leaves.push(Leaf { path: RECEIVED, value: Value::Str(&received), sent: false });
+        if time_key.is_none() {
+            leaves.push(Leaf { path: RECEIVED, value: Value::Str(&received), sent: false });
+        }
         for (index, path, kind) in &self.columns {
             if let Some(value) = value_at(self.batch.column(*index), *kind, row) {
                 leaves.push(Leaf { path, value, sent: false });
@@ -54,7 +66,27 @@ impl<'a> Documents<'a> {
         for (path, json) in &overflow {
             leaves.push(Leaf { path, value: Value::Raw(json), sent: true });
         }
+        let mark = leaves.iter().position(|leaf| leaf.path == ADDED).map(|at| leaves.swap_remove(at));
+        if let Some(time_key) = time_key {
+            let added = mark.map(|mark| Added::read(mark.value));
+            let is_ours = |path: &str| added.is_some_and(|added| path == "id" || added.has(path));
+            leaves.retain(|leaf| leaf.sent || !is_ours(leaf.path));
+            if !leaves.iter().any(|leaf| leaf.path == time_key) {
+                leaves.push(Leaf { path: time_key, value: Value::Str(&happened), sent: true });
+            }
+        }
         self.renderer.write(&mut leaves, out);
+    }
+
+    /// The id of a row.
+    #[must_use]
+    pub fn id(&self, row: usize) -> Option<String> {
+        let mut columns = self.columns.iter().filter(|(_, path, _)| path == "id");
+        columns.find_map(|(index, _, kind)| match value_at(self.batch.column(*index), *kind, row)? {
+            Value::Str(text) => Some(text.to_owned()),
+            Value::Uuid(bytes) => Some(format_uuid(&bytes)),
+            _ => None,
+        })
     }
 
     /// Where the event of a row belongs.

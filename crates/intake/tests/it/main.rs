@@ -4,7 +4,5 @@
 
 mod entries;
 mod lossless;
-mod messages;
 mod native;
 mod otel;
-mod python;
