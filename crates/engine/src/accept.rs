@@ -37,6 +37,8 @@ pub struct Receipt {
     pub accepted: usize,
     /// How many of them were there already under the same id, and are there once.
     pub duplicates: usize,
+    /// Which: their places among the events of the request.
+    pub known: Vec<u32>,
     /// Items that are not kept, and why; of very many the first.
     pub refused: Vec<Refused>,
     /// How many more are not kept.
@@ -183,7 +185,14 @@ impl Engine {
         self.report_refused(log, &decoded);
         let events = decoded.batch.len();
         let unlisted = decoded.unlisted.values().sum();
-        let receipt = Receipt { accepted: events, duplicates: 0, refused: decoded.refused, unlisted, sequence: 0 };
+        let receipt = Receipt {
+            accepted: events,
+            duplicates: 0,
+            known: Vec::new(),
+            refused: decoded.refused,
+            unlisted,
+            sequence: 0,
+        };
         if events == 0 {
             let sequence = self.store.last_sequence();
             done(Ok(Receipt { sequence, ..receipt }));
@@ -305,8 +314,10 @@ impl Engine {
 
     fn acknowledge(&self, log: LogId, receipt: Receipt, appended: Appended, done: Done) {
         let events = receipt.accepted;
-        assert!(events == appended.stored + appended.duplicates, "every event taken is stored or was there already");
-        self.counters.accepted(log, events, appended.duplicates);
-        done(Ok(Receipt { duplicates: appended.duplicates, sequence: appended.last, ..receipt }));
+        let Appended { last: sequence, stored, known } = appended;
+        let duplicates = known.len();
+        assert!(events == stored + duplicates, "every event taken is stored or was there already");
+        self.counters.accepted(log, events, duplicates);
+        done(Ok(Receipt { duplicates, known, sequence, ..receipt }));
     }
 }

@@ -8,10 +8,12 @@ mod ask;
 mod audit;
 mod counters;
 mod diagnose;
+mod fetch;
 mod housekeeping;
 mod internal;
 mod logs;
 mod people;
+mod removal;
 mod rules;
 mod select;
 mod streams;
@@ -38,6 +40,7 @@ pub use archive::{ArchiveOf, ArchivedSegment, HOLD, PurgeRequest};
 pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
 pub use diagnose::{Diagnosis, Finding, diagnose};
+pub use fetch::{Fetched, FieldKind};
 pub use intake::keys::VARIABLE_BYTES_MAX;
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
@@ -222,7 +225,8 @@ impl Engine {
         }
         store.limit_index_cache(settings.index_cache_bytes as u64);
         let limits = query::SqlLimits { memory_bytes: settings.query_memory_bytes, rows_max: settings.query_rows_max };
-        let logs = logs::Logs::new(store.catalog().logs()?);
+        let (leaving, rows) = store.catalog().logs()?.into_iter().partition(store::catalog::LogRow::is_leaving);
+        let logs = logs::Logs::new(rows);
         let tokens = RwLock::new(store.catalog().tokens()?);
         let streams = RwLock::new(store.catalog().named_streams()?);
         let untold = store.catalog().take_untold()?;
@@ -256,6 +260,7 @@ impl Engine {
         });
         engine.start_threads(jobs)?;
         engine.report_start(&report);
+        engine.end_removals(leaving);
         engine.tell_untold(untold);
         Ok((engine, report))
     }

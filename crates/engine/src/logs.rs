@@ -11,9 +11,9 @@ use store::catalog::LogRow;
 use store::{LogId, Retention, StoreError};
 use thiserror::Error;
 
-use crate::Engine;
 use crate::counters::Vitals;
 use crate::rules::{Options, Settled, ShownOptions};
+use crate::{Engine, WriteError};
 
 /// The logs in memory.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ impl Logs {
 
     pub(crate) fn id(&self, name: &str) -> Option<LogId> {
         self.by_name.get(name).map(|row| row.id)
+    }
+
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.by_name.remove(name);
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &LogRow> {
@@ -80,6 +84,9 @@ pub enum LogError {
         /// The bound.
         logs_max: usize,
     },
+    /// What was done could not be written down, so it was not done.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The catalog refused.
     #[error(transparent)]
     Store(#[from] StoreError),

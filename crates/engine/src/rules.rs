@@ -122,7 +122,17 @@ impl Settled {
         self.rules.get(&log).cloned()
     }
 
-    fn with(&self, log: &str, runtime: Options) -> Self {
+    /// Whether the file says something of a log.
+    pub(crate) fn is_in_file(&self, log: &str) -> bool {
+        self.file.contains_key(log)
+    }
+
+    /// A log whose events are kept in this one.
+    pub(crate) fn kept_in(&self, log: &str) -> Option<String> {
+        self.rules.values().find(|rules| rules.index.as_deref() == Some(log)).map(|rules| rules.log.clone())
+    }
+
+    pub(crate) fn with(&self, log: &str, runtime: Options) -> Self {
         let mut changed = Self { runtime: self.runtime.clone(), file: self.file.clone(), ..Self::default() };
         changed.runtime.insert(log.to_owned(), runtime);
         changed
@@ -224,7 +234,7 @@ impl Engine {
     }
 
     /// Makes rules of the settings, each log for itself and then all together.
-    fn settle(&self, settled: &mut Settled) -> Result<(), LogError> {
+    pub(crate) fn settle(&self, settled: &mut Settled) -> Result<(), LogError> {
         let names: BTreeSet<String> = settled.file.keys().chain(settled.runtime.keys()).cloned().collect();
         let mut all: BTreeMap<String, Rules> = BTreeMap::new();
         for log in &names {

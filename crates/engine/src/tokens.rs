@@ -95,8 +95,13 @@ impl Grant {
     /// Whether something is allowed on a log; on all logs when none is named.
     #[must_use]
     pub fn allows(&self, scope: Scope, log: Option<&str>) -> bool {
-        let scoped = self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin);
-        scoped && (self.logs.is_empty() || log.is_some_and(|log| self.logs.iter().any(|one| one == log)))
+        self.may(scope) && (self.logs.is_empty() || log.is_some_and(|log| self.logs.iter().any(|one| one == log)))
+    }
+
+    /// Whether something is allowed on any log.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
     }
 
     /// The log that it is good for, if it is only one.

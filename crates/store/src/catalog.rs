@@ -1,7 +1,7 @@
 //! The catalog: which segments are live, up to where the journal is in segments, and all small mutable facts.
 //! One SQLite database; its tables are described in docs/format.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,17 @@ pub struct LogRow {
     pub retention: BTreeMap<String, Duration>,
     /// When they go to the archive.
     pub archive: Policy,
+}
+
+/// How the name of a log begins that is being removed, which no other log's does.
+const LEAVING: &str = "-";
+
+impl LogRow {
+    /// Whether it is being removed.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.name.starts_with(LEAVING)
+    }
 }
 
 /// A token as the catalog keeps it: never the secret itself.
@@ -81,6 +92,7 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS logs (
   number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, retention TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS removed_logs (number INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE IF NOT EXISTS log_settings (log INTEGER PRIMARY KEY, settings TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS segments (
   number INTEGER PRIMARY KEY, log INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
@@ -183,13 +195,49 @@ impl Catalog {
         self.transaction(|transaction| {
             transaction
                 .execute(
-                    "INSERT OR IGNORE INTO logs (name, created, retention) VALUES (?1, ?2, '{}')",
+                    // The journal may still have events under the number of a log that was removed.
+                    "INSERT OR IGNORE INTO logs (number, name, created, retention) VALUES (
+                       (SELECT 1 + max(
+                         (SELECT coalesce(max(number), 0) FROM logs), (SELECT coalesce(max(number), 0) FROM removed_logs))),
+                       ?1, ?2, '{}')",
                     params![name, created.as_micros()],
                 )
                 .map(drop)
         })?;
         let logs = self.logs()?;
         logs.into_iter().find(|log| log.name == name).ok_or(StoreError::Catalog(rusqlite::Error::QueryReturnedNoRows))
+    }
+
+    /// Takes the name from a log that is to go, so that another may have it: [`LogRow::is_leaving`] from now on.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn begin_removal(&self, log: LogId) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            let name = format!("{LEAVING}{}", log.0);
+            transaction.execute("UPDATE logs SET name = ?2 WHERE number = ?1", params![log.0, name]).map(drop)
+        })
+    }
+
+    /// Takes a log away with these segments, which are all that it has. Its number is remembered.
+    pub(crate) fn remove_log(&self, log: LogId, segments: &[u64]) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            for number in segments {
+                remove_segment(transaction, *number, "segments")?;
+            }
+            for (table, key) in [("logs", "number"), ("log_settings", "log"), ("archive_policies", "log")] {
+                transaction.execute(&format!("DELETE FROM {table} WHERE {key} = ?1"), [log.0])?;
+            }
+            transaction.execute("INSERT OR IGNORE INTO removed_logs VALUES (?1)", [log.0]).map(drop)
+        })
+    }
+
+    /// The numbers of logs that were taken away.
+    pub(crate) fn removed_logs(&self) -> Result<HashSet<LogId>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare("SELECT number FROM removed_logs")?;
+        let rows = statement.query_map([], |row| Ok(LogId(row.get(0)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// What else was set for logs, as the JSON that [`Catalog::set_log_settings`] was given.

@@ -4,8 +4,9 @@
 mod archive;
 mod ids;
 mod inspect;
+mod removal;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,14 +55,14 @@ pub struct Incoming {
 }
 
 /// What became of one [`Incoming`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// Sequence number of the last event stored so far.
     pub last: u64,
     /// Events that are new.
     pub stored: usize,
-    /// Events that were there already under the same id.
-    pub duplicates: usize,
+    /// Events that were there already under the same id: their places in the batch.
+    pub known: Vec<u32>,
 }
 
 /// What was found at a start.
@@ -156,6 +157,8 @@ struct Writer {
     journal: Journal,
     recent: HashMap<LogId, Recent>,
     producers: HashMap<String, u64>,
+    /// Logs that were taken away.
+    removed: HashSet<LogId>,
 }
 
 #[derive(Debug, Default)]
@@ -191,6 +194,11 @@ struct Noted {
 }
 
 impl Writer {
+    /// Empties a request for a log that was taken away; returns how many events it had.
+    fn take_gone(&self, incoming: &mut Incoming) -> usize {
+        if self.removed.contains(&incoming.log) { std::mem::take(&mut incoming.batch).len() } else { 0 }
+    }
+
     /// Takes back what was noted for a group that was refused.
     fn forget(&mut self, noted: Noted) {
         for (log, count) in noted.ids.into_iter().rev() {
@@ -291,13 +299,16 @@ impl Store {
             report.orphans += 1;
         }
         let mut producers: HashMap<String, u64> = catalog.producers()?.into_iter().collect();
+        let removed = catalog.removed_logs()?;
         let mut take = |found: crate::journal::Recovered| {
-            report.recovered += found.batch.len() as u64;
-            let log = live.logs.entry(found.log).or_default();
-            log.builder.append(&found.batch, found.first, found.received);
             live.last_sequence = live.last_sequence.max(found.first + found.batch.len() as u64 - 1);
-            if log.builder.bytes() > BUILDER_BYTES_MAX {
-                log.freeze();
+            if !removed.contains(&found.log) {
+                report.recovered += found.batch.len() as u64;
+                let log = live.logs.entry(found.log).or_default();
+                log.builder.append(&found.batch, found.first, found.received);
+                if log.builder.bytes() > BUILDER_BYTES_MAX {
+                    log.freeze();
+                }
             }
             if let Some((name, position)) = found.producer {
                 let known = producers.entry(name).or_default();
@@ -314,7 +325,7 @@ impl Store {
             cache,
             places,
             archiving,
-            writer: Mutex::new(Writer { journal, recent: HashMap::new(), producers }),
+            writer: Mutex::new(Writer { journal, recent: HashMap::new(), producers, removed }),
             live: Mutex::new(live),
             flushing: Mutex::default(),
             housekeeping: Mutex::default(),
@@ -344,8 +355,10 @@ impl Store {
     pub fn append(&self, group: Vec<Incoming>) -> Result<Vec<Appended>, JournalError> {
         let mut writer = self.writer.lock();
         let mut group = group;
+        // Of a log that was taken away meanwhile: they went with it.
+        let gone: Vec<usize> = group.iter_mut().map(|incoming| writer.take_gone(incoming)).collect();
         let mut noted = Noted::default();
-        let duplicates: Vec<usize> =
+        let known: Vec<Vec<u32>> =
             group.iter_mut().map(|incoming| self.drop_known(&mut writer, incoming, &mut noted)).collect();
         let entries: Vec<Entry<'_>> = group
             .iter()
@@ -366,7 +379,7 @@ impl Store {
         };
         let mut live = self.live.lock();
         let mut results = Vec::with_capacity(group.len());
-        for (incoming, duplicates) in group.into_iter().zip(duplicates) {
+        for ((incoming, known), gone) in group.into_iter().zip(known).zip(gone) {
             let stored = incoming.batch.len();
             if stored > 0 {
                 let log = live.logs.entry(incoming.log).or_default();
@@ -377,31 +390,33 @@ impl Store {
                 }
                 live.last_sequence = sequence - 1;
             }
-            results.push(Appended { last: live.last_sequence, stored, duplicates });
+            results.push(Appended { last: live.last_sequence, stored: stored + gone, known });
         }
         Ok(results)
     }
 
-    /// Takes out of a batch what is stored already; returns how many events that were.
-    fn drop_known(&self, writer: &mut Writer, incoming: &mut Incoming, noted: &mut Noted) -> usize {
-        let count = incoming.batch.len();
+    /// Takes out of a batch what is stored already; returns the places of those events.
+    fn drop_known(&self, writer: &mut Writer, incoming: &mut Incoming, noted: &mut Noted) -> Vec<u32> {
+        let places = 0..u32::try_from(incoming.batch.len()).unwrap_or(u32::MAX);
         if let Some((name, position)) = &incoming.producer {
             let known = writer.producers.get(name).copied();
             if known.is_some_and(|known| known >= *position) {
                 incoming.batch = Batch::default();
-                return count;
+                return places.collect();
             }
             writer.producers.insert(name.clone(), *position);
             noted.positions.push((name.clone(), known));
         }
         let recent = self.recent(writer, incoming.log, incoming.received);
-        let fresh: Vec<bool> = incoming.batch.rows().map(|row| recent.insert(key(row.id))).collect();
-        let kept = fresh.iter().filter(|fresh| **fresh).count();
-        noted.ids.push((incoming.log, kept));
-        if kept < count {
-            incoming.batch = incoming.batch.filtered(|index| fresh[index]);
+        let rows = incoming.batch.rows().zip(places);
+        let known: Vec<u32> = rows.filter(|(row, _)| !recent.insert(key(row.id))).map(|(_, place)| place).collect();
+        noted.ids.push((incoming.log, incoming.batch.len() - known.len()));
+        if !known.is_empty() {
+            let mut next = known.iter().peekable();
+            let batch = incoming.batch.filtered(|index| next.next_if(|place| **place as usize == index).is_none());
+            incoming.batch = batch;
         }
-        count - kept
+        known
     }
 
     /// Joins the youngest batches of a log's buffer as long as they are small, so that a question never meets many of

@@ -54,7 +54,7 @@ fn check(store: &Store, group: &[(&str, u64, std::ops::Range<usize>)], stored: &
     let results = send(store, group);
     assert_eq!(results.iter().map(|result| result.stored).collect::<Vec<_>>(), stored, "{group:?}");
     for (result, (.., range)) in results.iter().zip(group) {
-        assert_eq!(result.stored + result.duplicates, range.len());
+        assert_eq!(result.stored + result.known.len(), range.len());
     }
 }
 
