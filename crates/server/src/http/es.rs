@@ -4,8 +4,11 @@
 //! Elasticsearch takes most paths with several methods, with and without a slash at the end, and its clients want every
 //! answer, refusals included, in its shape. docs/elasticsearch.md lists what there is.
 
+mod bulk;
 mod call;
 mod cluster;
+mod documents;
+mod indices;
 mod refusal;
 
 use axum::Router;
@@ -22,6 +25,9 @@ pub(super) use refusal::Refusal;
 
 /// The path under which the door is.
 pub(crate) const PREFIX: &str = "/es";
+
+/// Under this key every document has its time when it is read, sent with it or not.
+pub(super) const TIME: &str = "@timestamp";
 
 /// Everything under [`PREFIX`].
 pub(super) fn router() -> Router<Doors> {
@@ -55,6 +61,63 @@ async fn answer(call: &mut Call) -> Result<Response, Refusal> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match path[..] {
         [] => cluster::info(call),
+        ["_bulk"] => bulk::take_bulk(call, None).await,
+        ["_mget"] => documents::mget(call, None).await,
+        ["_cat", ..] | ["_cluster", ..] | ["_nodes", ..] | ["_license"] | ["_xpack", ..] => {
+            of_cluster(call, &path).await
+        }
+        ["_refresh" | "_flush" | "_forcemerge"] => indices::refresh(call, ""),
+        ["_mapping"] => indices::mapping(call, "*").await,
+        ["_settings", ..] => indices::all_settings(call, "*").await,
+        ["_field_caps"] => indices::field_caps(call, "*").await,
+        ["_alias" | "_aliases"] => cluster::alias(call, "*", None),
+        ["_alias", name] => cluster::alias(call, "*", Some(name)),
+        [kind @ ("_index_template" | "_component_template" | "_template" | "_data_stream"), ref name @ ..] => {
+            cluster::template(call, kind, name.first().copied()).await
+        }
+        ["_ilm", kind @ "policy", ref name @ ..] | ["_ingest", kind @ "pipeline", ref name @ ..] => {
+            cluster::template(call, kind, name.first().copied()).await
+        }
+        [index, ref rest @ ..] if !index.starts_with('_') || index == "_all" => of_index(call, index, rest).await,
+        _ => Err(no_handler(call)),
+    }
+}
+
+/// The doors of the cluster.
+async fn of_cluster(call: &mut Call, path: &[&str]) -> Result<Response, Refusal> {
+    match path {
+        ["_cat", "indices"] => indices::cat(call, "*").await,
+        ["_cat", "indices", index] => indices::cat(call, index).await,
+        ["_cat", "health"] => cluster::cat_health(call),
+        ["_cluster", "health", ..] => cluster::health(call),
+        ["_cluster", "settings"] => cluster::settings(call).await,
+        ["_nodes", ..] => cluster::nodes(call),
+        ["_license"] => cluster::license(call),
+        ["_xpack", ..] => cluster::xpack(call),
+        _ => Err(no_handler(call)),
+    }
+}
+
+/// The doors of an index.
+async fn of_index(call: &mut Call, index: &str, rest: &[&str]) -> Result<Response, Refusal> {
+    match *rest {
+        [] => indices::one(call, index).await,
+        ["_bulk"] => bulk::take_bulk(call, Some(index)).await,
+        ["_mget"] => documents::mget(call, Some(index)).await,
+        ["_doc"] => documents::add(call, index, None, false).await,
+        ["_create", id] => documents::add(call, index, Some(id), true).await,
+        [kind @ ("_doc" | "_source"), id] => match call.parts.method {
+            Method::GET | Method::HEAD => documents::get(call, index, id, kind == "_source").await,
+            Method::DELETE => Err(documents::append_only("DELETE")),
+            _ => documents::add(call, index, Some(id), false).await,
+        },
+        ["_update", _] | ["_update_by_query" | "_delete_by_query"] => Err(documents::append_only(rest[0])),
+        ["_refresh" | "_flush" | "_forcemerge"] => indices::refresh(call, index),
+        ["_mapping" | "_mappings", ..] => indices::mapping(call, index).await,
+        ["_settings", ..] => indices::all_settings(call, index).await,
+        ["_field_caps"] => indices::field_caps(call, index).await,
+        ["_alias" | "_aliases"] => cluster::alias(call, index, None),
+        ["_alias" | "_aliases", name] => cluster::alias(call, index, Some(name)),
         _ => Err(no_handler(call)),
     }
 }
@@ -84,6 +147,11 @@ fn no_method(call: &Call, allowed: &[Method]) -> Refusal {
 /// An answer of this status.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response {
     bytes(status, body.to_string().into_bytes())
+}
+
+/// What is accepted and has no effect.
+fn acknowledged() -> Response {
+    json(StatusCode::OK, &serde_json::json!({ "acknowledged": true }))
 }
 
 /// The same of JSON that is written already.

@@ -88,7 +88,9 @@ fn render(engine: &engine::Engine) -> String {
         debug_assert!(written.is_ok(), "writing into memory cannot fail");
     };
     let names = engine.log_numbers();
-    let counts = engine.counters().all();
+    let mut counts = engine.counters().all();
+    // What a log counted goes with it.
+    counts.retain(|log, _| names.contains_key(log));
     let name = |log: &engine::LogId| names.get(log).cloned().unwrap_or_default();
     line(format_args!(
         "# HELP everlog_events_received_total Items that came in: accepted + refused + waiting.\n# TYPE everlog_events_received_total counter"

@@ -110,6 +110,7 @@ impl From<LogError> for Problem {
             LogError::Setting { .. } => Self::new(StatusCode::BAD_REQUEST, "log_setting", detail),
             LogError::InFile { .. } => Self::new(StatusCode::CONFLICT, "in_file", detail),
             LogError::TooMany { .. } => Self::new(StatusCode::CONFLICT, "too_many_logs", detail),
+            LogError::Write(error) => error.into(),
             LogError::Store(error) => error.into(),
         }
     }

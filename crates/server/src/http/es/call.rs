@@ -1,10 +1,12 @@
 //! One request to the Elasticsearch door: its path, its parameters, its body, and the logs that it names.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 use axum::body::Body;
 use axum::http::request::Parts;
 use engine::{Grant, Scope};
+use serde_json::{Map, Value};
 
 use super::{PREFIX, Refusal};
 use crate::http::body::{self, Held};
@@ -20,14 +22,15 @@ pub(in crate::http) struct Call {
     pub(in crate::http) parts: Parts,
     /// The parts of the path below [`PREFIX`], decoded.
     pub(in crate::http) path: Vec<String>,
-    body: Option<Body>,
+    /// A body cannot be shared between threads, which a lock that is never taken makes good.
+    body: Mutex<Option<Body>>,
 }
 
 impl Call {
     pub(super) fn new(doors: Doors, parts: Parts, body: Body) -> Self {
         let below = parts.uri.path().strip_prefix(PREFIX).unwrap_or("");
         let path = below.split('/').filter(|part| !part.is_empty()).map(decoded).collect();
-        Self { doors, parts, path, body: Some(body) }
+        Self { doors, parts, path, body: Mutex::new(Some(body)) }
     }
 
     /// A parameter of the query string; the empty text for one without a value.
@@ -41,18 +44,36 @@ impl Call {
         self.parameter(name).is_some_and(|value| value != "false")
     }
 
+    fn take_body(&mut self) -> Option<Body> {
+        self.body.get_mut().ok()?.take()
+    }
+
     /// The body, unpacked; empty when it was read before.
     ///
     /// # Errors
     /// As [`body::read`].
     pub(in crate::http) async fn body(&mut self) -> Result<Held, Refusal> {
-        let body = self.body.take().unwrap_or_default();
+        let body = self.take_body().unwrap_or_default();
         Ok(body::read(&self.doors, &self.parts.headers, body).await?)
+    }
+
+    /// The body as JSON; an empty object when there is none.
+    ///
+    /// # Errors
+    /// As [`Call::body`], and 400 when it is no JSON object.
+    pub(in crate::http) async fn json(&mut self) -> Result<Value, Refusal> {
+        let held = self.body().await?;
+        if held.bytes.trim_ascii().is_empty() {
+            return Ok(Value::Object(Map::new()));
+        }
+        let read: Value = serde_json::from_slice(&held.bytes)
+            .map_err(|error| Refusal::parsing(format!("the body is not readable as JSON: {error}")))?;
+        if read.is_object() { Ok(read) } else { Err(Refusal::parsing("the body is no JSON object")) }
     }
 
     /// Reads what a client that is refused still sends, so that it finds the reason.
     pub(super) async fn forget_body(&mut self) {
-        if let Some(body) = self.body.take() {
+        if let Some(body) = self.take_body() {
             body::refuse(body).await;
         }
     }

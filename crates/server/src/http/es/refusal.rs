@@ -43,6 +43,11 @@ impl Refusal {
         refusal
     }
 
+    /// Whether the same may be possible in a while.
+    pub(super) fn is_for_later(&self) -> bool {
+        matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    }
+
     /// What stands under `error`.
     pub(in crate::http) fn error(&self) -> Value {
         let mut cause = json!({ "type": self.kind, "reason": self.reason });
