@@ -253,7 +253,7 @@ fn size(bytes: u64, unit: Option<&str>) -> String {
     }
     match units.into_iter().find(|(_, shift)| bytes >> shift > 0) {
         Some((name, shift)) => {
-            let tenths = bytes * 10 >> shift;
+            let tenths = (bytes * 10) >> shift;
             format!("{}.{}{name}", tenths / 10, tenths % 10)
         }
         None => format!("{bytes}b"),

@@ -1,0 +1,5 @@
+"""Version 8 of the Python client."""
+
+import elasticsearch_documents
+
+elasticsearch_documents.run()
