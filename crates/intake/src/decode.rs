@@ -351,7 +351,7 @@ impl Decoder {
         }
     }
 
-    fn escaped(&mut self, text: &str, read: impl Fn(&mut Self, &str)) {
+    pub(crate) fn escaped(&mut self, text: &str, read: impl Fn(&mut Self, &str)) {
         self.with_escapes(|decoder| read(decoder, text));
     }
 
@@ -417,6 +417,11 @@ impl Decoder {
         }
     }
 
+    /// How many items there were.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
     /// Counts an item that is kept.
     pub(crate) fn kept_one(&mut self) {
         self.kept += 1;
@@ -433,7 +438,8 @@ impl Decoder {
         self.index += 1;
     }
 
-    fn item(&mut self, text: &str) {
+    /// Reads one event.
+    pub(crate) fn item(&mut self, text: &str) {
         match self.event(text) {
             Ok(()) => self.kept_one(),
             Err(reason) => {

@@ -13,6 +13,7 @@ mod event;
 mod journal;
 mod labelled;
 mod level;
+mod message;
 mod recognise;
 mod server_errors;
 mod syslog;
@@ -28,6 +29,7 @@ use assemble::{Assembler, Line};
 use clock::Clock;
 use jiff::{Timestamp, tz::TimeZone};
 use journal::Entry;
+pub(crate) use message::{Messages, json_text, severity_name};
 
 /// What one record of a file became.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -22,6 +22,7 @@ use settings::{SECRETS, duration, print_size};
 pub(crate) use settings::{SETTINGS, address, size};
 use text::TreeSettings;
 
+use crate::listen::Place;
 use crate::s3::S3Settings;
 
 /// Everything that was decided before the server starts.
@@ -35,6 +36,16 @@ pub(crate) struct Config {
     pub(crate) listen_elasticsearch: Vec<SocketAddr>,
     /// Where to listen for exporters of OpenTelemetry.
     pub(crate) listen_otlp: Vec<SocketAddr>,
+    /// Where syslog is taken.
+    pub(crate) listen_syslog: Vec<Place>,
+    pub(crate) syslog_log: String,
+    pub(crate) syslog_allow: Vec<IpNet>,
+    pub(crate) syslog_tls_cert: PathBuf,
+    pub(crate) syslog_tls_key: PathBuf,
+    /// Where GELF is taken.
+    pub(crate) listen_gelf: Vec<Place>,
+    pub(crate) gelf_log: String,
+    pub(crate) gelf_allow: Vec<IpNet>,
     /// Whether requests from this machine need a token too.
     pub(crate) require_token: bool,
     /// Largest request body, in bytes after decompression.
@@ -78,6 +89,14 @@ impl Default for Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 7171))],
             listen_elasticsearch: Vec::new(),
             listen_otlp: Vec::new(),
+            listen_syslog: Vec::new(),
+            syslog_log: engine::DEFAULT_LOG.to_owned(),
+            syslog_allow: Vec::new(),
+            syslog_tls_cert: PathBuf::new(),
+            syslog_tls_key: PathBuf::new(),
+            listen_gelf: Vec::new(),
+            gelf_log: engine::DEFAULT_LOG.to_owned(),
+            gelf_allow: Vec::new(),
             require_token: false,
             body_bytes_max: event::limits::BODY_BYTES_MAX,
             connections_max: 10_000,

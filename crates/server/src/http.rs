@@ -10,6 +10,7 @@ mod cors;
 mod download;
 mod entries;
 mod es;
+mod gelf;
 mod health;
 mod lenient;
 mod lines;
@@ -21,6 +22,7 @@ mod people;
 mod problem;
 mod questions;
 mod read;
+mod records;
 mod streams;
 mod tail;
 mod values;
@@ -91,6 +93,8 @@ fn doors() -> OpenApiRouter<Doors> {
         .routes(routes!(admin::log, admin::set_log))
         .routes(routes!(read::events, write::native))
         .routes(routes!(entries::entries))
+        .routes(routes!(gelf::gelf))
+        .routes(routes!(records::post, records::get))
         .routes(routes!(values::values))
         .routes(routes!(tail::tail))
         .routes(routes!(people::events))

@@ -7,6 +7,7 @@ mod clock;
 mod config;
 mod doctor;
 mod http;
+mod listen;
 mod s3;
 mod serve;
 mod trouble;

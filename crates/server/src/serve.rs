@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicUsize;
 
 use anyhow::{Context as _, bail};
 use engine::{Engine, LogSettings, Scope, StartReport, VARIABLE_BYTES_MAX};
+use intake::Protocol;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -23,6 +24,7 @@ use crate::cli::{Client, Progress, ServeArguments, import_paths};
 use crate::clock;
 use crate::config::Config;
 use crate::http::{Doors, ELASTICSEARCH, Entrance, Questions, serve};
+use crate::listen::Listeners;
 use crate::trouble::{self, Trouble};
 
 /// The file that tells the command line where the server is.
@@ -149,6 +151,7 @@ async fn serve_until_stopped(
     for address in &config.listen_otlp {
         further.push(Entrance { listener: bind(*address).await?, prefix: "" });
     }
+    let received = Listeners::bind(&config).await?;
     let mut settings = config.engine_settings();
     settings.environment = environment(&config.env_allowed)?;
     settings.port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
@@ -168,11 +171,14 @@ async fn serve_until_stopped(
     let made = ensure_admin_token(&engine, &config.data)?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let url = url_of(&addresses);
-    write_file(&config.data.join(SERVER_FILE), &json!({ "url": url, "pid": std::process::id() }).to_string())?;
+    let running = json!({ "url": url, "pid": std::process::id(),
+        "listen_syslog": received.addresses(Protocol::Syslog), "listen_gelf": received.addresses(Protocol::Gelf) });
+    write_file(&config.data.join(SERVER_FILE), &running.to_string())?;
     greet(&config, &addresses, &url, &report, made)?;
     let (stop, stopping) = watch::channel(false);
     let doors = doors(&engine, config, &stopping, questions);
     let data = doors.config.data.clone();
+    let receiving = tokio::spawn(received.serve(Arc::clone(&engine), Arc::clone(&doors.config), stopping.clone()));
     let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));
     let main = listeners.into_iter().map(|listener| Entrance { listener, prefix: "" });
     let entrances = main.chain(further).collect();
@@ -181,6 +187,7 @@ async fn serve_until_stopped(
     tracing::info!("stopping: finishing what is under way");
     let _ = stop.send(true);
     serving.await?;
+    receiving.await?;
     import.abort();
     let closed = tokio::task::spawn_blocking(move || engine.close()).await?;
     let _ = std::fs::remove_file(data.join(SERVER_FILE));

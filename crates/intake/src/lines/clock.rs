@@ -11,6 +11,10 @@ const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /// How many years back a date without a year is looked for: 29 February is at most eight years ago.
 const YEARS_BACK_MAX: i16 = 8;
 
+/// Length of a zone's name in letters.
+const ZONE_BYTES_MIN: usize = 3;
+const ZONE_BYTES_MAX: usize = 5;
+
 /// What is needed to make a moment of a time that lacks its zone or its year.
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -89,10 +93,19 @@ impl Clock {
         self.moment(civil((year, month, day), time)?, None)
     }
 
-    /// `Nov 20 15:59:36`: the latest year that does not put it more than a day after now.
+    /// `Nov 20 15:59:36`: the latest year that does not put it more than a day after now. Also `Nov 20 2026 15:59:36`.
     pub(super) fn without_year(&self, cursor: &mut Cursor<'_>) -> Option<Timestamp> {
         let mut after = *cursor;
         let (month, day) = month_and_day(&mut after)?;
+        let with_year = digits(after.rest.as_bytes(), 0, 4).filter(|_| after.rest.as_bytes().get(4) == Some(&b' '));
+        if let Some(year) = with_year {
+            // Cisco's firewalls do write one.
+            after.rest = &after.rest[5..];
+            let time = time_of_day(&mut after)?;
+            let moment = self.moment(civil((year, month, day), time)?, None)?;
+            *cursor = after;
+            return Some(moment);
+        }
         let time = time_of_day(&mut after)?;
         let latest = self.now.checked_add(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
         let next_year = self.zone.to_datetime(self.now).year().saturating_add(1);
@@ -101,6 +114,24 @@ impl Clock {
         let moment = moments.find(|moment| *moment <= latest)?;
         *cursor = after;
         Some(moment)
+    }
+
+    /// `Mar  1 18:46:11.123 UTC`, as Cisco's routers write it: with a zone in letters, of which only UTC is known.
+    pub(super) fn lettered(&self, cursor: &mut Cursor<'_>) -> Option<Timestamp> {
+        let mut after = *cursor;
+        let here = self.without_year(&mut after)?;
+        let before = *cursor;
+        *cursor = after;
+        let letters = cursor.rest.strip_prefix(' ').unwrap_or_default();
+        let length = letters.bytes().take(ZONE_BYTES_MAX + 1).take_while(u8::is_ascii_uppercase).count();
+        if !(ZONE_BYTES_MIN..=ZONE_BYTES_MAX).contains(&length) {
+            return Some(here);
+        }
+        cursor.rest = &letters[length..];
+        if !matches!(&letters[..length], "UTC" | "GMT") {
+            return Some(here);
+        }
+        Self { zone: TimeZone::UTC, now: self.now }.without_year(&mut before.clone())
     }
 
     fn moment(&self, local: DateTime, offset: Option<Offset>) -> Option<Timestamp> {

@@ -1,4 +1,10 @@
-//! Syslog: RFC 5424, RFC 3164, and what is left of them in the files below `/var/log`.
+//! Syslog: RFC 5424, RFC 3164 and its relatives, and what is left of them in the files below `/var/log`.
+//!
+//! Host, program and process become `host`, `source` and `pid`; what only syslog knows stands below `syslog`. A message
+//! that is a JSON object, with or without `@cee:` before it, gives its keys to the event, and the header says only what it
+//! does not say itself.
+
+use std::collections::HashSet;
 
 use super::Format;
 use super::clock::Clock;
@@ -6,7 +12,9 @@ use super::cursor::Cursor;
 use super::event::Event;
 use super::level::Level;
 use super::recognise::Found;
+use super::trace::Trace;
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 /// The greatest priority: facility 23, severity 7.
 const PRIORITY_MAX: u64 = 191;
@@ -17,27 +25,18 @@ const TAG_BYTES_MAX: usize = 64;
 /// What the daemon itself writes, without a program's name.
 const DAEMON_MESSAGES: [&str; 3] = ["last message repeated ", "message repeated ", "-- MARK --"];
 
+/// What a JSON message may call its time and its level.
+const TIMES: [&str; 5] = ["timestamp", "@timestamp", "time", "ts", "datetime"];
+const LEVELS: [&str; 6] = ["level", "severity", "levelname", "log.level", "loglevel", "severity_text"];
+
 /// `<34>1 2026-…`, `<34>Oct 11 22:14:15 host app[123]: message`, and `<34>message`.
 pub(super) fn with_priority(text: &str, clock: &Clock) -> Found {
-    let mut cursor = Cursor::new(text);
-    cursor.take("<")?;
-    let priority = cursor.number().filter(|priority| *priority <= PRIORITY_MAX)?;
-    cursor.take(">")?;
-    let mut event = Event { level: Some(Level::from_severity(priority % 8)), ..Event::default() };
-    event.number("facility", priority / 8);
-    if let Some(fields) = Fields5424::read(cursor, clock) {
-        fields.add_to(&mut event);
-        return Some((Format::Syslog, event));
-    }
-    let timestamp = clock.without_year(&mut cursor).or_else(|| clock.iso(&mut cursor).map(|written| written.timestamp));
-    event.timestamp = timestamp;
-    if timestamp.is_some() {
-        cursor.blanks();
-        host_and_body(&mut event, cursor);
-    } else {
-        body(&mut event, cursor);
-    }
-    Some((Format::Syslog, event))
+    Header::with_priority(text, clock).map(|header| (Format::Syslog, header.event()))
+}
+
+/// The same of a message that came over the network, which may have several lines, and from where.
+pub(super) fn received(text: &str, clock: &Clock, sender: Option<&str>) -> Option<Event> {
+    Header::with_priority(text, clock).map(|header| Header { sender, ..header }.event())
 }
 
 /// `Nov 20 15:59:36 host app[123]: message`.
@@ -59,32 +58,11 @@ pub(super) fn after_time(timestamp: Timestamp, cursor: Cursor<'_>) -> Found {
     if !from_daemon && Tag::read(&mut after).is_none() {
         return None;
     }
-    let mut event = Event { timestamp: Some(timestamp), ..Event::default() };
-    host_and_body(&mut event, cursor);
-    Some((Format::Syslog, event))
-}
-
-fn host_and_body(event: &mut Event, mut cursor: Cursor<'_>) {
-    event.text_unless_missing("host", cursor.word());
-    body(event, cursor);
-}
-
-fn body(event: &mut Event, mut cursor: Cursor<'_>) {
-    if let Some(tag) = Tag::read(&mut cursor) {
-        event.text("source", tag.source);
-        if let Some(process) = tag.process {
-            add_process(event, process);
-        }
-    }
-    // Python's SysLogHandler ends its messages with a NUL.
-    event.message = Some(cursor.rest.trim_end_matches('\0').to_owned());
-}
-
-fn add_process(event: &mut Event, process: &str) {
-    match process.parse() {
-        Ok(pid) => event.number("pid", pid),
-        Err(_) => event.text_unless_missing("process", process),
-    }
+    let mut header = Header { timestamp: Some(timestamp), ..Header::default() };
+    let mut cursor = cursor;
+    header.host = cursor.word();
+    header.take_tag(cursor);
+    Some((Format::Syslog, header.event()))
 }
 
 /// `app[123]: ` before a message.
@@ -109,19 +87,48 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// The fields of RFC 5424, `-` where one is missing.
-struct Fields5424<'a> {
+/// What stands before a message, and the message. An empty text or `-` is nothing.
+#[derive(Default)]
+struct Header<'a> {
+    priority: Option<u64>,
     timestamp: Option<Timestamp>,
     host: &'a str,
     source: &'a str,
     process: &'a str,
     message_id: &'a str,
-    structured_data: &'a str,
+    sequence: Option<u64>,
+    structured_data: Map<String, Value>,
     message: &'a str,
+    /// The address it came from.
+    sender: Option<&'a str>,
 }
 
-impl<'a> Fields5424<'a> {
-    fn read(mut cursor: Cursor<'a>, clock: &Clock) -> Option<Self> {
+impl<'a> Header<'a> {
+    /// What follows a priority.
+    fn with_priority(text: &'a str, clock: &Clock) -> Option<Self> {
+        let mut cursor = Cursor::new(text);
+        cursor.take("<")?;
+        let priority = cursor.number().filter(|priority| *priority <= PRIORITY_MAX)?;
+        cursor.take(">")?;
+        let header = Self::rfc5424(cursor, clock).or_else(|| Self::cisco(cursor, clock));
+        Some(Self { priority: Some(priority), ..header.unwrap_or_else(|| Self::rfc3164(cursor, clock)) })
+    }
+
+    /// `Oct 11 22:14:15 host app[123]: message`, or what is left of it.
+    fn rfc3164(mut cursor: Cursor<'a>, clock: &Clock) -> Self {
+        let timestamp =
+            clock.without_year(&mut cursor).or_else(|| clock.iso(&mut cursor).map(|written| written.timestamp));
+        let mut header = Self { timestamp, ..Self::default() };
+        if timestamp.is_some() {
+            cursor.blanks();
+            header.take_host(&mut cursor);
+        }
+        header.take_tag(cursor);
+        header
+    }
+
+    /// `1 2026-10-11T22:14:15.003Z host app 123 ID47 [id name="value"] message`, `-` where something is missing.
+    fn rfc5424(mut cursor: Cursor<'a>, clock: &Clock) -> Option<Self> {
         cursor.take("1 ")?;
         let timestamp = match cursor.take("- ") {
             Some(()) => None,
@@ -132,43 +139,215 @@ impl<'a> Fields5424<'a> {
             }
         };
         let (host, source, process, message_id) = (cursor.word(), cursor.word(), cursor.word(), cursor.word());
-        let (structured_data, rest) = cursor.rest.split_at(structured_data_length(cursor.rest));
-        let message = rest.strip_prefix(' ').unwrap_or(rest);
+        let structured_data = structured_data(&mut cursor);
+        let message = cursor.rest.strip_prefix(' ').unwrap_or(cursor.rest);
         let message = message.strip_prefix('\u{feff}').unwrap_or(message);
-        Some(Self { timestamp, host, source, process, message_id, structured_data, message })
+        let header = Self { timestamp, host, source, process, message_id, structured_data, message, ..Self::default() };
+        Some(header)
     }
 
-    fn add_to(&self, event: &mut Event) {
-        event.timestamp = self.timestamp;
-        event.message = Some(self.message.to_owned());
-        event.text_unless_missing("host", self.host);
-        event.text_unless_missing("source", self.source);
-        add_process(event, self.process);
-        event.text_unless_missing("message_id", self.message_id);
-        event.text_unless_missing("structured_data", self.structured_data);
+    /// `45: *Mar  1 18:46:11.123 UTC: %SYS-5-CONFIG_I: message`, and a firewall's `Mar 01 2024 18:46:11 host : %ASA-6-…`.
+    fn cisco(mut cursor: Cursor<'a>, clock: &Clock) -> Option<Self> {
+        let mut numbered = cursor;
+        let sequence = numbered.number().filter(|_| numbered.take(": ").is_some());
+        if sequence.is_some() {
+            cursor = numbered;
+        }
+        cursor.rest = cursor.rest.trim_start_matches([':', ' ', '*', '.']);
+        let timestamp = Some(clock.lettered(&mut cursor)?);
+        let (before, _) = cursor.rest.split_once('%')?;
+        let host = before.trim_matches([' ', ':']);
+        if host.contains(' ') || !before.ends_with(": ") {
+            return None;
+        }
+        let message = &cursor.rest[before.len()..];
+        let message_id = message[1..].split(':').next().filter(|id| !id.contains(' ')).unwrap_or_default();
+        Some(Self { timestamp, host, sequence, message_id, message, ..Self::default() })
+    }
+
+    /// The C library writes to its own machine without a host: then the program comes first.
+    fn take_host(&mut self, cursor: &mut Cursor<'a>) {
+        let mut after = *cursor;
+        let word = after.word();
+        if !word.ends_with(':') {
+            self.host = word;
+            *cursor = after;
+        }
+    }
+
+    fn take_tag(&mut self, mut cursor: Cursor<'a>) {
+        if let Some(tag) = Tag::read(&mut cursor) {
+            self.source = tag.source;
+            self.process = tag.process.unwrap_or_default();
+        }
+        self.message = cursor.rest;
+    }
+
+    fn event(self) -> Event {
+        // Python's SysLogHandler ends its messages with a NUL.
+        let message = self.message.trim_end_matches('\0');
+        let object = Object::read(message);
+        let says =
+            |keys: &[&str]| object.as_ref().is_some_and(|object| keys.iter().any(|key| object.keys.contains(*key)));
+        let severity = self.priority.map(|priority| priority % 8);
+        let mut event = Event {
+            timestamp: self.timestamp.filter(|_| !says(&TIMES)),
+            level: severity.filter(|_| !says(&LEVELS)).map(Level::from_severity),
+            ..Event::default()
+        };
+        if object.is_none() {
+            set_message(&mut event, message);
+        }
+        for (key, text) in [("host", self.host), ("source", self.source)] {
+            if !says(&[key]) {
+                event.text_unless_missing(key, text);
+            }
+        }
+        match self.process.parse() {
+            Ok(pid) if !says(&["pid"]) => event.number("pid", pid),
+            Err(_) if !says(&["process"]) => event.text_unless_missing("process", self.process),
+            _ => {}
+        }
+        if !says(&["syslog"]) {
+            self.add_to(&mut event);
+        }
+        if let Some(Object { inside, .. }) = object.filter(|object| !object.keys.is_empty()) {
+            event.fields.push(',');
+            event.fields.push_str(&inside);
+        }
+        event
+    }
+
+    /// What has no shared key.
+    fn add_to(self, event: &mut Event) {
+        let mut syslog = Map::new();
+        if let Some(priority) = self.priority {
+            syslog.insert("facility".to_owned(), (priority / 8).into());
+            syslog.insert("severity".to_owned(), (priority % 8).into());
+        }
+        if !matches!(self.message_id, "" | "-") {
+            syslog.insert("message_id".to_owned(), self.message_id.into());
+        }
+        if let Some(sequence) = self.sequence {
+            syslog.insert("sequence".to_owned(), sequence.into());
+        }
+        if !self.structured_data.is_empty() {
+            syslog.insert("structured_data".to_owned(), self.structured_data.into());
+        }
+        if let Some(sender) = self.sender {
+            syslog.insert("sender".to_owned(), sender.into());
+        }
+        if !syslog.is_empty() {
+            event.json("syslog", &Value::Object(syslog).to_string());
+        }
     }
 }
 
-/// The length of `-` or of `[id name="value"][…]`. What does not end properly belongs to the message.
-fn structured_data_length(text: &str) -> usize {
-    if text == "-" || text.starts_with("- ") {
-        return 1;
+/// A message of several lines may end in a traceback.
+fn set_message(event: &mut Event, message: &str) {
+    let (first, rest) = message.split_once('\n').unwrap_or((message, ""));
+    let mut at = first.len() + 1;
+    let mut before = 0;
+    for line in rest.split_inclusive('\n') {
+        let text = line.trim_end();
+        let start = if Trace::begin(text).is_some() {
+            Some(at)
+        } else {
+            // The line before the first frame says what went wrong.
+            Trace::turned_by(text, false).map(|_| before)
+        };
+        if let Some(start) = start {
+            event.exception = Some(message[start..].trim_end().to_owned());
+            event.message = Some(if start == 0 { first.trim_end() } else { message[..start].trim_end() }.to_owned());
+            return;
+        }
+        before = at;
+        at += line.len();
     }
-    let bytes = text.as_bytes();
-    let (mut length, mut in_element, mut in_quotes, mut protected) = (0, false, false, false);
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            _ if protected => protected = false,
-            b'\\' if in_quotes => protected = true,
-            b'"' if in_element => in_quotes = !in_quotes,
-            b'[' if !in_element => in_element = true,
-            b']' if in_element && !in_quotes => {
-                in_element = false;
-                length = at + 1;
+    event.message = Some(message.strip_suffix('\n').unwrap_or(message).to_owned());
+}
+
+/// A message that is a JSON object.
+struct Object {
+    keys: HashSet<String>,
+    /// Its members, without the braces, on one line.
+    inside: String,
+}
+
+impl Object {
+    fn read(message: &str) -> Option<Self> {
+        let text = message.trim();
+        let text = text.strip_prefix("@cee:").map_or(text, str::trim_start);
+        if !text.starts_with('{') {
+            return None;
+        }
+        let object: Map<String, Value> = serde_json::from_str(text).ok()?;
+        let inside = text.strip_prefix('{')?.strip_suffix('}')?.replace(['\n', '\r'], " ");
+        Some(Self { keys: object.into_iter().map(|(key, _)| key).collect(), inside })
+    }
+}
+
+/// Reads `-` or `[id name="value"][…]`. What does not end properly belongs to the message.
+fn structured_data(cursor: &mut Cursor<'_>) -> Map<String, Value> {
+    let mut elements = Map::new();
+    if cursor.rest == "-" || cursor.rest.starts_with("- ") {
+        cursor.rest = &cursor.rest[1..];
+        return elements;
+    }
+    while let Some(length) = element(cursor.rest, &mut elements) {
+        cursor.rest = &cursor.rest[length..];
+    }
+    elements
+}
+
+/// Reads `[id name="value" …]` and returns its length. A name that occurs twice has a list of values.
+fn element(text: &str, elements: &mut Map<String, Value>) -> Option<usize> {
+    let mut cursor = Cursor::new(text);
+    cursor.take("[")?;
+    let end = cursor.rest.find([' ', ']', '"', '='])?;
+    let id = &cursor.rest[..end];
+    cursor.rest = &cursor.rest[end..];
+    let mut parameters = Vec::new();
+    while cursor.take("]").is_none() {
+        cursor.take(" ")?;
+        cursor.blanks();
+        if cursor.rest.starts_with(']') {
+            continue;
+        }
+        let name = cursor.until("=\"").filter(|name| !name.contains([' ', ']', '"']))?;
+        parameters.push((name, quoted(&mut cursor)?));
+    }
+    let found = elements.entry(id).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(found) = found {
+        for (name, value) in parameters {
+            match found.get_mut(name) {
+                None => drop(found.insert(name.to_owned(), value.into())),
+                Some(Value::Array(values)) => values.push(value.into()),
+                Some(one) => *one = Value::Array(vec![one.take(), value.into()]),
             }
-            _ if in_element => {}
-            _ => break,
         }
     }
-    length
+    Some(text.len() - cursor.rest.len())
+}
+
+/// Reads up to and including the quote that ends a value. A backslash protects `"`, `\` and `]`, and stands for itself
+/// before all else (RFC 5424, 6.3.3).
+fn quoted(cursor: &mut Cursor<'_>) -> Option<String> {
+    let mut value = String::new();
+    loop {
+        let end = cursor.rest.find(['"', '\\'])?;
+        value.push_str(&cursor.rest[..end]);
+        let (mark, after) = cursor.rest[end..].split_at(1);
+        cursor.rest = after;
+        if mark == "\"" {
+            return Some(value);
+        }
+        match cursor.rest.chars().next()? {
+            protected @ ('"' | '\\' | ']') => {
+                value.push(protected);
+                cursor.rest = &cursor.rest[1..];
+            }
+            _ => value.push('\\'),
+        }
+    }
 }

@@ -4,5 +4,7 @@
 
 mod entries;
 mod lossless;
+mod messages;
 mod native;
 mod otel;
+mod python;

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use text::Compress;
 
 use super::Config;
+use crate::listen::Place;
 
 pub(super) type Set = fn(&mut Config, &str) -> anyhow::Result<()>;
 pub(super) type Show = fn(&Config) -> String;
@@ -67,6 +68,78 @@ pub(crate) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |config| show_addresses(&config.listen_otlp),
+    },
+    Setting {
+        name: "listen_syslog",
+        meaning: "addresses that take syslog (127.0.0.1:5514 for UDP and TCP; udp://, tcp://, tls:// for one of them), separated by commas; none by default",
+        set: |config, text| {
+            config.listen_syslog = places(text)?;
+            Ok(())
+        },
+        show: |config| show_places(&config.listen_syslog),
+    },
+    Setting {
+        name: "syslog_log",
+        meaning: "the log that what comes by syslog goes to",
+        set: |config, text| {
+            config.syslog_log = log_name(text)?;
+            Ok(())
+        },
+        show: |config| config.syslog_log.clone(),
+    },
+    Setting {
+        name: "syslog_allow",
+        meaning: "who may send syslog besides this machine (10.0.0.0/8), separated by commas: there are no tokens",
+        set: |config, text| {
+            config.syslog_allow = list(text).map(network).collect::<anyhow::Result<_>>()?;
+            Ok(())
+        },
+        show: |config| join(&config.syslog_allow),
+    },
+    Setting {
+        name: "syslog_tls_cert",
+        meaning: "file with the certificate for tls:// in PEM form, followed by those that signed it",
+        set: |config, text| {
+            config.syslog_tls_cert = text.into();
+            Ok(())
+        },
+        show: |config| config.syslog_tls_cert.display().to_string(),
+    },
+    Setting {
+        name: "syslog_tls_key",
+        meaning: "file with the key of that certificate",
+        set: |config, text| {
+            config.syslog_tls_key = text.into();
+            Ok(())
+        },
+        show: |config| config.syslog_tls_key.display().to_string(),
+    },
+    Setting {
+        name: "listen_gelf",
+        meaning: "addresses that take GELF (127.0.0.1:12201 for UDP and TCP; udp://, tcp:// for one of them), separated by commas; none by default",
+        set: |config, text| {
+            config.listen_gelf = places(text)?;
+            Ok(())
+        },
+        show: |config| show_places(&config.listen_gelf),
+    },
+    Setting {
+        name: "gelf_log",
+        meaning: "the log that what comes by GELF over UDP and TCP goes to",
+        set: |config, text| {
+            config.gelf_log = log_name(text)?;
+            Ok(())
+        },
+        show: |config| config.gelf_log.clone(),
+    },
+    Setting {
+        name: "gelf_allow",
+        meaning: "who may send GELF over UDP and TCP besides this machine (10.0.0.0/8), separated by commas",
+        set: |config, text| {
+            config.gelf_allow = list(text).map(network).collect::<anyhow::Result<_>>()?;
+            Ok(())
+        },
+        show: |config| join(&config.gelf_allow),
     },
     Setting {
         name: "require_token",
@@ -437,6 +510,19 @@ pub(super) fn addresses(text: &str) -> anyhow::Result<Vec<SocketAddr>> {
 fn set_listen(config: &mut Config, text: &str) -> anyhow::Result<()> {
     config.listen = addresses(text)?;
     if config.listen.is_empty() { bail!("expected an address such as 127.0.0.1:7171") } else { Ok(()) }
+}
+
+fn places(text: &str) -> anyhow::Result<Vec<Place>> {
+    list(text).map(Place::parse).collect()
+}
+
+fn show_places(places: &[Place]) -> String {
+    places.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn log_name(text: &str) -> anyhow::Result<String> {
+    engine::check_log_name(text)?;
+    Ok(text.to_owned())
 }
 
 pub(super) fn show_addresses(addresses: &[SocketAddr]) -> String {

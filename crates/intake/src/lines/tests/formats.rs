@@ -50,8 +50,8 @@ fn each_format() {
     0 api-logger {"timestamp":"2024-04-09T20:39:05.000000Z","level":"warning","message":"odd","stream":"WARN"}
     0 api-logger {"level":"info","message":"archive made","stream":"INTERNAL"}
     0 api-logger {"timestamp":"2024-04-09T20:39:05.000000Z","level":"warning","message":"Break-in\n{\n    \"ip\": \"1.2.3.4\"\n}","stream":"SECURITY ALERT"}
-    0 syslog {"timestamp":"2026-10-11T22:14:15.003000Z","level":"critical","message":"failed","facility":4,"host":"host","source":"su","pid":77,"message_id":"ID47","structured_data":"[a@1 b=\"c\\]\"][d]"}
-    0 syslog {"timestamp":"2026-10-11T22:14:15.000000Z","level":"critical","message":"failed","facility":4,"host":"host","source":"su","pid":77}
+    0 syslog {"timestamp":"2026-10-11T22:14:15.003000Z","level":"critical","message":"failed","host":"host","source":"su","pid":77,"syslog":{"facility":4,"severity":2,"message_id":"ID47","structured_data":{"a@1":{"b":"c]"},"d":{}}}}
+    0 syslog {"timestamp":"2026-10-11T22:14:15.000000Z","level":"critical","message":"failed","host":"host","source":"su","pid":77,"syslog":{"facility":4,"severity":2}}
     0 syslog {"timestamp":"2026-11-20T15:59:36.000000Z","message":"msg","host":"host","source":"app","pid":123}
     0 syslog {"timestamp":"2026-11-20T15:59:36.557202Z","message":"msg","host":"host","source":"app","pid":123}
     0 text {"timestamp":"2026-11-20T17:20:05.000000Z","message":"2026-11-20 17:20:05 status installed foo:amd64 1.0","source":"dpkg"}
@@ -177,13 +177,21 @@ fn syslog_year_is_the_latest_possible() {
 
 #[test]
 fn syslog_variants() {
-    check("<11>from Python\0", Format::Syslog, r#"{"level":"error","facility":1,"message":"from Python"}"#);
+    check(
+        "<11>from Python\0",
+        Format::Syslog,
+        r#"{"level":"error","message":"from Python","syslog":{"facility":1,"severity":3}}"#,
+    );
     check(
         "Nov 20 15:59:36 host last message repeated 3 times",
         Format::Syslog,
         r#"{"timestamp":"2026-11-20T15:59:36.000000Z","host":"host","message":"last message repeated 3 times"}"#,
     );
-    check("<34>1 - - - - - -", Format::Syslog, r#"{"level":"critical","facility":4,"message":""}"#);
+    check(
+        "<34>1 - - - - - -",
+        Format::Syslog,
+        r#"{"level":"critical","message":"","syslog":{"facility":4,"severity":2}}"#,
+    );
 }
 
 #[test]
