@@ -112,3 +112,24 @@ fn bulk(bencher: Bencher<'_, '_>, events: u64) {
         intake::elasticsearch::bulk(divan::black_box(body), None, Limits::default(), Timestamp::from_micros(0))
     });
 }
+
+/// An exception of a Django application as its SDK sends it.
+const EXCEPTION: &[u8] = include_bytes!("../tests/fixtures/sentry/django-20kb.envelope");
+
+#[divan::bench]
+fn sentry_exception(bencher: Bencher<'_, '_>) {
+    bencher.counter(BytesCount::new(EXCEPTION.len())).counter(ItemsCount::new(1_usize)).bench(|| {
+        intake::sentry::envelope(divan::black_box(EXCEPTION), Limits::default(), 0, Timestamp::from_micros(0))
+    });
+}
+
+/// An exception of a Pyramid application as Rollbar's client sends it.
+const ITEM: &[u8] = include_bytes!("../tests/fixtures/rollbar/pyramid-1.json");
+
+#[divan::bench]
+fn rollbar_exception(bencher: Bencher<'_, '_>) {
+    bencher
+        .counter(BytesCount::new(ITEM.len()))
+        .counter(ItemsCount::new(1_usize))
+        .bench(|| intake::rollbar::item(divan::black_box(ITEM), Limits::default(), Timestamp::from_micros(0)));
+}

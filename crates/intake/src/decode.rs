@@ -181,6 +181,24 @@ pub enum Reason {
     /// A resource that stands once in a request and would be kept with very many records.
     #[error("what the resource and the scope say would be kept too many times: send fewer records in a request")]
     RepeatedTooOften,
+    /// An item of a kind that is not kept.
+    #[error(
+        "items of the type {kind:?} are not kept: nothing has to be done about it; leave that feature of the SDK off to save the sending"
+    )]
+    Unsupported {
+        /// Its type.
+        kind: String,
+    },
+    /// A file that is larger than a file may be.
+    #[error(
+        "the attachment has {bytes} bytes; at most {bytes_max} are accepted: attach less, or raise the setting attachment_bytes_max"
+    )]
+    AttachmentTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
     /// More than fits into one request.
     #[error("a request may hold up to {REQUEST_EVENTS_MAX} events: send it in smaller parts")]
     BatchFull,
@@ -191,7 +209,7 @@ impl Reason {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } | Self::VisitTooLarge => "too_large",
+            Self::TooLarge { .. } | Self::AttachmentTooLarge { .. } | Self::VisitTooLarge => "too_large",
             Self::TooDeep => "too_deep",
             Self::NotJson { .. } => "not_json",
             Self::NotAnObject { .. } => "not_an_object",
@@ -207,12 +225,13 @@ impl Reason {
             Self::MediaType { .. } => "media_type",
             Self::NotOtlp { .. } => "not_otlp",
             Self::Metric => "metric",
+            Self::Unsupported { .. } => "unsupported",
             Self::RepeatedTooOften | Self::BatchFull => "batch_full",
         }
     }
 
     /// The names of all reasons, for metrics that exist before anything was refused.
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 18] = [
         "too_large",
         "too_deep",
         "not_json",
@@ -229,6 +248,7 @@ impl Reason {
         "media_type",
         "not_otlp",
         "metric",
+        "unsupported",
         "batch_full",
     ];
 }
@@ -296,7 +316,7 @@ pub(crate) struct Decoder {
     index: usize,
     door: Door,
     /// Whether what is read now had bytes that are not UTF-8.
-    escaped: bool,
+    pub(crate) escaped: bool,
     /// While what a visitor sent is read: the names that the server has set, which he cannot.
     set: Option<Vec<String>>,
     pub(crate) limits: Limits,
@@ -616,7 +636,7 @@ pub(crate) enum Walked {
 }
 
 /// Where `part`, which borrows from `whole`, begins in it.
-fn offset_in(whole: &str, part: &str) -> usize {
+pub(crate) fn offset_in(whole: &str, part: &str) -> usize {
     (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len())
 }
 
@@ -624,7 +644,7 @@ fn first_line(error: &impl std::fmt::Display) -> String {
     error.to_string().lines().next().unwrap_or("unreadable").to_owned()
 }
 
-fn not_an_object(text: &str) -> Reason {
+pub(crate) fn not_an_object(text: &str) -> Reason {
     let found = match text.as_bytes().first() {
         Some(b'[') => "an array",
         Some(b'"') => "a text",

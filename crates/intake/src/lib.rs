@@ -17,7 +17,10 @@ mod messages;
 mod normalise;
 pub mod otel;
 mod python;
+mod raw;
 pub mod redact;
+pub mod rollbar;
+pub mod sentry;
 mod shaped;
 pub mod visitor;
 

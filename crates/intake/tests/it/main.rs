@@ -8,3 +8,5 @@ mod messages;
 mod native;
 mod otel;
 mod python;
+mod rollbar;
+mod sentry;
