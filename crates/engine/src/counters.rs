@@ -47,6 +47,8 @@ pub struct Vitals {
     pub segments: usize,
     /// Bytes of them on disk, sidecars included.
     pub segment_bytes: u64,
+    /// Bytes of the files that came with events.
+    pub attachment_bytes: u64,
     /// Row groups that cannot be read.
     pub damaged: usize,
     /// Bytes left on the disk.

@@ -116,6 +116,7 @@ impl Engine {
             work.last_retention = Some(Instant::now());
             let retained = self.apply_retention();
             self.note(&mut work.failing, "retention", retained);
+            self.tend_attachments();
         }
         self.report_damage(work);
         more

@@ -5,6 +5,7 @@
 mod accept;
 mod archive;
 mod ask;
+mod attachments;
 mod audit;
 mod counters;
 mod diagnose;
@@ -22,7 +23,7 @@ mod tokens;
 mod tree;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -169,7 +170,8 @@ pub struct Engine {
     archiver: archive::Archiver,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     following: tree::Following,
-    _lock: Option<DirectoryLock>,
+    attachments: attachments::Attachments,
+    _lock: DirectoryLock,
 }
 
 struct Listener(Box<dyn Fn(u64) + Send + Sync>);
@@ -211,14 +213,15 @@ impl Engine {
         let lock =
             DirectoryLock::take(directory).map_err(refused)?.ok_or_else(|| OpenError::InUse { directory: shown() })?;
         let catalog = Catalog::open(&directory.join("catalog.sqlite"), Arc::clone(&disk))?;
-        Self::with_store(Store::open(disk, catalog, places)?, settings, clock, Some(lock))
+        let store = Store::open(disk, catalog, places)?;
+        Self::with_store(store, settings, clock, (directory.join(attachments::FOLDER), lock))
     }
 
     fn with_store(
         (store, report): (Store, StartReport),
         settings: Settings,
         clock: Arc<dyn Clock>,
-        lock: Option<DirectoryLock>,
+        (attachments, lock): (PathBuf, DirectoryLock),
     ) -> Result<(Arc<Self>, StartReport), OpenError> {
         if store.catalog().logs()?.is_empty() {
             store.catalog().create_log(DEFAULT_LOG, clock.now())?;
@@ -256,6 +259,7 @@ impl Engine {
             archiver: archive::Archiver::default(),
             threads: Mutex::default(),
             following: tree::Following::default(),
+            attachments: attachments::Attachments::new(attachments),
             _lock: lock,
         });
         engine.start_threads(jobs)?;

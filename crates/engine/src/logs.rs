@@ -307,6 +307,7 @@ impl Engine {
             last_sequence: self.store.last_sequence(),
             segments: segments.len(),
             segment_bytes: segments.iter().map(|segment| segment.info().bytes + segment.info().index_bytes).sum(),
+            attachment_bytes: self.attachments.bytes(),
             damaged: segments.iter().chain(&archived).map(|segment| segment.damage().len()).sum(),
             free_bytes: self.store.free_bytes().unwrap_or(0),
             poisoned: self.store.poisoned(),

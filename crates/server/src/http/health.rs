@@ -129,11 +129,12 @@ fn render(engine: &engine::Engine) -> String {
         }
     }
     let vitals = engine.vitals();
-    let gauges: [(&str, &str, u64); 9] = [
+    let gauges: [(&str, &str, u64); 10] = [
         ("everlog_buffer_bytes", "Bytes of events in memory that are in no segment yet.", vitals.buffer_bytes as u64),
         ("everlog_last_sequence", "Sequence number of the last event stored.", vitals.last_sequence),
         ("everlog_segments", "Live segments.", vitals.segments as u64),
         ("everlog_segment_bytes", "Bytes of live segments and their sidecars.", vitals.segment_bytes),
+        ("everlog_attachment_bytes", "Bytes of the files that came with events.", vitals.attachment_bytes),
         ("everlog_archived_segments", "Segments in the archive.", vitals.archived_segments as u64),
         ("everlog_archived_bytes", "Bytes in the archive.", vitals.archived_bytes),
         ("everlog_damaged_row_groups", "Row groups and sidecars found damaged.", vitals.damaged as u64),
