@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) require_token: bool,
     /// Largest request body, in bytes after decompression.
     pub(crate) body_bytes_max: usize,
+    /// Largest file that comes with an event, in bytes.
+    pub(crate) attachment_bytes_max: usize,
     /// Connections at a time.
     pub(crate) connections_max: usize,
     /// What the engine is told.
@@ -99,6 +101,7 @@ impl Default for Config {
             gelf_allow: Vec::new(),
             require_token: false,
             body_bytes_max: event::limits::BODY_BYTES_MAX,
+            attachment_bytes_max: 20 << 20,
             connections_max: 10_000,
             engine: Settings::default(),
             tree: false,

@@ -3,6 +3,7 @@
 mod admin;
 mod answer;
 mod archive;
+mod attachments;
 mod auth;
 mod body;
 mod caller;
@@ -23,6 +24,8 @@ mod problem;
 mod questions;
 mod read;
 mod records;
+mod rollbar;
+mod sentry;
 mod streams;
 mod tail;
 mod values;
@@ -114,18 +117,26 @@ fn doors() -> OpenApiRouter<Doors> {
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
         .routes(routes!(health::home))
+        .routes(routes!(attachments::list))
+        .routes(routes!(attachments::file))
         .routes(routes!(openapi::openapi))
         .merge(doors_of_pages())
 }
 
-/// Those that the pages of other sites send to, whose browsers look at the answers before they do.
+/// Those that the pages of other sites send to, whose browsers look at the answers before they do. Clients leave the
+/// slash at the end out or not.
 fn doors_of_pages() -> OpenApiRouter<Doors> {
     let (router, api) = OpenApiRouter::new()
         .routes(routes!(otel::logs))
         .routes(routes!(otel::traces))
         .routes(routes!(otel::metrics))
+        .routes(routes!(sentry::envelope))
+        .routes(routes!(sentry::store))
+        .routes(routes!(rollbar::item))
+        .routes(routes!(rollbar::deploy))
         .split_for_parts();
     // What asks whether a page may send is a method of its own, and has to reach the layer.
+    let router = router.merge(sentry::without_slash()).merge(rollbar::without_slash());
     let router = router.method_not_allowed_fallback(problem::method_not_allowed).layer(cors::layer());
     OpenApiRouter::with_openapi(api).merge(OpenApiRouter::from(router))
 }

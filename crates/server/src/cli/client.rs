@@ -93,6 +93,12 @@ impl Client {
         is_loopback(&self.base)
     }
 
+    /// The address of the server with the name of a user in it, as clients that take one address want it.
+    pub(super) fn with_user(&self, user: &str) -> String {
+        let base = self.base.as_str().trim_end_matches('/');
+        base.replacen("://", &format!("://{user}@"), 1)
+    }
+
     pub(super) fn get(&self, path: &str) -> anyhow::Result<RequestBuilder> {
         self.request(Method::GET, path)
     }

@@ -78,12 +78,20 @@ struct Token {
     created: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Log {
+    name: String,
+    number: u32,
+}
+
 pub(super) async fn run(arguments: TokenArguments) -> anyhow::Result<()> {
     match arguments.task {
         Task::Create { label, scope, log, connection } => {
             let client = Client::connect(&connection)?;
             let body = json!({ "label": label, "scopes": scope, "logs": log });
-            shown_once(&client.ask(client.post("/api/v1/tokens")?.json(&body)).await?)
+            let made: Token = client.ask(client.post("/api/v1/tokens")?.json(&body)).await?;
+            shown_once(&made)?;
+            tell_dsn(&client, &made).await
         }
         Task::List { connection } => {
             let client = Client::connect(&connection)?;
@@ -109,6 +117,21 @@ fn shown_once(token: &Token) -> anyhow::Result<()> {
         logs(token),
         id(token)
     ));
+    Ok(())
+}
+
+/// For SDKs of Sentry a token and a log are one address.
+async fn tell_dsn(client: &Client, made: &Token) -> anyhow::Result<()> {
+    if !made.scopes.iter().any(|scope| scope == "write") {
+        return Ok(());
+    }
+    let name = made.logs.first().map_or("default", String::as_str);
+    let logs: Vec<Log> = client.ask(client.get("/api/v1/logs")?).await?;
+    // A log that nothing was sent to yet has no number.
+    if let Some(log) = logs.iter().find(|log| log.name == name) {
+        let dsn = client.with_user(&made.token.replace('-', ""));
+        note(&format!("The DSN of the log {name} for SDKs of Sentry: {dsn}/{}", log.number));
+    }
     Ok(())
 }
 

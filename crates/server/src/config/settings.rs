@@ -214,6 +214,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         show: |config| print_size(config.body_bytes_max),
     },
     Setting {
+        name: "attachment_bytes_max",
+        meaning: "largest file that comes with an event",
+        set: |config, text| {
+            config.attachment_bytes_max = size(text)?;
+            Ok(())
+        },
+        show: |config| print_size(config.attachment_bytes_max),
+    },
+    Setting {
         name: "event_bytes_max",
         meaning: "largest event, as JSON",
         set: |config, text| {

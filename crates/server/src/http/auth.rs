@@ -46,7 +46,11 @@ fn unknown_token() -> Problem {
     )
 }
 
-fn allowed(grant: Grant, scope: Scope, log: Option<&str>) -> Result<Grant, Problem> {
+/// The grant, if it allows something on a log.
+///
+/// # Errors
+/// 403 when it does not.
+pub(crate) fn allowed(grant: Grant, scope: Scope, log: Option<&str>) -> Result<Grant, Problem> {
     if grant.allows(scope, log) {
         return Ok(grant);
     }

@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 
 use engine::url::Format;
 
+/// Characters of a name that somebody else gave.
+const NAME_MAX: usize = 200;
+
 /// The header `Content-Disposition` (RFC 6266); `None` when the answer is to be shown.
 ///
 /// A workbook is always saved: nothing shows it.
@@ -17,16 +20,27 @@ pub(super) fn disposition(name: Option<&str>, format: Format) -> Option<String> 
         Some((stem, end)) if end.eq_ignore_ascii_case(&ending) && !stem.is_empty() => stem,
         _ => &safe,
     };
-    let plain: String = stem.chars().map(|character| if character.is_ascii() { character } else { '_' }).collect();
+    Some(attachment(&format!("{stem}{ending}")))
+}
+
+/// The same for a file that has a name already.
+pub(super) fn named(name: &str) -> String {
+    let safe: String = name.chars().take(NAME_MAX).map(safe_character).collect();
+    attachment(&safe)
+}
+
+/// `safe` has only characters that [`safe_character`] lets through.
+fn attachment(safe: &str) -> String {
+    let plain: String = safe.chars().map(|character| if character.is_ascii() { character } else { '_' }).collect();
     let mut encoded = String::new();
-    for byte in stem.bytes() {
+    for byte in safe.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') {
             encoded.push(char::from(byte));
         } else {
             let _ = write!(encoded, "%{byte:02X}");
         }
     }
-    Some(format!("attachment; filename=\"{plain}{ending}\"; filename*=UTF-8''{encoded}{ending}"))
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
 }
 
 fn safe_character(character: char) -> char {

@@ -6,7 +6,13 @@ use engine::{AskError, LogError, QueryError, StorageError, WriteError};
 use serde_json::{Map, Value, json};
 
 /// Headers that a refusal keeps when it gets its body; those of CORS it keeps as well.
-const KEPT: [HeaderName; 3] = [header::WWW_AUTHENTICATE, header::ALLOW, header::CACHE_CONTROL];
+const KEPT: [HeaderName; 5] = [
+    header::WWW_AUTHENTICATE,
+    header::ALLOW,
+    header::CACHE_CONTROL,
+    HeaderName::from_static("x-sentry-error"),
+    HeaderName::from_static("x-sentry-rate-limits"),
+];
 
 /// A refusal on its way to the client.
 #[derive(Clone, Debug)]

@@ -26,6 +26,8 @@ mod reading;
 mod real;
 mod records;
 mod retention;
+mod rollbar;
+mod sentry;
 mod server;
 mod starting;
 mod stopping;

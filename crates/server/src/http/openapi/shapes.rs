@@ -56,6 +56,55 @@ pub(crate) struct Entry {
     m: Option<Value>,
 }
 
+/// What an SDK of Sentry is answered.
+#[derive(ToSchema)]
+pub(crate) struct SentryAnswer {
+    /// The id of the event, if there is one.
+    id: Option<String>,
+}
+
+/// An item of Rollbar.
+#[derive(ToSchema)]
+pub(crate) struct RollbarItem {
+    /// A token, if it is not in the header.
+    access_token: Option<String>,
+    /// What happened: `body`, `level`, `timestamp`, `uuid`, `person`, `request` and so on.
+    data: BTreeMap<String, Value>,
+}
+
+/// What a client of Rollbar is answered.
+#[derive(ToSchema)]
+pub(crate) struct RollbarAnswer {
+    /// 0.
+    err: u8,
+    /// `id`, which is null, and `uuid`.
+    result: BTreeMap<String, Value>,
+}
+
+/// A deploy.
+#[derive(ToSchema)]
+pub(crate) struct RollbarDeploy {
+    /// A token, if it is not in the header.
+    access_token: Option<String>,
+    /// What was deployed: a version or a commit.
+    revision: String,
+    /// Where to.
+    environment: Option<String>,
+    /// Who did it.
+    local_username: Option<String>,
+    /// Why.
+    comment: Option<String>,
+    /// `started`, `succeeded`, `failed` or `timed_out`.
+    status: Option<String>,
+}
+
+/// What becomes of a deploy.
+#[derive(ToSchema)]
+pub(crate) struct RollbarDeployed {
+    /// `deploy_id`.
+    data: BTreeMap<String, Value>,
+}
+
 /// What became of the items of a request.
 #[derive(ToSchema)]
 pub(crate) struct Receipt {
