@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use event::Timestamp;
 use query::filter::Filter;
 use query::url::{Columns, Question};
 use query::{Answer, Bounds, Cursor, Known, Order, Page, QueryError, Request};
@@ -63,11 +64,21 @@ pub struct Tailed {
     pub seen: u64,
 }
 
+/// An event, for who follows a log.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) sequence: u64,
+    pub(crate) id: String,
+    /// When it happened.
+    pub(crate) timestamp: Timestamp,
+    pub(crate) belongs: Belongs,
+    pub(crate) document: Vec<u8>,
+}
+
 /// Events in the order in which they were accepted, for who follows a log.
 #[derive(Debug)]
 pub(crate) struct AcceptedEvents {
-    /// Each with where it belongs.
-    pub(crate) events: Vec<(Belongs, Vec<u8>)>,
+    pub(crate) events: Vec<Accepted>,
     /// Everything up to this sequence number was looked at.
     pub(crate) seen: u64,
     /// Whether there is more after it.
@@ -195,17 +206,19 @@ impl Engine {
         Ok(Tailed { documents, seen: seen(&page, &snapshot) })
     }
 
-    /// The events of a log after a sequence number, wherever they are by now: at most `limit`, and no more of them than
-    /// make about `bytes_max` bytes of documents.
+    /// The events of a log after a sequence number, wherever they are by now: at most `limit` are looked at, and those
+    /// that pass the filter are there, no more of them than make about `bytes_max` bytes of documents.
+    ///
+    /// The filter takes no part in the search, so that a page never takes long, however rare what passes is.
     ///
     /// # Errors
     /// As [`Engine::tail`], and when a part of the archive cannot be reached: nobody should take the rest for all.
     pub(crate) fn accepted(
         &self,
         log: &str,
+        filter: &Filter,
         after: u64,
-        limit: usize,
-        bytes_max: usize,
+        (limit, bytes_max): (usize, usize),
     ) -> Result<AcceptedEvents, AskError> {
         let with_archive = self.store.snapshot_with_archive(self.log(log)?);
         let away = |segment: &Arc<Segment>| segment.record().is_some() && segment.info().last_sequence > after;
@@ -216,12 +229,19 @@ impl Engine {
         let mut writers: Vec<Documents<'_>> = page.batches.iter().map(Documents::new).collect();
         let mut found =
             AcceptedEvents { events: Vec::new(), seen: seen(&page, &asked.snapshot), more: page.next.is_some() };
+        let passing: Vec<_> = page.batches.iter().map(|batch| query::matches(filter, batch)).collect();
         let mut bytes = 0;
         for (at, (batch, row, sequence)) in page.rows.iter().enumerate() {
+            if !passing[*batch].value(*row) {
+                continue;
+            }
+            let writer = &mut writers[*batch];
             let mut document = Vec::with_capacity(512);
-            writers[*batch].write(*row, &mut document);
+            writer.write(*row, &mut document);
             bytes += document.len();
-            found.events.push((writers[*batch].belongs(*row), document));
+            let (id, timestamp) = (writer.id(*row).unwrap_or_default(), writer.moment(*row));
+            let belongs = writer.belongs(*row);
+            found.events.push(Accepted { sequence: *sequence, id, timestamp, belongs, document });
             if bytes > bytes_max && at + 1 < page.rows.len() {
                 (found.seen, found.more) = (*sequence, true);
                 break;

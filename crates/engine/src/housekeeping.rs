@@ -145,7 +145,12 @@ impl Engine {
         let now = self.clock.now();
         let due: Vec<_> = self.logs.read().all().filter(|log| !log.retention.is_empty()).cloned().collect();
         for log in due {
-            let gone = self.store.retain(log.id, &log.retention, now)?;
+            let before = self.before_removal(log.id);
+            let gone = self.store.retain(log.id, &log.retention, now);
+            if !matches!(gone, Ok(0)) {
+                self.after_removal(before);
+            }
+            let gone = gone?;
             if gone > 0 {
                 self.tell_retained(&log.name, gone);
             }

@@ -10,6 +10,7 @@ mod audit;
 mod counters;
 mod diagnose;
 mod fetch;
+mod forward;
 mod housekeeping;
 mod internal;
 mod logs;
@@ -42,6 +43,10 @@ pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
 pub use diagnose::{Diagnosis, Finding, diagnose};
 pub use fetch::{Fetched, FieldKind};
+pub use forward::{
+    Backoff, EVENTS_MAX, Forward, ForwardError, ForwardInfo, ForwardSettings, Outgoing, Parcel, Refusal, Target,
+    Verdict, content_type, retry_after, verdict, write_body,
+};
 pub use intake::keys::VARIABLE_BYTES_MAX;
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
@@ -171,6 +176,8 @@ pub struct Engine {
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     following: tree::Following,
     attachments: attachments::Attachments,
+    /// What is forwarded, by the names of the targets.
+    forwards: RwLock<Vec<Arc<Forward>>>,
     _lock: DirectoryLock,
 }
 
@@ -260,6 +267,7 @@ impl Engine {
             threads: Mutex::default(),
             following: tree::Following::default(),
             attachments: attachments::Attachments::new(attachments),
+            forwards: RwLock::default(),
             _lock: lock,
         });
         engine.start_threads(jobs)?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use event::{Level, Value};
 use parking_lot::{Condvar, Mutex};
+use query::filter::Filter;
 use store::Belongs;
 use text::{Entry, Found, Layout, Tree, TreeError, TreeSettings};
 use thiserror::Error;
@@ -204,18 +205,18 @@ impl Follower<'_> {
     fn step(&mut self, tree: &mut Tree, log: &str) -> Result<bool, Trouble> {
         let position = tree.position(log);
         let (limit, seen) = self.steps.get(log).copied().unwrap_or((STEP, 0));
-        let found = self.engine.accepted(log, position.max(seen), limit, STEP_BYTES)?;
+        let found = self.engine.accepted(log, &Filter::All, position.max(seen), (limit, STEP_BYTES))?;
         let count = found.events.len();
         if count == 0 {
             self.steps.insert(log.to_owned(), (limit, found.seen));
             return Ok(found.more);
         }
-        let bytes: usize = found.events.iter().map(|(_, document)| document.len()).sum();
+        let bytes: usize = found.events.iter().map(|event| event.document.len()).sum();
         let fitting = STEP_BYTES / (bytes / count).max(1);
         self.steps.insert(log.to_owned(), (fitting.clamp(16, (limit * 2).min(STEP_MAX)), 0));
         let labels = self.engine.labels();
         let entries: Vec<Entry> =
-            found.events.into_iter().filter_map(|(belongs, document)| entry(&labels, belongs, &document)).collect();
+            found.events.into_iter().filter_map(|event| entry(&labels, event.belongs, &event.document)).collect();
         tree.write(log, log == DEFAULT_LOG, &entries, found.seen)?;
         Ok(found.more)
     }

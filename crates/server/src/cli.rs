@@ -8,6 +8,7 @@ mod bench;
 mod client;
 mod csv;
 mod export;
+mod forward;
 mod human;
 mod import;
 mod init;
@@ -71,6 +72,7 @@ Administration:
   logs     List the logs, make one, show its settings, say how long one is kept
   stream   List the streams, add one, remove one
   archive  List, verify, restore and purge what is in the archive
+  forward  List what is forwarded to other systems, pause it, begin anew
   token    Make, list and revoke the tokens of applications and people
 
 Options:
@@ -102,6 +104,7 @@ enum Command {
     Logs(logs::LogsArguments),
     Stream(stream::StreamArguments),
     Archive(archive::ArchiveArguments),
+    Forward(forward::ForwardArguments),
     Token(token::TokenArguments),
     Bench(bench::BenchArguments),
 }
@@ -186,6 +189,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Logs(arguments) => wait(logs::run(arguments)),
         Command::Stream(arguments) => wait(stream::run(arguments)),
         Command::Archive(arguments) => wait(archive::run(arguments)),
+        Command::Forward(arguments) => wait(forward::run(arguments)),
         Command::Token(arguments) => wait(token::run(arguments)),
         Command::Bench(arguments) => wait(bench::run(arguments)),
     }

@@ -3,6 +3,7 @@
 //! One list names every setting with its type and its meaning; the file, the environment and the reference in
 //! docs/operating.md follow it. A name that is not in the list is an error that suggests the near one.
 
+mod forward;
 mod print;
 mod settings;
 
@@ -16,6 +17,7 @@ use axum::http::HeaderName;
 use engine::{LogSettings, Settings};
 use ipnet::IpNet;
 
+pub(crate) use forward::ForwardConfig;
 use print::Origin;
 pub(crate) use print::value as print_value;
 use settings::{SECRETS, duration, print_size};
@@ -72,6 +74,10 @@ pub(crate) struct Config {
     pub(crate) env_allowed: Vec<String>,
     /// The table `logs` as the file has it.
     log_tables: toml::Table,
+    /// The table `forward` as the file has it.
+    forward_tables: toml::Table,
+    /// What is forwarded to other systems.
+    pub(crate) forwards: Vec<ForwardConfig>,
     /// Where a setting was named last; the others have their defaults.
     origins: BTreeMap<&'static str, Origin>,
     /// Where archived segments go: a folder, or `s3://bucket/prefix`; empty for `archive` in the data directory.
@@ -113,6 +119,8 @@ impl Default for Config {
             session_header: HeaderName::from_static("x-everlog-session"),
             env_allowed: Vec::new(),
             log_tables: toml::Table::new(),
+            forward_tables: toml::Table::new(),
+            forwards: Vec::new(),
             origins: BTreeMap::new(),
             archive: String::new(),
             archive_s3: S3Settings::default(),
@@ -187,12 +195,29 @@ impl Config {
                 self.log_tables.clone_from(logs);
                 continue;
             }
+            if name == "forward" {
+                self.read_forwards(value)?;
+                continue;
+            }
             if value.is_table() && !SETTINGS.iter().any(|setting| setting.name == name) {
                 bail!("unknown table [{name}]{}", table_suggestion(name, value));
             }
             let text = plain(value).ok_or_else(|| anyhow!("{name} takes one value, not a table"))?;
             self.set(name, &text, Origin::File(file.to_owned()))?;
         }
+        Ok(())
+    }
+
+    fn read_forwards(&mut self, value: &toml::Value) -> anyhow::Result<()> {
+        let targets = value
+            .as_table()
+            .filter(|targets| targets.values().all(toml::Value::is_table))
+            .ok_or_else(|| anyhow!("`forward` is a table of targets: write [forward.NAME] and its settings below"))?;
+        for (name, table) in targets {
+            let read = ForwardConfig::read(name, table).with_context(|| format!("[forward.{name}]"))?;
+            self.forwards.push(read);
+        }
+        self.forward_tables.clone_from(targets);
         Ok(())
     }
 
@@ -304,7 +329,7 @@ fn table_suggestion(name: &str, value: &toml::Value) -> String {
     match (inner, engine::suggest(name, ["logs"].into_iter())) {
         (Some((log, _)), Some(_)) => format!(": did you mean [logs.{log}]?"),
         (None, None) => format!(": did you mean [logs.{name}]?"),
-        _ => "; the only tables are [logs.NAME]".to_owned(),
+        _ => "; the only tables are [logs.NAME] and [forward.NAME]".to_owned(),
     }
 }
 
@@ -363,7 +388,7 @@ mod tests {
             let error = load(&format!("[{table}]\nretention = \"1d\""), &[]).unwrap_err();
             assert!(error.contains(&format!("did you mean [{meant}]?")), "{error}");
         }
-        assert!(load("[a.b]\nc = 1", &[]).unwrap_err().contains("the only tables are [logs.NAME]"));
+        assert!(load("[a.b]\nc = 1", &[]).unwrap_err().contains("the only tables are [logs.NAME] and [forward.NAME]"));
         assert!(load("[listen]\na = 1", &[]).unwrap_err().contains("listen takes one value"));
         assert!(load("body_bytes_max = \"many\"", &[]).unwrap_err().contains("expected a size"));
         assert!(load("event_bytes_max = \"1GiB\"", &[]).unwrap_err().contains("larger than body_bytes_max"));

@@ -12,6 +12,7 @@ mod download;
 mod entries;
 mod es;
 mod gelf;
+mod forward;
 mod health;
 mod lenient;
 mod lines;
@@ -112,6 +113,8 @@ fn doors() -> OpenApiRouter<Doors> {
         .routes(routes!(archive::verify))
         .routes(routes!(archive::restore))
         .routes(routes!(archive::purge))
+        .routes(routes!(forward::list))
+        .routes(routes!(forward::change))
         .routes(routes!(admin::flush))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -6,6 +6,7 @@ mod cli;
 mod clock;
 mod config;
 mod doctor;
+mod forward;
 mod http;
 mod listen;
 mod s3;

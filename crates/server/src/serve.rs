@@ -177,6 +177,8 @@ async fn serve_until_stopped(
     greet(&config, &addresses, &url, &report, made)?;
     let (stop, stopping) = watch::channel(false);
     let doors = doors(&engine, config, &stopping, questions);
+    let signals_of = crate::forward::Signals { stored: doors.stored.clone(), stopping: stopping.clone() };
+    let forwarding = crate::forward::start(&engine, &doors.config, &addresses, &signals_of)?;
     let data = doors.config.data.clone();
     let receiving = tokio::spawn(received.serve(Arc::clone(&engine), Arc::clone(&doors.config), stopping.clone()));
     let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));
@@ -189,6 +191,9 @@ async fn serve_until_stopped(
     serving.await?;
     receiving.await?;
     import.abort();
+    if let Some(forwarding) = forwarding {
+        forwarding.end().await;
+    }
     let closed = tokio::task::spawn_blocking(move || engine.close()).await?;
     let _ = std::fs::remove_file(data.join(SERVER_FILE));
     closed.context(

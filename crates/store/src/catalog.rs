@@ -1,6 +1,8 @@
 //! The catalog: which segments are live, up to where the journal is in segments, and all small mutable facts.
 //! One SQLite database; its tables are described in docs/format.md.
 
+mod forwards;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use event::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+pub use forwards::ForwardRow;
 
 use crate::archive::Policy;
 use crate::disk::Disk;
@@ -135,6 +139,7 @@ impl Catalog {
             }
             open.execute_batch(SCHEMA)?;
             open.execute_batch(crate::archive::SCHEMA)?;
+            open.execute_batch(forwards::SCHEMA)?;
             open.execute(
                 "INSERT OR IGNORE INTO meta VALUES ('format', ?1), ('flushed', 0), ('next_segment', 1)",
                 [FORMAT],

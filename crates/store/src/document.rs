@@ -81,10 +81,24 @@ impl<'a> Documents<'a> {
     /// The id of a row.
     #[must_use]
     pub fn id(&self, row: usize) -> Option<String> {
-        let mut columns = self.columns.iter().filter(|(_, path, _)| path == "id");
-        columns.find_map(|(index, _, kind)| match value_at(self.batch.column(*index), *kind, row)? {
+        self.text("id", row)
+    }
+
+    /// When the event of a row happened.
+    #[must_use]
+    pub fn moment(&self, row: usize) -> Timestamp {
+        let happened = self.batch.column(TIMESTAMP_AT).as_primitive::<TimestampMicrosecondType>().value(row);
+        Timestamp::from_micros(happened)
+    }
+
+    /// The first value of a shared key in a row, as text.
+    fn text(&self, key: &str, row: usize) -> Option<String> {
+        let columns = self.columns.iter().filter(|(_, path, _)| path == key);
+        let mut values = columns.filter_map(|(index, _, kind)| value_at(self.batch.column(*index), *kind, row));
+        values.find_map(|value| match value {
             Value::Str(text) => Some(text.to_owned()),
             Value::Uuid(bytes) => Some(format_uuid(&bytes)),
+            Value::Int(number) => Some(number.to_string()),
             _ => None,
         })
     }
@@ -92,17 +106,11 @@ impl<'a> Documents<'a> {
     /// Where the event of a row belongs.
     #[must_use]
     pub fn belongs(&self, row: usize) -> Belongs {
-        let text = |key: &str| {
-            let columns = self.columns.iter().filter(|(_, path, _)| path == key);
-            let mut values = columns.filter_map(|(index, _, kind)| value_at(self.batch.column(*index), *kind, row));
-            values.find_map(|value| match value {
-                Value::Str(text) => Some(text.to_owned()),
-                Value::Uuid(bytes) => Some(format_uuid(&bytes)),
-                Value::Int(number) => Some(number.to_string()),
-                _ => None,
-            })
-        };
         let received = self.batch.column(RECEIVED_AT).as_primitive::<TimestampMicrosecondType>().value(row);
-        Belongs { user: text("user"), stream: text("stream"), received: Timestamp::from_micros(received) }
+        Belongs {
+            user: self.text("user", row),
+            stream: self.text("stream", row),
+            received: Timestamp::from_micros(received),
+        }
     }
 }

@@ -50,6 +50,7 @@ impl Config {
             let logs = toml::Table::from_iter([("logs".to_owned(), self.log_tables.clone().into())]);
             out.extend(["\n".to_owned(), logs.to_string()]);
         }
+        out.push_str(&super::forward::print(&self.forward_tables));
         out
     }
 }

@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use engine::{Reason, WriteError};
+use engine::{ForwardInfo, Reason, WriteError};
+use event::Timestamp;
 use serde_json::json;
 
 use super::problem::Problem;
@@ -81,6 +82,29 @@ pub(crate) async fn metrics(State(doors): State<Doors>, request: Request) -> Res
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
+type Forwarded = (&'static str, &'static str, &'static str, fn(&ForwardInfo, Timestamp) -> u64);
+
+/// What is told of each target that events are forwarded to.
+const FORWARDED: [Forwarded; 6] = [
+    ("everlog_forward_delivered_total", "Events that the target has.", "counter", |forward, _| forward.delivered),
+    ("everlog_forward_refused_total", "Events that the target refused for good.", "counter", |forward, _| {
+        forward.refused
+    }),
+    (
+        "everlog_forward_missed_total",
+        "Events that were removed before the target got them.",
+        "counter",
+        |forward, _| forward.missed,
+    ),
+    ("everlog_forward_failures_total", "Attempts that failed.", "counter", |forward, _| forward.failures),
+    ("everlog_forward_behind_events", "Events of the log that are still to be looked at.", "gauge", |forward, _| {
+        forward.behind
+    }),
+    ("everlog_forward_behind_seconds", "How long the first of them waits.", "gauge", |forward, now| {
+        super::forward::seconds_behind(forward, now)
+    }),
+];
+
 fn render(engine: &engine::Engine) -> String {
     let mut out = String::new();
     let mut line = |text: std::fmt::Arguments<'_>| {
@@ -148,5 +172,23 @@ fn render(engine: &engine::Engine) -> String {
     line(format_args!(
         "# HELP everlog_archive_failures_total Rounds of the archiver that failed.\n# TYPE everlog_archive_failures_total counter\neverlog_archive_failures_total {failures}"
     ));
+    forwarded(engine, &mut out);
     out
+}
+
+/// How far the targets are that events are forwarded to.
+fn forwarded(engine: &engine::Engine, out: &mut String) {
+    let (forwards, now) = (engine.forwards(), engine.now());
+    if forwards.is_empty() {
+        return;
+    }
+    for (name, help, kind, value) in FORWARDED {
+        let mut text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        for forward in &forwards {
+            let (target, log) = (&forward.settings.name, &forward.settings.log);
+            let written = writeln!(text, "{name}{{forward=\"{target}\",log=\"{log}\"}} {}", value(forward, now));
+            debug_assert!(written.is_ok(), "writing into memory cannot fail");
+        }
+        out.push_str(&text);
+    }
 }

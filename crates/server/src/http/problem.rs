@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use engine::{AskError, LogError, QueryError, StorageError, WriteError};
+use engine::{AskError, ForwardError, LogError, QueryError, StorageError, WriteError};
 use serde_json::{Map, Value, json};
 
 /// Headers that a refusal keeps when it gets its body; those of CORS it keeps as well.
@@ -151,6 +151,19 @@ impl From<QueryError> for Problem {
             QueryError::TooSlow { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_slow", detail),
             QueryError::TooLarge { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_large", detail),
             QueryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ForwardError> for Problem {
+    fn from(error: ForwardError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ForwardError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "unknown_forward", detail),
+            ForwardError::Setting { .. } => Self::new(StatusCode::BAD_REQUEST, "forward_setting", detail),
+            ForwardError::Write(error) => error.into(),
+            ForwardError::Log(error) => error.into(),
+            ForwardError::Store(error) => error.into(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod damage;
 mod doors;
 mod entries;
 mod es;
+mod forward;
 mod full;
 mod gelf;
 mod hostile;

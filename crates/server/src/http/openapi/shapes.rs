@@ -288,3 +288,35 @@ pub(crate) struct Flushed {
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", example = "default")]
 pub(crate) struct LogName(String);
+
+/// A target that events are forwarded to.
+#[derive(ToSchema)]
+pub(crate) struct Forward {
+    name: String,
+    log: String,
+    /// `elasticsearch`, `otlp` or `webhook`.
+    to: String,
+    /// Where it is, without any secret.
+    url: String,
+    index: Option<String>,
+    /// Everything up to this sequence number is settled.
+    position: u64,
+    /// Events of the log after it, whether they pass the filter or not.
+    behind_events: u64,
+    /// How long the first of them waits.
+    behind_seconds: u64,
+    delivered: u64,
+    /// Events that it refused for good.
+    refused: u64,
+    /// Events that were removed before it got them.
+    missed: u64,
+    paused: bool,
+    /// Attempts that failed since the start.
+    failures: u64,
+    /// What went wrong, if the last attempt failed.
+    error: Option<String>,
+    failing_since: Option<String>,
+    last_delivery: Option<String>,
+    /// The latest of those refused: id, sequence number, reason.
+    refusals: Vec<Value>,
+}
