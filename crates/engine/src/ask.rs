@@ -2,12 +2,13 @@
 //! sequence number.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::Arc;
 
 use event::Timestamp;
 use query::filter::Filter;
-use query::url::{Columns, Question};
-use query::{Answer, Bounds, Cursor, Known, Order, Page, QueryError, Request};
+use query::url::{Columns, LIMIT_MAX, Question};
+use query::{Answer, Bounds, Cursor, Known, Order, Page, ParquetWriter, QueryError, Request};
 use store::segment::Segment;
 use store::{Belongs, Documents, Snapshot};
 use thiserror::Error;
@@ -17,6 +18,9 @@ use crate::{Engine, select};
 
 /// Rows read at a time.
 const PART_ROWS: usize = 1000;
+
+/// Rows read at a time for a file.
+const FILE_ROWS: usize = 8192;
 
 /// Bytes of documents after which a page ends early.
 const PAGE_BYTES_MAX: usize = 64 << 20;
@@ -147,6 +151,56 @@ impl Engine {
             request.cursor = Some(next);
             request.offset = 0;
             request.total = false;
+        }
+    }
+
+    /// Writes the events that answer a question as a Parquet file, part by part. `begin` is told how many they are, if
+    /// that was asked, before the first byte.
+    ///
+    /// # Errors
+    /// As [`Engine::events`], and when `out` refuses; a part of the file may have been written by then.
+    pub fn parquet(
+        &self,
+        log: &str,
+        question: &Question,
+        begin: impl FnOnce(Option<u64>),
+        out: impl Write + Send,
+    ) -> Result<(), AskError> {
+        let asked = self.asked(log, question.archive)?;
+        let (question, _) = check_columns(&asked.snapshot, question)?;
+        let order = Order::of(&question.sort);
+        let mut wanted = match order {
+            // Only what is in the order of time or of acceptance is found part by part.
+            Order::Keys(_) => question.limit.min(LIMIT_MAX),
+            _ => question.limit,
+        };
+        let mut request = Request {
+            filter: question.filter.clone(),
+            order,
+            offset: question.offset,
+            limit: 0,
+            cursor: question.cursor.as_deref().map(str::parse::<Cursor>).transpose()?,
+            after_sequence: 0,
+            total: question.total,
+        };
+        let rows = if matches!(request.order, Order::Keys(_)) { LIMIT_MAX } else { FILE_ROWS };
+        let mut part = |wanted: usize, request: &mut Request| -> Result<Page, AskError> {
+            request.limit = wanted.min(rows);
+            let page = query::scan(&asked.snapshot, request, &self.bounds())?;
+            asked.check()?;
+            (request.cursor, request.offset, request.total) = (page.next, 0, false);
+            Ok(page)
+        };
+        let mut page = part(wanted, &mut request)?;
+        begin(page.total);
+        let mut writer = ParquetWriter::new(&Known::of(&asked.snapshot), &question.columns, out)?;
+        loop {
+            writer.write(&page)?;
+            wanted -= page.rows.len();
+            if wanted == 0 || page.next.is_none() {
+                return Ok(writer.finish()?);
+            }
+            page = part(wanted, &mut request)?;
         }
     }
 

@@ -10,6 +10,7 @@ mod grouping;
 mod keys;
 mod known;
 mod log_scan;
+mod parquet;
 mod percentile;
 mod prune;
 mod scan;
@@ -26,6 +27,7 @@ pub use cell::{Answer, write_json as write_cells};
 pub use evaluate::matches;
 pub use event::suggest;
 pub use known::{Known, unknown_columns};
+pub use parquet::ParquetWriter;
 pub use scan::{Bounds, Cursor, Order, Page, Request, scan};
 pub use sql::{Sql, SqlLimits};
 

@@ -629,7 +629,7 @@ mod tests {
             ),
             (
                 "_format=cvs",
-                r#"_format: unknown format "cvs", did you mean csv?; there are json, ndjson, csv, xlsx, html, text, logbook, logfmt"#,
+                r#"_format: unknown format "cvs", did you mean csv?; there are json, ndjson, csv, xlsx, html, text, logbook, logfmt, parquet"#,
             ),
             ("_strict=maybe", r#"_strict: expected y or n, found "maybe""#),
             ("_from=soon", &format!(r#"_from: "soon" is not a time; {TIME_FORMS}"#)),

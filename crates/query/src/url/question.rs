@@ -160,9 +160,11 @@ pub enum Format {
     Logbook,
     /// `key=value` pairs, one event a line.
     Logfmt,
+    /// A Parquet file with a typed column for each key.
+    Parquet,
 }
 
-pub(super) const FORMATS: [(&str, Format); 8] = [
+pub(super) const FORMATS: [(&str, Format); 9] = [
     ("json", Format::Json),
     ("ndjson", Format::Ndjson),
     ("csv", Format::Csv),
@@ -171,6 +173,7 @@ pub(super) const FORMATS: [(&str, Format); 8] = [
     ("text", Format::Text),
     ("logbook", Format::Logbook),
     ("logfmt", Format::Logfmt),
+    ("parquet", Format::Parquet),
 ];
 
 impl Format {

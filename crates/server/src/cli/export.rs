@@ -2,6 +2,7 @@
 //!
 //! The file appears under its name only when it is complete: until then it is FILE.part.
 
+mod parquet;
 mod tree;
 
 use std::fs::File;
@@ -38,6 +39,7 @@ Examples:
   everlog export --out shop.ndjson.zst --log shop
   everlog export 'user:bob' --from 2026-01-01 --to 2026-01-31 --format csv --out bob.csv
   everlog export level:error --from -7d --format xlsx --out errors.xlsx
+  everlog export --log shop --format parquet --out shop.parquet
   everlog export --format text --out logs-of-may --from 2026-05-01 --to 2026-05-31
   everlog export level:error | jq -r .message | sort | uniq -c")]
 pub(super) struct ExportArguments {
@@ -62,6 +64,9 @@ pub(super) struct ExportArguments {
     /// Only events up to this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
+    /// Only this key, and those below it; repeat for several
+    #[arg(long, short, value_name = "KEY")]
+    column: Vec<String>,
     /// Look through the archive too
     #[arg(long)]
     archive: bool,
@@ -77,6 +82,8 @@ enum Format {
     Csv,
     /// An Excel workbook; up to 1,048,575 events
     Xlsx,
+    /// Typed columns for DuckDB, Polars, Spark; --column chooses some
+    Parquet,
     /// Lines as API Logger writes them; with --out a tree of files, one for each user and stream
     Text,
     /// Lines as Logbook writes them
@@ -85,12 +92,23 @@ enum Format {
     Logfmt,
 }
 
-pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<()> {
-    if arguments.format == Format::Xlsx && arguments.out.is_none() && std::io::stdout().is_terminal() {
-        return Err(
-            WrongUsage("--format xlsx: a terminal cannot show a workbook; add --out FILE.xlsx".to_owned()).into()
-        );
+fn check(arguments: &ExportArguments) -> anyhow::Result<()> {
+    let unseen = match arguments.format {
+        Format::Xlsx => Some("--format xlsx: a terminal cannot show a workbook; add --out FILE.xlsx"),
+        Format::Parquet => Some("--format parquet: a terminal cannot show this file; add --out FILE.parquet"),
+        _ => None,
+    };
+    if let Some(usage) = unseen.filter(|_| arguments.out.is_none() && std::io::stdout().is_terminal()) {
+        return Err(WrongUsage(usage.to_owned()).into());
     }
+    if !arguments.column.is_empty() && arguments.format != Format::Parquet {
+        return Err(WrongUsage("--column is for --format parquet".to_owned()).into());
+    }
+    Ok(())
+}
+
+pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<()> {
+    check(&arguments)?;
     let client = Client::connect(&arguments.connection)?;
     let started = Instant::now();
     let mut question = Question::default()
@@ -101,7 +119,14 @@ pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<()> {
     for filter in &arguments.filter {
         question = question.with_condition(filter)?;
     }
-    let question = question.with("_format", "ndjson").with("_limit", PAGE).with("_sort", "timestamp");
+    let question = question.with("_sort", "timestamp");
+    if arguments.format == Format::Parquet {
+        let columns = arguments.column.iter();
+        let question =
+            columns.fold(question.with("_format", "parquet"), |question, column| question.with("_c", column));
+        return parquet::write(&client, &question.path(&arguments.log, "/events"), arguments.out.as_deref()).await;
+    }
+    let question = question.with("_format", "ndjson").with("_limit", PAGE);
     let mut pages = Pages::new(&client, question.path(&arguments.log, "/events"));
     // The first page before the file: a mistyped question leaves no empty file behind.
     let first = pages.next().await?.unwrap_or_default();
@@ -116,6 +141,7 @@ pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<()> {
             Format::Text => as_lines(&client, LayoutName::Text, &mut pages, first, &mut sink).await?,
             Format::Logbook => as_lines(&client, LayoutName::Logbook, &mut pages, first, &mut sink).await?,
             Format::Logfmt => as_lines(&client, LayoutName::Logfmt, &mut pages, first, &mut sink).await?,
+            Format::Parquet => 0,
         };
         (events, sink.finish()?)
     };

@@ -24,6 +24,7 @@ fn content_type(format: Format) -> &'static str {
         Format::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         Format::Html => "text/html; charset=utf-8",
         Format::Text | Format::Logbook | Format::Logfmt => "text/plain; charset=utf-8",
+        Format::Parquet => "application/vnd.apache.parquet",
     }
 }
 
@@ -56,12 +57,26 @@ pub(crate) fn events(events: Events, question: &Question, link: &str) -> Result<
     let body = match question.format {
         Format::Csv => tokio::task::block_in_place(|| csv_of_documents(&events.documents, &question.columns))?,
         Format::Xlsx => tokio::task::block_in_place(|| workbook(&events, question))?,
+        Format::Parquet => return Err(no_file()),
         Format::Ndjson => ndjson(&events.documents),
         // Each is its lines already.
         Format::Text | Format::Logbook | Format::Logfmt => events.documents.concat(),
         _ => joined(&events.documents, b"[", b",\n", b"]\n"),
     };
     Ok((StatusCode::OK, headers, Body::from(body)).into_response())
+}
+
+/// A file for other programs, whose body is still to come.
+pub(super) fn file(question: &Question, total: Option<u64>, body: Body) -> Response {
+    let mut headers = start(question);
+    if let Some(total) = total {
+        headers.insert("x-total-count", HeaderValue::from(total));
+    }
+    (StatusCode::OK, headers, body).into_response()
+}
+
+fn no_file() -> Problem {
+    Problem::bad_request("_format=parquet is for the events of one log, without _by: groups come as csv or ndjson")
 }
 
 /// One document a line.
@@ -85,6 +100,7 @@ pub(crate) fn table(answer: &Answer, question: &Question) -> Result<Response, Pr
             let columns = columns(answer);
             tokio::task::block_in_place(|| workbook_of_documents(&documents(answer), &columns))?
         }
+        Format::Parquet => return Err(no_file()),
         Format::Text | Format::Logbook | Format::Logfmt => super::lines::rows(answer),
         Format::Ndjson => {
             answer.write_rows(b"\n", &mut rows);

@@ -9,9 +9,9 @@ const NAME_MAX: usize = 200;
 
 /// The header `Content-Disposition` (RFC 6266); `None` when the answer is to be shown.
 ///
-/// A workbook is always saved: nothing shows it.
+/// A workbook and a Parquet file are always saved: nothing shows them.
 pub(super) fn disposition(name: Option<&str>, format: Format) -> Option<String> {
-    if name.is_none() && format != Format::Xlsx {
+    if name.is_none() && !matches!(format, Format::Xlsx | Format::Parquet) {
         return None;
     }
     let ending = format!(".{}", format.name());

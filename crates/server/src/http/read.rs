@@ -1,12 +1,14 @@
 //! The native read doors.
 
-use axum::body::Body;
+use std::io::{self, Write};
+
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use engine::filter::Filter;
 use engine::url::{Format, Question, Sort};
-use engine::{Answer, Events, QueryError, Scope, search, url};
+use engine::{Answer, AskError, Events, QueryError, Scope, search, url};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -20,12 +22,15 @@ use super::{Doors, auth, body};
 /// An answer in lines of more rows is sent while it is read, without a link to the next page.
 const STREAM_ROWS: usize = 10_000;
 
+/// Bytes of a file that are sent at a time.
+const PIECE_BYTES: usize = 256 << 10;
+
 /// `GET /api/v1/logs/{log}/events?…`: the URL grammar.
 #[utoipa::path(get, path = "/api/v1/logs/{log}/events", tag = "read", operation_id = "events", summary = "Ask for the events of a log",
     params(("log" = inline(shapes::LogName), Path, description = "Name of a log"), Grammar),
     responses((status = 200, description = "A page of events, or of groups; X-Total-Count, Link and X-Next-Cursor tell of the others",
         content((Vec<shapes::Event> = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"), (String = "text/html"),
-            (String = "text/plain"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+            (String = "text/plain"), (Vec<u8> = "application/vnd.apache.parquet"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
 pub(crate) async fn events(
     State(doors): State<Doors>,
     Path(log): Path<String>,
@@ -43,6 +48,12 @@ pub(crate) async fn events(
     let (mut response, ignored, question) = if question.by.is_some() {
         let answer = group(&doors, &log, &question).await?;
         (super::answer::table(&answer, &question)?, answer.ignored, question)
+    } else if question.format == Format::Parquet {
+        // A file is of all there is, unless it was said how many.
+        let limited = form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "_limit");
+        let limit = if limited { question.limit } else { usize::MAX };
+        let question = Question { limit, ..question };
+        (file(&doors, log, question.clone()).await?, Vec::new(), question)
     } else if by_line && question.limit > STREAM_ROWS {
         streamed(&doors, log, question).await?
     } else {
@@ -92,6 +103,61 @@ async fn streamed(
         .map(move |part| part.map(|part| super::lines::body(format, &part.documents)).map_err(std::io::Error::other));
     let body = Body::from_stream(tokio_stream::once(Ok(begin)).chain(rest));
     Ok((Response::from_parts(head, body), ignored, question))
+}
+
+/// What goes to who reads a file: how many events it will have, then its bytes.
+enum Piece {
+    Begin(Option<u64>),
+    Bytes(Bytes),
+    Broken(AskError),
+}
+
+/// Hands on the bytes of a file in pieces that are worth sending.
+struct Pieces {
+    sender: mpsc::Sender<Piece>,
+    piece: Vec<u8>,
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE_BYTES { self.flush().map(|()| bytes.len()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let piece = Piece::Bytes(std::mem::take(&mut self.piece).into());
+        self.sender.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// The events as a Parquet file, sent while it is written. What goes wrong after the beginning breaks it off, and then
+/// it has no end by which a reader knows it.
+async fn file(doors: &Doors, log: String, question: Question) -> Result<Response, Problem> {
+    let (sender, mut receiver) = mpsc::channel(4);
+    let (engine, asked) = (doors.engine.clone(), question.clone());
+    doors.questions.stream(move || {
+        let begin = |total| drop(sender.blocking_send(Piece::Begin(total)));
+        let mut out = Pieces { sender: sender.clone(), piece: Vec::new() };
+        let written = engine.parquet(&log, &asked, begin, &mut out).and_then(|()| {
+            // When nobody reads any more, nobody has to be told.
+            let _ = out.flush();
+            Ok(())
+        });
+        if let Err(error) = written {
+            let _ = sender.blocking_send(Piece::Broken(error));
+        }
+    });
+    let total = match receiver.recv().await {
+        Some(Piece::Begin(total)) => total,
+        Some(Piece::Broken(error)) => return Err(error.into()),
+        Some(Piece::Bytes(_)) | None => return Err(Problem::internal(&"the writer ended")),
+    };
+    let pieces = ReceiverStream::new(receiver).filter_map(|piece| match piece {
+        Piece::Begin(_) => None,
+        Piece::Bytes(bytes) => Some(Ok(bytes)),
+        Piece::Broken(error) => Some(Err(io::Error::other(error))),
+    });
+    Ok(super::answer::file(&question, total, Body::from_stream(pieces)))
 }
 
 /// The question in a query string.
