@@ -184,7 +184,7 @@ impl Engine {
             total: question.total,
         };
         let rows = if matches!(request.order, Order::Keys(_)) { LIMIT_MAX } else { FILE_ROWS };
-        let mut part = |wanted: usize, request: &mut Request| -> Result<Page, AskError> {
+        let part = |wanted: usize, request: &mut Request| -> Result<Page, AskError> {
             request.limit = wanted.min(rows);
             let page = query::scan(&asked.snapshot, request, &self.bounds())?;
             asked.check()?;

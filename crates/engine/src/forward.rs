@@ -36,6 +36,11 @@ const FORWARDS_MAX: usize = 64;
 /// Events sent at a time at the most.
 pub const EVENTS_MAX: usize = 1000;
 
+/// Events read at a time at first, and at the most: in between it goes by their size, as whole rows are in memory before
+/// their bytes are known.
+const STEP: usize = 64;
+const STEP_MAX: usize = 8000;
+
 /// Bytes of documents read at a time, of which the last may go beyond it.
 const BYTES_MAX: usize = 5 << 20;
 
@@ -133,6 +138,8 @@ struct State {
     read: u64,
     /// The last number of the batch under way; 0 when there is none.
     under_way: u64,
+    /// How many events to read next.
+    step: usize,
     saved: Instant,
     /// Counts how often the position was set by hand: a batch of before then counts no more.
     turn: u64,
@@ -254,6 +261,7 @@ impl Engine {
         let state = State {
             read: row.position,
             under_way: 0,
+            step: STEP,
             row,
             saved: Instant::now(),
             turn: 0,
@@ -264,24 +272,24 @@ impl Engine {
         Ok(Forward { settings, state: Mutex::new(state) })
     }
 
-    /// The next events for a target, at most so many; `None` when there are none, or it is paused.
+    /// The next events for a target, those of one or more requests; `None` when there are none, or it is paused.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn forward_read(&self, forward: &Forward, limit: usize) -> Result<Option<Parcel>, AskError> {
-        let (after, turn) = {
+    pub fn forward_read(&self, forward: &Forward) -> Result<Option<Parcel>, AskError> {
+        let (after, turn, step) = {
             let state = forward.state.lock();
             if state.row.paused {
                 return Ok(None);
             }
-            (state.read, state.turn)
+            (state.read, state.turn, state.step)
         };
-        let limit = limit.clamp(1, EVENTS_MAX);
-        let found = self.accepted(&forward.settings.log, &forward.settings.filter, after, (limit, BYTES_MAX))?;
+        let found = self.accepted(&forward.settings.log, &forward.settings.filter, after, (step, BYTES_MAX))?;
         let mut state = forward.state.lock();
         if state.turn != turn {
             return Ok(None);
         }
+        state.step = next_step(step, &found.events);
         if found.events.is_empty() {
             state.read = found.seen;
             if state.row.position != found.seen && state.saved.elapsed() >= SAVE_AFTER {
@@ -546,6 +554,16 @@ impl Engine {
         }
         Ok(self.forward_info(forward))
     }
+}
+
+/// How many events to read after these: twice as many, if they will be no more bytes than are wanted.
+fn next_step(step: usize, events: &[crate::ask::Accepted]) -> usize {
+    if events.is_empty() {
+        return (step * 2).min(EVENTS_MAX);
+    }
+    let bytes: usize = events.iter().map(|event| event.document.len()).sum();
+    let fitting = BYTES_MAX / (bytes / events.len()).max(1);
+    fitting.clamp(16, (step * 2).min(STEP_MAX))
 }
 
 /// The first event after a sequence number, or how many there are.

@@ -357,3 +357,131 @@ fn text(value: &Value<'_>) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::compute::concat_batches;
+    use arrow::datatypes::{Float64Type, Int64Type};
+    use event::{BatchBuilder, Id, Timestamp};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use store::columns::ColumnsBuilder;
+
+    use super::*;
+
+    /// Rows of the store, one for each event, which is a list of keys and values.
+    fn stored(events: &[&[(&str, Value<'_>)]], first: u64) -> RecordBatch {
+        let mut batch = BatchBuilder::new();
+        for (at, event) in events.iter().enumerate() {
+            for (path, value) in *event {
+                let key = batch.key(path);
+                batch.push(key, *value, false);
+            }
+            let micros = 1_750_000_000_000_000 + i64::try_from(first).unwrap() + i64::try_from(at).unwrap();
+            batch.commit(Id::new(&format!("id-{first}-{at}")), Timestamp::from_micros(micros));
+        }
+        let mut columns = ColumnsBuilder::default();
+        columns.append(&batch.finish(), first, Timestamp::from_micros(7));
+        columns.finish().unwrap()
+    }
+
+    fn written(batches: Vec<RecordBatch>, wanted: &Columns) -> RecordBatch {
+        let mut known = Known::default();
+        for batch in &batches {
+            for (_, path, kind) in key_columns(&batch.schema()) {
+                known.columns.entry(logical_name(path).into_owned()).or_default().insert(kind);
+            }
+        }
+        let rows = batches
+            .iter()
+            .enumerate()
+            .flat_map(|(at, batch)| (0..batch.num_rows()).map(move |row| (at, row, 0)))
+            .collect();
+        let page = Page { batches, rows, ..Page::default() };
+        let mut out = Vec::new();
+        let mut writer = ParquetWriter::new(&known, wanted, &mut out).unwrap();
+        writer.write(&page).unwrap();
+        writer.write(&Page::default()).unwrap();
+        writer.finish().unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(out)).unwrap().build().unwrap();
+        let read: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+        concat_batches(&read[0].schema(), &read).unwrap()
+    }
+
+    fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Vec<Option<&'a str>> {
+        batch.column_by_name(name).unwrap().as_string::<i32>().iter().collect()
+    }
+
+    #[test]
+    fn each_key_has_one_column_of_one_type() {
+        let one = stored(
+            &[
+                &[
+                    ("status", Value::Int(200)),
+                    ("took", Value::Int(1)),
+                    ("ok", Value::Bool(true)),
+                    ("mixed", Value::Int(7)),
+                ],
+                &[("tags", Value::Raw("[1,\"é\"]")), ("user", Value::Str("zoë")), ("o.n", Value::Int(3))],
+            ],
+            1,
+        );
+        let two = stored(
+            &[&[
+                ("took", Value::Float(1.5)),
+                ("mixed", Value::Str("x")),
+                ("big", Value::Raw("12345678901234567890123")),
+            ]],
+            3,
+        );
+        let found = written(vec![one, two], &Columns::All);
+        let column = |name: &str| Arc::clone(found.column_by_name(name).unwrap());
+        assert_eq!(column("status").as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), [Some(200), None, None]);
+        assert_eq!(
+            column("took").as_primitive::<Float64Type>().iter().collect::<Vec<_>>(),
+            [Some(1.0), None, Some(1.5)]
+        );
+        assert_eq!(column("ok").as_boolean().iter().collect::<Vec<_>>(), [Some(true), None, None]);
+        assert_eq!(column("o.n").as_primitive::<Int64Type>().value(1), 3);
+        assert_eq!(texts(&found, "mixed"), [Some("7"), None, Some("x")]);
+        assert_eq!(texts(&found, "user"), [None, Some("zoë"), None]);
+        assert_eq!(texts(&found, "id"), [Some("id-1-0"), Some("id-1-1"), Some("id-3-0")]);
+        let rest = [None, Some("{\"tags\":[1,\"é\"]}"), Some("{\"big\":12345678901234567890123}")];
+        assert_eq!(texts(&found, REST), rest);
+        assert_eq!(found.column_by_name(TIMESTAMP).unwrap().data_type(), &time_type());
+    }
+
+    #[test]
+    fn chosen_columns_are_there_whatever_they_hold() {
+        let event =
+            [("a", Value::Int(1)), ("o.n", Value::Int(2)), ("tags", Value::Raw("[1]")), ("x", Value::Raw("[2]"))];
+        let only = |names: &[&str]| Columns::Only(names.iter().map(|name| (*name).to_owned()).collect());
+        let found = written(vec![stored(&[&event], 1)], &only(&["timestamp", "o", "tags"]));
+        let schema = found.schema();
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["timestamp", "o.n", "tags", "_rest"]);
+        assert_eq!((texts(&found, "tags"), texts(&found, REST)), (vec![Some("[1]")], vec![None]));
+        let found = written(vec![stored(&[&event], 1)], &Columns::Except(vec!["o".to_owned(), "x".to_owned()]));
+        assert!(found.column_by_name("o.n").is_none() && found.column_by_name("a").is_some());
+        assert_eq!(texts(&found, REST), [Some("{\"tags\":[1]}")]);
+    }
+
+    #[test]
+    fn a_value_without_a_column_goes_to_the_one_that_others_have() {
+        let column = |kind| Column { name: "x".to_owned(), kind, takes_all: false };
+        for (kind, json, expected) in [
+            (Type::Int, "7", true),
+            (Type::Int, "7.5", false),
+            (Type::Int, "12345678901234567890123", false),
+            (Type::Float, "7.5", true),
+            (Type::Float, "0.1234567890123456789", false),
+            (Type::Float, "\"7\"", false),
+            (Type::Bool, "true", true),
+            (Type::Text, "\"a\"", true),
+            (Type::Text, "[1]", false),
+            (Type::Text, "null", false),
+        ] {
+            assert_eq!(fits(&column(kind), json), expected, "{kind:?} {json}");
+        }
+        assert_eq!(text(&Value::Raw("\"a\\u0301\"")), "a\u{301}");
+    }
+}

@@ -229,8 +229,8 @@ impl Courier {
 
     /// Reads and delivers a batch. True when there is more at once.
     async fn round(&mut self) -> Result<bool, Failed> {
-        let (engine, forward, limit) = (Arc::clone(&self.engine), Arc::clone(&self.forward), self.limit);
-        let read = tokio::task::spawn_blocking(move || engine.forward_read(&forward, limit));
+        let (engine, forward) = (Arc::clone(&self.engine), Arc::clone(&self.forward));
+        let read = tokio::task::spawn_blocking(move || engine.forward_read(&forward));
         let Some(parcel) = read.await.map_err(Failed::new)?.map_err(Failed::new)? else { return Ok(false) };
         let more = parcel.more;
         if !parcel.events.is_empty() {

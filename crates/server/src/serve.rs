@@ -178,7 +178,9 @@ async fn serve_until_stopped(
     let (stop, stopping) = watch::channel(false);
     let doors = doors(&engine, config, &stopping, questions);
     let signals_of = crate::forward::Signals { stored: doors.stored.clone(), stopping: stopping.clone() };
-    let forwarding = crate::forward::start(&engine, &doors.config, &addresses, &signals_of)?;
+    let elsewhere = further.iter().filter_map(|entrance| entrance.listener.local_addr().ok());
+    let ours: Vec<SocketAddr> = addresses.iter().copied().chain(elsewhere).collect();
+    let forwarding = crate::forward::start(&engine, &doors.config, &ours, &signals_of)?;
     let data = doors.config.data.clone();
     let receiving = tokio::spawn(received.serve(Arc::clone(&engine), Arc::clone(&doors.config), stopping.clone()));
     let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));

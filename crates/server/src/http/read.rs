@@ -125,6 +125,9 @@ impl Write for Pieces {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
         let piece = Piece::Bytes(std::mem::take(&mut self.piece).into());
         self.sender.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
@@ -138,14 +141,12 @@ async fn file(doors: &Doors, log: String, question: Question) -> Result<Response
     doors.questions.stream(move || {
         let begin = |total| drop(sender.blocking_send(Piece::Begin(total)));
         let mut out = Pieces { sender: sender.clone(), piece: Vec::new() };
-        let written = engine.parquet(&log, &asked, begin, &mut out).and_then(|()| {
-            // When nobody reads any more, nobody has to be told.
-            let _ = out.flush();
-            Ok(())
-        });
-        if let Err(error) = written {
-            let _ = sender.blocking_send(Piece::Broken(error));
-        }
+        let written = engine.parquet(&log, &asked, begin, &mut out);
+        // When nobody reads any more, nobody has to be told.
+        let _ = match written {
+            Ok(()) => out.flush(),
+            Err(error) => sender.blocking_send(Piece::Broken(error)).map_err(|_| io::ErrorKind::BrokenPipe.into()),
+        };
     });
     let total = match receiver.recv().await {
         Some(Piece::Begin(total)) => total,
