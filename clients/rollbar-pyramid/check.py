@@ -25,6 +25,6 @@ odd = messages["cart is odd"]
 check(odd["level"] == "warning" and odd["rollbar"]["custom"] == {"total": 9.75, "big": 2**60, "lines": [{"sku": "tea"}]}, "a message with its data")
 check(messages["paying 7 failed"]["logger"] == "shop.pay", "what `logging` says, with its logger")
 
-subprocess.run(["sh", "-e", "deploy.sh"], check=True)
+subprocess.run(["sh", "-e", "deploy.sh"], check=True, stdout=subprocess.DEVNULL)
 deploy, = wait_for(1, event="deploy")
 check((deploy["release"], deploy["environment"], deploy["user"]) == ("1.4.2", "production", "bob"), "a deploy")
