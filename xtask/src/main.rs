@@ -9,6 +9,7 @@ mod cargo;
 mod ci;
 mod clients;
 mod crash;
+mod errors;
 mod http;
 mod kill9;
 mod options;
@@ -34,6 +35,8 @@ Usage: cargo xtask <chore>
   bench [<options>]             measure the release end to end; `cargo xtask bench --help` has the options
   clients [<name> ...]          real clients of other products against the release; `--binary <path>` for another one
   crash [--seeds N] [--from S]  crash the simulated disk N times (5000), from seed S (1)
+  errors [--binary PATH] [--events N] [--events-bugsink N]
+                                how fast errors of Sentry's SDKs are taken, beside Bugsink in the same run
   kill9 [--seed S]              kill -9 the real server ten times under load, and look for lost events
   schemathesis [<binary>]       send every door whatever fits, or not, its description in /openapi.json (needs python3)
 ";
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "clients" => clients::run(rest),
         "crash" => crash::run(rest),
+        "errors" => errors::run(rest),
         "kill9" => kill9::run(rest),
         "schemathesis" => schemathesis::run(rest),
         "help" | "--help" | "-h" => {
