@@ -114,6 +114,7 @@ check([(row[0], row[1]) for row in levels] == [("error", COUNT // 10), ("info", 
 export("some.parquet", "level:error", "-c", "n", "-c", "order", "-c", "tags", "--filter", "n<1000")
 columns = [row[0] for row in data.execute("DESCRIBE FROM 'some.parquet'").fetchall()]
 check(columns == ["n", "order.currency", "order.id", "tags", "_rest"], "chosen columns, and no others")
-check(one("SELECT count(*), max(n), min(tags) FROM 'some.parquet'") == (100, 990, '["a",0,{"ü":null}]'), "a search and a filter")
+found = one("SELECT count(*), max(n), min(tags) FROM 'some.parquet'")
+check(found[:2] == (100, 990) and json.loads(found[2]) == ["a", 0, {"ü": None}], "a search and a filter")
 export("none.parquet", "user:nobody")
 check(one("SELECT count(*) FROM 'none.parquet'") == (0,), "a file of no events")
