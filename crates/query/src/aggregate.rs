@@ -143,7 +143,9 @@ fn condition(having: &Having) -> Expr {
             Comparison::Greater => column().gt(value(scalar)),
             Comparison::GreaterOrEqual => column().gt_eq(value(scalar)),
         },
-        Test::Present | Test::Contains { .. } | Test::Wildcard(_) | Test::Words(_) => column().is_not_null(),
+        Test::Present | Test::Contains { .. } | Test::Wildcard(_) | Test::Regex(_) | Test::Words(_) => {
+            column().is_not_null()
+        }
     };
     if having.negated { datafusion::logical_expr::not(passed) } else { passed }
 }

@@ -15,7 +15,7 @@ use event::text::{fold, json_scalars, unescape, words};
 use event::{Level, Timestamp, Value, format_uuid, logical_name, parse_uuid, rest_leaves};
 use store::columns::{Kind, RECEIVED, REST, TIMESTAMP, key_columns};
 
-use crate::filter::{Comparison, Filter, Piece, Scalar, Test, Text, wildcard, wildcard_matches};
+use crate::filter::{Comparison, Filter, Pattern, Piece, Scalar, Test, Text, wildcard, wildcard_matches};
 
 /// The rows of `batch` for which the filter is true. The batch has at least the columns that
 /// [`crate::known::columns_of`] names.
@@ -76,6 +76,7 @@ fn cost(filter: &Filter) -> u32 {
             Test::Compare(..) => 2,
             Test::Equal(_) => 3,
             Test::Wildcard(_) => 6,
+            Test::Regex(_) => 9,
             Test::Contains { ignore_case: false, .. } => 8,
             Test::Contains { .. } | Test::Words(_) => 10,
         },
@@ -162,6 +163,9 @@ fn is_below(name: &str, field: &str) -> bool {
 
 fn rest_test(field: &str, test: &Prepared<'_>, path: &str, json: &str) -> bool {
     let name = logical_name(path);
+    if is_below(field, &name) && json.starts_with(['[', '{']) {
+        return within_list(&field[name.len() + 1..], test, json);
+    }
     if matches!(test, Prepared::Present) {
         return json != "null" && (name == field || is_below(&name, field));
     }
@@ -180,6 +184,14 @@ fn rest_test(field: &str, test: &Prepared<'_>, path: &str, json: &str) -> bool {
     }
 }
 
+/// Whether a value of the objects in a list passes, by its path in them.
+fn within_list(path: &str, test: &Prepared<'_>, json: &str) -> bool {
+    let Ok(list) = serde_json::from_str(json) else { return false };
+    let mut hit = false;
+    crate::elastic::dig(&list, path, &mut |one| hit |= test.value(&one.value()));
+    hit
+}
+
 fn time_test(test: &Test, times: &PrimitiveArray<TimestampMicrosecondType>) -> BooleanBuffer {
     let micros = |scalar: &Scalar| Timestamp::parse(&scalar.text).map(|(moment, _)| moment.as_micros());
     match test {
@@ -192,7 +204,7 @@ fn time_test(test: &Test, times: &PrimitiveArray<TimestampMicrosecondType>) -> B
             Some(bound) => primitive(times, |time| comparison.accepts(time.cmp(&bound))),
             None => BooleanBuffer::new_unset(times.len()),
         },
-        Test::Contains { .. } | Test::Wildcard(_) | Test::Words(_) => {
+        Test::Contains { .. } | Test::Wildcard(_) | Test::Regex(_) | Test::Words(_) => {
             let test = Prepared::new(TIMESTAMP, test);
             primitive(times, |time| test.value(&Value::Str(&Timestamp::from_micros(time).to_string())))
         }
@@ -274,6 +286,7 @@ enum Prepared<'a> {
     Contains(Box<memchr::memmem::Finder<'a>>),
     ContainsFolded(String),
     Wildcard(Vec<Piece>),
+    Regex(&'a Pattern),
     Words(Words<'a>),
 }
 
@@ -355,6 +368,7 @@ impl<'a> Prepared<'a> {
             Test::Contains { text, ignore_case: false } => Self::Contains(Box::new(memchr::memmem::Finder::new(text))),
             Test::Contains { text, ignore_case: true } => Self::ContainsFolded(text.to_lowercase()),
             Test::Wildcard(pattern) => Self::Wildcard(wildcard(pattern)),
+            Test::Regex(pattern) => Self::Regex(pattern),
             Test::Words(text) => Self::Words(Words::new(text)),
         }
     }
@@ -395,16 +409,18 @@ impl<'a> Prepared<'a> {
                 Value::Str(text) => Level::parse(text).is_some_and(|level| comparison.accepts(level.cmp(bound))),
                 _ => false,
             },
-            Self::Contains(_) | Self::ContainsFolded(_) | Self::Wildcard(_) | Self::Words(_) => match value {
-                Value::Str(text) => self.text(text),
-                Value::Uuid(bytes) => self.text(&format_uuid(bytes)),
-                Value::Null | Value::Raw(_) => false,
-                other => {
-                    let mut json = Vec::new();
-                    other.write_json(&mut json);
-                    std::str::from_utf8(&json).is_ok_and(|text| self.text(text))
+            Self::Contains(_) | Self::ContainsFolded(_) | Self::Wildcard(_) | Self::Regex(_) | Self::Words(_) => {
+                match value {
+                    Value::Str(text) => self.text(text),
+                    Value::Uuid(bytes) => self.text(&format_uuid(bytes)),
+                    Value::Null | Value::Raw(_) => false,
+                    other => {
+                        let mut json = Vec::new();
+                        other.write_json(&mut json);
+                        std::str::from_utf8(&json).is_ok_and(|text| self.text(text))
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -413,6 +429,7 @@ impl<'a> Prepared<'a> {
             Self::Contains(finder) => finder.find(text.as_bytes()).is_some(),
             Self::ContainsFolded(folded) => text.to_lowercase().contains(folded),
             Self::Wildcard(pieces) => wildcard_matches(pieces, text),
+            Self::Regex(pattern) => pattern.matches(text),
             Self::Words(test) => test.text(text),
             Self::Present | Self::Equal(_) | Self::Compare(..) | Self::CompareLevel(..) => false,
         }

@@ -59,8 +59,70 @@ pub enum Test {
     /// A text that matches this pattern from end to end: `*` is any run, `?` one character, and a backslash makes the
     /// character after it an ordinary one. [`wildcard`] takes it apart.
     Wildcard(String),
+    /// A text that matches this regular expression from end to end.
+    Regex(Pattern),
     /// A text that has these words.
     Words(Text),
+}
+
+/// Longest regular expression, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 1000;
+
+/// Largest compiled regular expression, in bytes: a short text can ask for a very large one.
+const PATTERN_PROGRAM_MAX: usize = 1 << 20;
+
+/// A regular expression that was compiled; equal to another one of the same text. It is matched in linear time.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: String,
+    compiled: regex::Regex,
+}
+
+impl Pattern {
+    /// Reads a regular expression as the crate `regex` has it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words, also when it is too long or grows too large.
+    pub fn new(text: &str) -> Result<Self, String> {
+        if text.len() > PATTERN_BYTES_MAX {
+            return Err(format!("it is {} bytes long, the limit is {PATTERN_BYTES_MAX}", text.len()));
+        }
+        let whole = format!("^(?s:{text})$");
+        let built = regex::RegexBuilder::new(&whole).size_limit(PATTERN_PROGRAM_MAX).nest_limit(50).build();
+        // The wrapping must not give a sense to a text that has none by itself, as in `a)|(b`.
+        regex_is_whole(text)
+            .and(built.map_err(|error| said(&error)))
+            .map(|compiled| Self { text: text.to_owned(), compiled })
+    }
+
+    /// As typed.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a value matches from end to end.
+    #[must_use]
+    pub fn matches(&self, value: &str) -> bool {
+        self.compiled.is_match(value)
+    }
+}
+
+fn regex_is_whole(text: &str) -> Result<(), String> {
+    let built = regex::RegexBuilder::new(text).size_limit(PATTERN_PROGRAM_MAX).nest_limit(50).build();
+    built.map(drop).map_err(|error| said(&error))
+}
+
+/// The last line of what the parser draws.
+fn said(error: &regex::Error) -> String {
+    let text = error.to_string();
+    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 /// Which side of the typed value is wanted.

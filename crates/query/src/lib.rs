@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod cell;
+pub mod elastic;
 mod evaluate;
 pub mod filter;
 mod grouping;

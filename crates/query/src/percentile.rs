@@ -3,7 +3,7 @@
 //! What the question asks of `approx_percentile_cont` and `approx_median` becomes a histogram that is aggregated, and
 //! the percentiles that are read off it.
 
-mod histogram;
+pub(crate) mod histogram;
 
 use std::mem::{size_of, size_of_val};
 use std::sync::Arc;

@@ -142,7 +142,7 @@ impl Pruner<'_> {
                 _ => None,
             },
             Test::Words(text) => whole_words(text).first().map(|word| (key, word.clone())),
-            Test::Present | Test::Compare(..) | Test::Contains { .. } | Test::Wildcard(_) => None,
+            Test::Present | Test::Compare(..) | Test::Contains { .. } | Test::Wildcard(_) | Test::Regex(_) => None,
         }
     }
 
@@ -213,7 +213,9 @@ impl Pruner<'_> {
                 found
             }
             Test::Words(text) => self.text(Some(field), text),
-            Test::Present | Test::Compare(..) | Test::Contains { .. } | Test::Wildcard(_) => self.all(),
+            Test::Present | Test::Compare(..) | Test::Contains { .. } | Test::Wildcard(_) | Test::Regex(_) => {
+                self.all()
+            }
         }
     }
 

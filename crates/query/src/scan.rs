@@ -522,7 +522,7 @@ impl Scan<'_> {
         let ranges = ranges_of(chosen, part.rows);
         let selection = RowSelection::from_consecutive_ranges(ranges.iter().cloned(), part.rows);
         let reader = opened.read(part.group, part.columns, Some(selection), 8192).map_err(StoreError::from)?;
-        let mut positions = Positions { ranges: &ranges, range: 0, at: ranges.first().map_or(0, |range| range.start) };
+        let mut positions = Positions::new(&ranges);
         for batch in reader {
             self.bounds.check()?;
             let batch = batch?;
@@ -657,14 +657,19 @@ pub(crate) fn ranges_of(blocks: &[usize], rows: usize) -> Vec<std::ops::Range<us
 
 /// Where the rows of consecutive batches stand in their row group.
 #[derive(Clone)]
-struct Positions<'a> {
+pub(crate) struct Positions<'a> {
     ranges: &'a [std::ops::Range<usize>],
     range: usize,
     at: usize,
 }
 
-impl Positions<'_> {
-    fn advance(&mut self, rows: usize) {
+impl<'a> Positions<'a> {
+    /// At the first row of some ranges of rows.
+    pub(crate) fn new(ranges: &'a [std::ops::Range<usize>]) -> Self {
+        Self { ranges, range: 0, at: ranges.first().map_or(0, |range| range.start) }
+    }
+
+    pub(crate) fn advance(&mut self, rows: usize) {
         let mut left = rows;
         while let Some(range) = self.ranges.get(self.range) {
             let here = range.end - self.at;
@@ -678,7 +683,7 @@ impl Positions<'_> {
         }
     }
 
-    fn row(&self, row: usize) -> usize {
+    pub(crate) fn row(&self, row: usize) -> usize {
         let mut moved = self.clone();
         moved.advance(row);
         moved.at
@@ -740,7 +745,7 @@ fn fetch_runs(
 }
 
 /// Does the same on as many threads as there are processors, for so many pieces of work.
-fn on_threads<R: Send>(pieces: usize, work: &(impl Fn() -> R + Sync)) -> Vec<R> {
+pub(crate) fn on_threads<R: Send>(pieces: usize, work: &(impl Fn() -> R + Sync)) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(pieces);
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
@@ -753,7 +758,11 @@ fn on_threads<R: Send>(pieces: usize, work: &(impl Fn() -> R + Sync)) -> Vec<R> 
     })
 }
 
-fn read_rows(segment: &Segment, group: usize, rows: impl Iterator<Item = usize>) -> Result<RecordBatch, QueryError> {
+pub(crate) fn read_rows(
+    segment: &Segment,
+    group: usize,
+    rows: impl Iterator<Item = usize>,
+) -> Result<RecordBatch, QueryError> {
     let opened = segment.open()?;
     let columns: Vec<usize> = (0..opened.schema().fields().len()).collect();
     let mut selectors = Vec::new();

@@ -4,7 +4,7 @@
 //! any    = all ("OR" all)*                      all   = not ("AND"? not)*
 //! not    = ("NOT" | "-" | "!")* one             one   = "(" any ")" | key ":" test | text
 //! test   = "*" | op? value | op? "(" (value "OR"?)+ ")" | ("[" | "{") value "TO" value ("]" | "}")
-//! op     = "=" | ">" | ">=" | "<" | "<=" | "~" | "~*" | "@@"
+//! op     = "=" | "=~" | ">" | ">=" | "<" | "<=" | "~" | "~*" | "@@"
 //! value  = "quoted" "*"? | bare                 text  = "quoted" "*"? | bare
 //! ```
 //!
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use self::atom::Atom;
 pub use self::error::ParseError;
 use self::error::Span;
-use crate::filter::{Comparison, DEPTH_MAX, Filter, Scalar, TERMS_MAX, Test, Text, is_text_key};
+use crate::filter::{Comparison, DEPTH_MAX, Filter, Pattern, Scalar, TERMS_MAX, Test, Text, is_text_key};
 use crate::time::{self, TIME_FORMS, is_time_key};
 
 /// Longest text read, in bytes. A list of a few hundred ids fits.
@@ -63,10 +63,12 @@ enum Operator {
     Compare(Comparison),
     Contains { ignore_case: bool },
     Words,
+    Regex,
 }
 
 /// Longer signs first: the first that fits is taken.
-const OPERATORS: [(&str, Operator); 8] = [
+const OPERATORS: [(&str, Operator); 9] = [
+    ("=~", Operator::Regex),
     (">=", Operator::Compare(Comparison::GreaterOrEqual)),
     ("<=", Operator::Compare(Comparison::LessOrEqual)),
     (">", Operator::Compare(Comparison::Greater)),
@@ -278,6 +280,7 @@ impl Parser<'_> {
             Operator::Compare(comparison) => Test::Compare(comparison, Scalar::new(value.text)),
             Operator::Contains { ignore_case } => Test::Contains { text: value.text, ignore_case },
             Operator::Words => Test::Words(text(&value, Some(key))?),
+            Operator::Regex => Test::Regex(regex(key, &value)?),
             Operator::Plain if is_text_key(key) && literal => Test::Words(text(&value, Some(key))?),
             Operator::Plain if is_text_key(key) => Test::Wildcard(value.pattern),
             Operator::Plain | Operator::Exact if value.stars + value.marks > 0 => Test::Wildcard(value.pattern),
@@ -475,6 +478,13 @@ fn too_deep(span: Span) -> ParseError {
 fn too_many(span: Span) -> ParseError {
     let message = format!("these are more terms than the limit of {TERMS_MAX}");
     ParseError::new(span, message).help("ask in several searches")
+}
+
+fn regex(key: &str, value: &Atom) -> Result<Pattern, ParseError> {
+    Pattern::new(&value.text).map_err(|message| {
+        let help = format!("write it in quotes, like {key}:=~\"/api/v[0-9]+/.*\"; it has to match the whole value");
+        ParseError::new(value.span, format!("this is no regular expression: {message}")).help(help)
+    })
 }
 
 fn not_comparable(key: &str, value: &Atom) -> ParseError {

@@ -168,7 +168,7 @@ impl Sql {
 }
 
 /// The message without the names of the machinery.
-fn sql_error(error: &DataFusionError) -> QueryError {
+pub(crate) fn sql_error(error: &DataFusionError) -> QueryError {
     let text = error.find_root().strip_backtrace();
     QueryError::Sql { message: plainly(&text) }
 }

@@ -68,6 +68,10 @@ fn print_test(out: &mut Formatter<'_>, text_key: bool, test: &Test) -> fmt::Resu
             out.write_str(if text_key { "=" } else { "" })?;
             print_pattern(out, pattern)
         }
+        Test::Regex(pattern) => {
+            out.write_str("=~")?;
+            print_quoted(out, pattern.text())
+        }
         Test::Words(text) => {
             out.write_str(if text_key { "" } else { "@@" })?;
             print_text(out, text)

@@ -24,7 +24,7 @@ const TREE_ENTRY_BYTES: usize = 24;
 
 /// The numbers of one group.
 #[derive(Clone, Debug)]
-pub(super) struct Histogram {
+pub(crate) struct Histogram {
     /// The numbers themselves, as long as there are no buckets.
     few: Vec<f64>,
     /// The bucket of the first of `counts`.
@@ -82,7 +82,7 @@ fn is_whole(number: f64) -> bool {
 impl Histogram {
     /// Adds a number; returns how many bytes more it takes now.
     #[inline]
-    pub(super) fn add(&mut self, number: f64) -> usize {
+    pub(crate) fn add(&mut self, number: f64) -> usize {
         let key = key_of(number);
         self.smallest = self.smallest.min(key);
         self.largest = self.largest.max(key);
@@ -146,12 +146,12 @@ impl Histogram {
     }
 
     /// Bytes that it takes beside itself.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.few.capacity() * 8 + self.counts.capacity() * 4 + self.outside.len() * TREE_ENTRY_BYTES
     }
 
     /// Appends what [`Histogram::merge`] reads.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.push(u8::from(!self.counts.is_empty()) | u8::from(self.whole) << 1);
         if self.counts.is_empty() {
             self.few.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
@@ -166,7 +166,7 @@ impl Histogram {
     }
 
     /// Adds what another one wrote; returns how many bytes more it takes now.
-    pub(super) fn merge(&mut self, written: &[u8]) -> usize {
+    pub(crate) fn merge(&mut self, written: &[u8]) -> usize {
         let before = self.bytes();
         let Some((flags, rest)) = written.split_first() else { return 0 };
         if flags & 1 == 0 {
@@ -214,7 +214,7 @@ impl Histogram {
 
     /// The number below which a share of all lies, between the two nearest numbers as SQL's `percentile_cont` has it;
     /// `None` when there are no numbers.
-    pub(super) fn percentile(&self, share: f64) -> Option<f64> {
+    pub(crate) fn percentile(&self, share: f64) -> Option<f64> {
         if !self.counts.is_empty() {
             let buckets = self.buckets();
             let all = buckets.iter().map(|(_, count)| count).sum();
@@ -224,6 +224,29 @@ impl Histogram {
         sorted.sort_by_key(|number| key_of(*number));
         let at = |rank: u64| sorted.get(usize::try_from(rank).unwrap_or(usize::MAX)).copied().unwrap_or(f64::NAN);
         (!sorted.is_empty()).then(|| between(share, sorted.len() as u64, at))
+    }
+
+    /// The share of the numbers that are not above one; `None` when there are no numbers.
+    pub(crate) fn rank(&self, number: f64) -> Option<f64> {
+        let key = key_of(number);
+        if self.counts.is_empty() {
+            let below = self.few.iter().filter(|one| key_of(**one) <= key).count() as u64;
+            return (!self.few.is_empty()).then(|| share_of(below) / share_of(self.few.len() as u64));
+        }
+        let (buckets, own) = (self.buckets(), bucket_of(key));
+        let all: u64 = buckets.iter().map(|(_, count)| count).sum();
+        let below: u64 = buckets.iter().filter(|(bucket, _)| *bucket < own).map(|(_, count)| count).sum();
+        let within = buckets.iter().find(|(bucket, _)| *bucket == own).map_or(0, |(_, count)| *count);
+        let share = match key {
+            key if key >= self.largest => 1.0,
+            key if key < self.smallest => 0.0,
+            // Those of its own bucket lie evenly in it.
+            _ => {
+                let (low, high) = (self.within(own, 0.0), self.within(own, 1.0));
+                if high > low { ((number - low) / (high - low)).clamp(0.0, 1.0) } else { 1.0 }
+            }
+        };
+        Some(if key >= self.largest { 1.0 } else { (share_of(below) + share_of(within) * share) / share_of(all) })
     }
 
     /// About the number that stands at this place in the order of all.
