@@ -10,6 +10,8 @@ mod cluster;
 mod documents;
 mod indices;
 mod refusal;
+mod search;
+mod sql;
 
 use axum::Router;
 use axum::body::Body;
@@ -59,6 +61,12 @@ async fn door(State(doors): State<Doors>, request: Request) -> Response {
 async fn answer(call: &mut Call) -> Result<Response, Refusal> {
     let path: Vec<String> = call.path.clone();
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    if let Some(answer) = search::answer(call, &path).await? {
+        return Ok(answer);
+    }
+    if let Some(answer) = sql::answer(call, &path).await? {
+        return Ok(answer);
+    }
     match path[..] {
         [] => cluster::info(call),
         ["_bulk"] => bulk::take_bulk(call, None).await,

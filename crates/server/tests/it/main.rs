@@ -10,6 +10,7 @@ mod damage;
 mod doors;
 mod entries;
 mod es;
+mod es_search;
 mod forward;
 mod full;
 mod gelf;
