@@ -13,9 +13,9 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, GroupByExpr, Ident, LimitClause, ObjectName, ObjectNamePart, OrderBy, OrderByKind, Query, Select,
-    SelectItem, SetExpr, Statement, TableFactor, TimezoneInfo, Value as Literal, visit_expressions_mut,
-    visit_relations_mut,
+    AccessExpr, DataType, Expr, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, ObjectNamePart,
+    OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TimezoneInfo, Value as Literal,
+    visit_expressions_mut, visit_relations_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -418,6 +418,19 @@ impl Rewriting<'_> {
                 let own = parts.len() > 1 && self.qualifiers.contains(&parts[0].value);
                 let parts = parts.iter().skip(usize::from(own)).map(|part| part.value.as_str());
                 Some(parts.collect::<Vec<_>>().join("."))
+            }
+            // A name like `user` is a function of SQL too.
+            Expr::Function(function) if matches!(function.args, FunctionArguments::None) => {
+                Some(function.name.to_string()).filter(|name| self.known.has(name))
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let mut name = self.column_name(root)?;
+                for part in access_chain {
+                    let AccessExpr::Dot(Expr::Identifier(ident)) = part else { return None };
+                    name = if self.qualifiers.contains(&name) { String::new() } else { name + "." };
+                    name.push_str(&ident.value);
+                }
+                Some(name)
             }
             _ => None,
         }
