@@ -198,4 +198,25 @@ mod tests {
         assert_eq!(said("/?sentry_version=7&sentry_key=abc&sentry_client=x", None).as_deref(), Some("abc"));
         assert_eq!(said("/?sentry_key=", Some("Bearer abc")), None);
     }
+
+    #[test]
+    fn what_cannot_be_taken_now_says_how_long_to_keep_quiet() {
+        for error in [engine::WriteError::Busy, engine::WriteError::DiskFull, engine::WriteError::Stopping] {
+            let seconds = Problem::from(error.clone()).retry_after.unwrap();
+            let response = refusal(error.into());
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            let limits = response.headers()["x-sentry-rate-limits"].to_str().unwrap();
+            assert!(limits.starts_with(&format!("{seconds}::key:")), "{limits}");
+            // The layer that renders it keeps these, and adds Retry-After.
+            let problem = response.extensions().get::<Problem>().unwrap();
+            let rendered = problem.rendered("id", response.headers());
+            assert_eq!(rendered.headers()["retry-after"], seconds.to_string());
+            assert_eq!(rendered.headers()["x-sentry-rate-limits"], limits);
+            assert!(rendered.headers().contains_key("x-sentry-error"));
+        }
+        let lasting = refusal(Problem::bad_request("line one\nline two é"));
+        assert_eq!(lasting.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(lasting.headers()["x-sentry-error"], "line one line two  ");
+        assert!(!lasting.headers().contains_key("x-sentry-rate-limits"));
+    }
 }
