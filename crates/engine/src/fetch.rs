@@ -82,7 +82,7 @@ impl Engine {
             Kind::Float => FieldKind::Float,
             Kind::Bool => FieldKind::Bool,
         };
-        let fields = known.columns.into_iter().filter(|(name, _)| name != event::ADDED).map(|(name, kinds)| {
+        let fields = known.columns.into_iter().map(|(name, kinds)| {
             let mut kinds: Vec<FieldKind> = kinds.iter().map(kind).collect();
             kinds.sort_unstable();
             kinds.dedup();

@@ -39,7 +39,7 @@ impl Known {
                 continue;
             }
             known.overflow |= columns.overflow;
-            for (path, kind) in &columns.keys {
+            for (path, kind) in columns.keys.iter().filter(|(path, _)| **path != *event::ADDED) {
                 known.columns.entry(logical_name(path).into_owned()).or_default().insert(*kind);
             }
             seen.push(columns);
@@ -48,7 +48,7 @@ impl Known {
     }
 
     fn add(&mut self, schema: &Schema) {
-        for (_, path, kind) in key_columns(schema) {
+        for (_, path, kind) in key_columns(schema).filter(|(_, path, _)| *path != event::ADDED) {
             self.columns.entry(logical_name(path).into_owned()).or_default().insert(kind);
         }
     }
