@@ -302,7 +302,6 @@ fn clock(date: Date, text: &str, zone: &TimeZone) -> Option<Moments> {
 /// By a pattern like `dd/MM/yyyy HH:mm`: its letters are digits, everything else stands for itself.
 fn by_pattern(text: &str, pattern: &str, zone: &TimeZone) -> Option<Moments> {
     let (mut year, mut month, mut day, mut clock) = (1970_i16, 1_i8, 1_i8, [0_i8; 3]);
-    let mut smallest = Unit::Year;
     let mut rest = text;
     let mut letters = pattern.chars().filter(|letter| *letter != '\'').peekable();
     while let Some(letter) = letters.next() {
@@ -322,16 +321,18 @@ fn by_pattern(text: &str, pattern: &str, zone: &TimeZone) -> Option<Moments> {
         let small = i8::try_from(number).ok();
         match letter {
             'y' | 'u' => year = number,
-            'M' => (month, smallest) = (small?, Unit::Month),
-            'd' => (day, smallest) = (small?, Unit::Day),
-            'H' => (clock[0], smallest) = (small?, Unit::Hour),
-            'm' => (clock[1], smallest) = (small?, Unit::Minute),
-            _ => (clock[2], smallest) = (small?, Unit::Second),
+            'M' => month = small?,
+            'd' => day = small?,
+            'H' => clock[0] = small?,
+            'm' => clock[1] = small?,
+            _ => clock[2] = small?,
         }
     }
     if !rest.is_empty() {
         return None;
     }
+    let units = [('s', Unit::Second), ('m', Unit::Minute), ('H', Unit::Hour), ('d', Unit::Day), ('M', Unit::Month)];
+    let smallest = units.into_iter().find(|(letter, _)| pattern.contains(*letter)).map_or(Unit::Year, |(_, unit)| unit);
     let local = Date::new(year, month, day).ok()?.to_datetime(Time::new(clock[0], clock[1], clock[2], 0).ok()?);
     let next = local.checked_add(smallest.span(1)?).ok()?;
     Some(Moments { start: instant(local, zone)?, end: instant(next, zone)? })
