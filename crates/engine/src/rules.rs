@@ -24,7 +24,7 @@ use crate::logs::LogError;
 pub type Options = Map<String, Value>;
 
 /// The names of the settings that are rules.
-pub const OPTIONS: [&str; 7] = ["keys", "fields", "index", "path", "public_write", "arrays", "redact"];
+pub const OPTIONS: [&str; 8] = ["keys", "fields", "index", "path", "public_write", "ga4", "arrays", "redact"];
 
 /// Most fixed fields of a log, and most names in its `redact`.
 const NAMES_MAX: usize = 200;
@@ -33,8 +33,11 @@ const NAMES_MAX: usize = 200;
 const PATH_BYTES_MAX: usize = 256;
 
 /// Paths and beginnings of paths that are doors already, or are kept for those to come.
-const DOORS: [&str; 16] = [
+const DOORS: [&str; 19] = [
     "/api",
+    "/g/collect",
+    "/debug/mp",
+    "/QuickPulseService.svc",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -70,6 +73,8 @@ pub struct Rules {
     pub path: Option<String>,
     /// Whether any visitor may use it.
     pub public_write: bool,
+    /// The measurement id of Google Analytics 4 whose visitors it takes.
+    pub ga4: Option<String>,
     /// Whether a repeated argument becomes a list.
     pub arrays: bool,
     /// What is replaced in visits: what the log says, and what looks like a secret.
@@ -88,6 +93,7 @@ pub(crate) struct Settled {
     file: BTreeMap<String, Options>,
     rules: HashMap<LogId, Arc<Rules>>,
     paths: HashMap<String, LogId>,
+    measurements: HashMap<String, LogId>,
 }
 
 /// The settings of a log as they are shown: each with its value, and which stand in the file.
@@ -249,6 +255,7 @@ impl Engine {
         let redacted: BTreeMap<String, Vec<String>> =
             all.iter().map(|(log, rules)| (log.clone(), rules.redacted.clone())).collect();
         let mut visited: BTreeMap<String, String> = BTreeMap::new();
+        let mut measured: BTreeMap<String, String> = BTreeMap::new();
         for (log, mut rules) in all {
             // What must not be in a log must not come into it under another name either.
             let of_index = rules.index.as_ref().and_then(|index| redacted.get(index)).into_iter().flatten();
@@ -261,7 +268,13 @@ impl Engine {
                 let detail = format!("the path {path:?} is that of the log {other:?} already: each has its own");
                 return Err(wrong(&log, detail));
             }
+            if let Some(id) = &rules.ga4
+                && let Some(other) = measured.insert(id.clone(), log.clone())
+            {
+                return Err(wrong(&log, format!("ga4: the log {other:?} takes {id:?} already")));
+            }
             let Some(id) = self.logs.read().id(&log) else { continue };
+            settled.measurements.extend(rules.ga4.iter().map(|measurement| (measurement.clone(), id)));
             settled.paths.extend(rules.path.iter().map(|path| (path.clone(), id)));
             settled.rules.insert(id, Arc::new(rules));
         }
@@ -301,6 +314,7 @@ impl Engine {
                 "index" => read_text(value, "the name of a log").map(|index| rules.index = Some(index)),
                 "path" => read_path(value).map(|path| rules.path = Some(path)),
                 "public_write" => read_truth(value).map(|truth| rules.public_write = truth),
+                "ga4" => read_text(value, "a measurement id such as \"G-ABC123\"").map(|id| rules.ga4 = Some(id)),
                 "arrays" => read_truth(value).map(|truth| rules.arrays = truth),
                 _ => read_redact(value).map(|names| rules.redacted = names),
             };
@@ -324,6 +338,14 @@ impl Engine {
         let logs = self.logs.read();
         let id = *logs.settled.paths.get(path)?;
         Some((id, logs.settled.rules(id)?))
+    }
+
+    /// The log that takes what browsers send for this measurement id of Google Analytics 4.
+    #[must_use]
+    pub fn measured(&self, id: &str) -> Option<(LogId, Arc<Rules>)> {
+        let logs = self.logs.read();
+        let log = *logs.settled.measurements.get(id)?;
+        Some((log, logs.settled.rules(log)?))
     }
 
     /// What the server knows without any request.

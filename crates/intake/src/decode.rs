@@ -167,6 +167,20 @@ pub enum Reason {
         /// As it was named.
         sent: String,
     },
+    /// More events than a request of this door may have.
+    #[error("a request may hold up to {events_max} events: send the others in further requests")]
+    TooManyEvents {
+        /// The bound.
+        events_max: usize,
+    },
+    /// A measurement id that no log takes.
+    #[error(
+        "no log takes events of the measurement id {measurement:?}: let one name it, `ga4 = \"G-…\"` in [logs.NAME]"
+    )]
+    UnknownMeasurement {
+        /// As sent.
+        measurement: String,
+    },
     /// A message that breaks off or contradicts itself.
     #[error("{message}")]
     NotOtlp {
@@ -226,12 +240,13 @@ impl Reason {
             Self::NotOtlp { .. } => "not_otlp",
             Self::Metric => "metric",
             Self::Unsupported { .. } => "unsupported",
-            Self::RepeatedTooOften | Self::BatchFull => "batch_full",
+            Self::UnknownMeasurement { .. } => "unknown_measurement",
+            Self::RepeatedTooOften | Self::TooManyEvents { .. } | Self::BatchFull => "batch_full",
         }
     }
 
     /// The names of all reasons, for metrics that exist before anything was refused.
-    pub const NAMES: [&'static str; 18] = [
+    pub const NAMES: [&'static str; 19] = [
         "too_large",
         "too_deep",
         "not_json",
@@ -249,6 +264,7 @@ impl Reason {
         "not_otlp",
         "metric",
         "unsupported",
+        "unknown_measurement",
         "batch_full",
     ];
 }

@@ -1,5 +1,9 @@
 //! The type and the message of an exception from the text of a traceback.
 
+use serde_json::{Value, json};
+
+use crate::frames::{CHAIN_MAX, FRAMES_MAX, Traceback, traceback};
+
 /// Finds type and message: the last line of a Python traceback, the first line of a Java or JavaScript one, the
 /// message of a Rust panic.
 pub(crate) fn type_and_message(text: &str) -> Option<(&str, &str)> {
@@ -20,13 +24,42 @@ pub(crate) fn type_and_message(text: &str) -> Option<(&str, &str)> {
     (is_name && (python || kind.ends_with("Error") || kind.contains("Exception"))).then(|| (kind, message.trim()))
 }
 
-/// The same of a list of exceptions, as structlog's `dict_tracebacks` writes it: the first one is the one that was not
-/// caught, the others are what caused it.
-pub(crate) fn first_of_list(json: &str) -> Option<(String, String)> {
-    let list: Vec<serde_json::Value> = serde_json::from_str(json).ok()?;
-    let first = list.first()?;
-    let text = |keys: [&str; 2]| keys.iter().find_map(|key| first.get(*key)?.as_str()).map(str::to_owned);
-    Some((text(["exc_type", "type"])?, text(["exc_value", "value"]).unwrap_or_default()))
+/// What the key `exception` of a document says, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Raised {
+    pub(crate) kind: String,
+    pub(crate) message: String,
+    pub(crate) traceback: Traceback,
+}
+
+impl Raised {
+    /// Reads the text of a traceback.
+    pub(crate) fn of_text(text: &str) -> Option<Self> {
+        let (kind, message) = type_and_message(text)?;
+        Some(Self { kind: kind.to_owned(), message: message.to_owned(), traceback: traceback(text) })
+    }
+
+    /// The same of a list of exceptions, as structlog's `dict_tracebacks` writes it: the first one is the one that was
+    /// not caught, the others are what caused it.
+    pub(crate) fn of_list(json: &str) -> Option<Self> {
+        let list: Vec<Value> = serde_json::from_str(json).ok()?;
+        let text = |one: &Value, keys: [&str; 2]| {
+            keys.iter().find_map(|key| one.get(*key)?.as_str()).unwrap_or_default().to_owned()
+        };
+        let first = list.first()?;
+        let kind = Some(text(first, ["exc_type", "type"])).filter(|kind| !kind.is_empty())?;
+        let frame =
+            |frame: &Value| json!({ "function": frame["name"], "file": frame["filename"], "line": frame["lineno"] });
+        let frames = first.get("frames").and_then(Value::as_array).filter(|frames| !frames.is_empty());
+        let frames = frames.map(|frames| {
+            let skipped = frames.len().saturating_sub(FRAMES_MAX);
+            frames[skipped..].iter().map(frame).collect::<Value>().to_string()
+        });
+        let one = |one: &Value| json!({ "type": text(one, ["exc_type", "type"]), "message": text(one, ["exc_value", "value"]) });
+        let chain: Option<Value> = (list.len() > 1).then(|| list.iter().take(CHAIN_MAX).map(one).collect());
+        let traceback = Traceback { frames, chain: chain.map(|chain| chain.to_string()) };
+        Some(Self { kind, message: text(first, ["exc_value", "value"]), traceback })
+    }
 }
 
 #[cfg(test)]
@@ -51,9 +84,12 @@ mod tests {
 
     #[test]
     fn of_structlogs_lists() {
-        let list = r#"[{"exc_type":"ValueError","exc_value":"no such sku","frames":[]},{"exc_type":"KeyError","exc_value":"'sku'","is_cause":true}]"#;
-        assert_eq!(first_of_list(list), Some(("ValueError".to_owned(), "no such sku".to_owned())));
-        assert_eq!(first_of_list(r#"["a.py:1","b.py:2"]"#), None);
-        assert_eq!(first_of_list("[]"), None);
+        let list = r#"[{"exc_type":"ValueError","exc_value":"no such sku","frames":[{"filename":"/app/a.py","lineno":7,"name":"pay","locals":{"card":"4"}}]},{"exc_type":"KeyError","exc_value":"'sku'","is_cause":true}]"#;
+        let raised = Raised::of_list(list).unwrap();
+        assert_eq!((raised.kind.as_str(), raised.message.as_str()), ("ValueError", "no such sku"));
+        assert_eq!(raised.traceback.frames.as_deref(), Some(r#"[{"function":"pay","file":"/app/a.py","line":7}]"#));
+        assert!(raised.traceback.chain.unwrap().ends_with(r#"{"type":"KeyError","message":"'sku'"}]"#));
+        assert_eq!(Raised::of_list(r#"["a.py:1","b.py:2"]"#), None);
+        assert_eq!(Raised::of_list("[]"), None);
     }
 }

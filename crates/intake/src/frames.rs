@@ -4,17 +4,16 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
-use crate::normalise::Kept;
 use crate::shaped::Shaped;
 
 /// So many frames are kept, those next to where it was raised: of an endless recursion nobody reads more.
-const FRAMES_MAX: usize = 200;
+pub(crate) const FRAMES_MAX: usize = 200;
 
 /// So many exceptions of a chain are kept.
-const CHAIN_MAX: usize = 50;
+pub(crate) const CHAIN_MAX: usize = 50;
 
 /// What the text of a traceback says.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Traceback {
     /// A JSON list of the frames of the exception that was raised, where it was raised last.
     pub(crate) frames: Option<String>,
@@ -52,7 +51,7 @@ pub(crate) fn put(event: &mut Shaped<'_, '_>, text: &str) {
     let Traceback { frames, chain } = traceback(text);
     for (path, list) in [("exception.frames", frames), ("exception.chain", chain)] {
         if let Some(list) = list {
-            event.put(path, Kept::Raw(list));
+            event.list(path, list);
         }
     }
 }
@@ -261,12 +260,9 @@ mod tests {
 
     #[test]
     fn of_an_endless_recursion_the_end_is_kept() {
-        let mut text = "Traceback (most recent call last):\n".to_owned();
-        for line in 1..=1000 {
-            text += &format!("  File \"a.py\", line {line}, in f\n");
-        }
-        text.push_str("RecursionError: too deep");
-        let frames = frames(&text);
+        let frames: Vec<_> = (1..=1000).map(|line| format!("  File \"a.py\", line {line}, in f\n")).collect();
+        let text = format!("Traceback (most recent call last):\n{}RecursionError: too deep", frames.concat());
+        let frames = super::tests::frames(&text);
         assert_eq!((frames.as_array().unwrap().len(), &frames[FRAMES_MAX - 1]["line"]), (FRAMES_MAX, &json!(1000)));
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here performs IO or asks for the time, and no input makes it panic: what cannot be read is returned as
 //! [`Refused`], with the reason, and the events around it are kept.
 
+pub mod azure;
 pub mod body;
 mod decode;
 pub mod elasticsearch;
@@ -10,6 +11,7 @@ mod entries;
 mod exception;
 mod frames;
 pub mod framing;
+pub mod ga4;
 mod gelf;
 pub mod keys;
 pub mod lines;

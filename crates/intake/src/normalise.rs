@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use event::{BatchBuilder, Id, KeyIndex, Level, Timestamp, Value, shared};
 
 use crate::decode::Reason;
-use crate::exception::{first_of_list, type_and_message};
+use crate::exception::Raised;
 
 /// What a path means to the normaliser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,8 +184,7 @@ pub(crate) struct Noticed<'a> {
     level: Option<Kept<'a>>,
     stream: Option<Kept<'a>>,
     user: Option<Kept<'a>>,
-    /// Type and message.
-    exception: Option<(String, String)>,
+    exception: Option<Box<Raised>>,
     aliases: [Option<(u8, Kept<'a>)>; SHARED_COUNT],
     present: [bool; SHARED_COUNT],
 }
@@ -231,10 +230,11 @@ impl<'a> Noticed<'a> {
             Role::Number => return self.take_number(builder, key, kept.value()),
             Role::Exception => {
                 self.exception = match kept.value() {
-                    Value::Str(text) => type_and_message(text).map(|(kind, message)| (kind.into(), message.into())),
-                    Value::Raw(list) => first_of_list(list),
+                    Value::Str(text) => Raised::of_text(text),
+                    Value::Raw(list) => Raised::of_list(list),
                     _ => None,
-                };
+                }
+                .map(Box::new);
                 return builder.push(key, kept.value(), false);
             }
             Role::Alias(shared, rank) => {
@@ -481,9 +481,16 @@ impl<'a> Noticed<'a> {
                 (_, value) => push(builder, name, value, false),
             }
         }
-        if let Some((kind, message)) = &self.exception {
-            push(builder, "exception.type", Value::Str(kind), false);
-            push(builder, "exception.message", Value::Str(message), false);
+        if let Some(raised) = &self.exception {
+            push(builder, "exception.type", Value::Str(&raised.kind), false);
+            push(builder, "exception.message", Value::Str(&raised.message), false);
+            for (path, list) in
+                [("exception.frames", &raised.traceback.frames), ("exception.chain", &raised.traceback.chain)]
+            {
+                if let Some(list) = list {
+                    push(builder, path, Value::Raw(list), false);
+                }
+            }
         }
     }
 }

@@ -6,6 +6,9 @@ use event::{Timestamp, Value};
 use crate::decode::{Decoder, Reason, Walked, is_too_deep};
 use crate::normalise::{Kept, Noticed};
 
+/// Longest name of an event that is made of another name, in characters.
+const NAME_MAX: usize = 200;
+
 /// One event while a door fills it.
 #[derive(Debug)]
 pub(crate) struct Shaped<'d, 'a> {
@@ -48,6 +51,11 @@ impl<'a> Shaped<'_, 'a> {
         self.decoder.keep(path, kept, &mut self.noticed);
     }
 
+    /// A list that was put together here, as JSON.
+    pub(crate) fn list(&mut self, path: &str, json: String) {
+        self.put(path, Kept::Raw(json));
+    }
+
     /// What was sent, as JSON of any kind, under a path. `id`, `timestamp` and such within it mean nothing there.
     ///
     /// # Errors
@@ -72,6 +80,32 @@ impl<'a> Shaped<'_, 'a> {
         self.repeated |= !whole;
         Ok(())
     }
+}
+
+/// The path of an absolute URL, with what follows it.
+pub(crate) fn path_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let path = &rest[rest.find(['/', '?', '#'])?..];
+    path.starts_with('/').then_some(path)
+}
+
+/// A name as the names of events are written: `Cart Opened` and `cartOpened` are `cart_opened`.
+pub(crate) fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    let mut after_small = false;
+    for character in name.chars().take(NAME_MAX) {
+        let is_part = character.is_alphanumeric();
+        let begins = !is_part || (character.is_uppercase() && after_small);
+        if begins && !snake.is_empty() && !snake.ends_with('_') {
+            snake.push('_');
+        }
+        if is_part {
+            snake.extend(character.to_lowercase());
+        }
+        after_small = character.is_lowercase() || character.is_numeric();
+    }
+    snake.truncate(snake.trim_end_matches('_').len());
+    snake
 }
 
 impl Decoder {

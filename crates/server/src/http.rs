@@ -5,6 +5,7 @@ mod answer;
 mod archive;
 mod attachments;
 mod auth;
+mod azure;
 mod body;
 mod caller;
 mod cors;
@@ -12,6 +13,7 @@ mod download;
 mod entries;
 mod es;
 mod forward;
+mod ga4;
 mod gelf;
 mod health;
 mod lenient;
@@ -42,7 +44,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use engine::Engine;
@@ -137,6 +139,12 @@ fn doors_of_pages() -> OpenApiRouter<Doors> {
         .routes(routes!(sentry::store))
         .routes(routes!(rollbar::item))
         .routes(routes!(rollbar::deploy))
+        .routes(routes!(azure::track))
+        .routes(routes!(azure::track_v2))
+        .routes(routes!(azure::live_metrics))
+        .routes(routes!(ga4::collect))
+        .routes(routes!(ga4::debug))
+        .routes(routes!(ga4::gtag_get, ga4::gtag_post))
         .split_for_parts();
     // What asks whether a page may send is a method of its own, and has to reach the layer.
     let router = router.merge(sentry::without_slash()).merge(rollbar::without_slash());
@@ -205,13 +213,16 @@ impl Entrance {
     /// The request as it would have come through the main entrance.
     fn admit<B>(prefix: &'static str, peer: SocketAddr, request: &mut hyper::Request<B>) {
         request.extensions_mut().insert(Peer(peer));
-        if !prefix.is_empty() {
-            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-            let path = format!("{prefix}{path}");
-            // What was a path is one with something before it.
-            if let Ok(uri) = path.parse() {
-                *request.uri_mut() = uri;
-            }
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        // Clients whose base URL ends in a slash may begin the path with another.
+        if prefix.is_empty() && !path.starts_with("//") {
+            return;
+        }
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = format!("{prefix}/{}", path.trim_start_matches('/')).parse().ok();
+        // What was a path is one with something before it.
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
         }
     }
 }

@@ -10,7 +10,7 @@ use super::wire::{Fields, Wire, hex, text};
 use crate::decode::Reason;
 use crate::frames;
 use crate::normalise::Kept;
-use crate::shaped::Shaped;
+use crate::shaped::{Shaped, path_of};
 
 /// Makes an event of a `LogRecord`.
 pub(super) fn fill<'a>(event: &mut Shaped<'_, 'a>, around: Around<'_, 'a>, record: &'a [u8]) -> Result<(), Reason> {
@@ -215,13 +215,6 @@ fn address<'a>(event: &mut Shaped<'_, 'a>, facts: &Facts<'a>) {
         url.push_str(query.trim_start_matches('?'));
     }
     event.owned("url", url);
-}
-
-/// The path of an absolute URL.
-pub(crate) fn path_of(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let path = &rest[rest.find(['/', '?', '#'])?..];
-    path.starts_with('/').then_some(path)
 }
 
 fn exception<'a>(event: &mut Shaped<'_, 'a>, facts: &Facts<'a>) {

@@ -4,6 +4,7 @@
 
 mod answer;
 mod archive;
+mod azure;
 mod bucket;
 mod connect;
 mod damage;
@@ -13,6 +14,7 @@ mod es;
 mod es_search;
 mod forward;
 mod full;
+mod ga4;
 mod gelf;
 mod hostile;
 mod imports;

@@ -193,6 +193,8 @@ pub(crate) struct LogOptions {
     path: Option<String>,
     /// Whether anybody may write to the visitor endpoint.
     public_write: Option<bool>,
+    /// The measurement id of Google Analytics 4 whose browsers it takes events of.
+    ga4: Option<String>,
     /// Whether an argument that comes several times is kept as a list.
     arrays: Option<bool>,
     /// Names of keys whose values are not kept.
