@@ -3,6 +3,7 @@
 //! Everything is measured over HTTP with the settings that a stranger gets, and every answer is compared with what the
 //! generator knows. What came out is kept as JSON in `benchmarks/`, from which the table in the documents is drawn.
 
+mod doors;
 mod ingest;
 mod machine;
 mod options;
@@ -130,6 +131,10 @@ impl Run {
             let mut loads = vec![self.results["load"].clone()];
             loads.extend(ingest::others(self)?);
             self.keep("loads", Value::Array(loads));
+        }
+        if self.options.wants(Part::Doors) {
+            let found = doors::measure(self)?;
+            self.keep("doors", found);
         }
         report::print(&self.results);
         Ok(())

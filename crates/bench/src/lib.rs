@@ -9,7 +9,7 @@ mod tabs;
 
 pub use self::facts::{Facts, Newest};
 pub use self::generate::Generator;
-pub use self::load::{Batches, Door, Sent, Source, Steady, send};
+pub use self::load::{Batches, Door, Protocol, Sent, Source, Steady, send};
 pub use self::tabs::{COLUMNS, push_row};
 
 /// A word that occurs in one event of a day.

@@ -25,6 +25,41 @@ pub struct Door<'a> {
     pub path: &'a str,
     /// Goes with each request, where one is needed.
     pub token: Option<&'a str>,
+    /// What is spoken there.
+    pub protocol: Protocol,
+}
+
+/// What a body is, and how it is answered when all of it was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// Our own: the answer counts what was accepted.
+    #[default]
+    Native,
+    /// Elasticsearch's `_bulk`: the answer says that no item failed.
+    Bulk,
+    /// OpenTelemetry's logs as protobuf, whose answer is empty.
+    Otlp,
+    /// A Sentry envelope: 200 is all there is to it.
+    Sentry,
+}
+
+impl Protocol {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Native | Self::Bulk => "application/x-ndjson",
+            Self::Otlp => "application/x-protobuf",
+            Self::Sentry => "application/x-sentry-envelope",
+        }
+    }
+
+    fn took_all(self, answer: &Answer<'_>, events: u64) -> bool {
+        match self {
+            Self::Native => answer.accepted() == Some(events),
+            Self::Bulk => answer.body.windows(14).take(100).any(|window| window == b"\"errors\":false"),
+            Self::Otlp => answer.body.is_empty(),
+            Self::Sentry => true,
+        }
+    }
 }
 
 /// Where batches come from.
@@ -114,12 +149,11 @@ fn connect(address: &str) -> io::Result<TcpStream> {
 }
 
 fn one_connection(stream: TcpStream, door: Door<'_>, source: &dyn Source, failed: &AtomicBool) -> io::Result<Sent> {
-    let Door { address, path, token } = door;
+    let Door { address, path, token, protocol } = door;
+    let kind = protocol.content_type();
     let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let fixed = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\n{token}Content-Type: application/x-ndjson\r\nContent-Length: "
-    );
-    let mut connection = Connection { stream, buffer: vec![0; 16 << 10], filled: 0 };
+    let fixed = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\n{token}Content-Type: {kind}\r\nContent-Length: ");
+    let mut connection = Connection { stream, buffer: vec![0; 16 << 10], filled: 0, protocol };
     let (mut room, mut head) = (Vec::new(), Vec::new());
     let mut sent = Sent::default();
     while !failed.load(Ordering::Relaxed) {
@@ -147,6 +181,7 @@ struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     filled: usize,
+    protocol: Protocol,
 }
 
 impl Connection {
@@ -168,7 +203,7 @@ impl Connection {
     fn read(&mut self, events: u64) -> io::Result<bool> {
         loop {
             if let Some(answer) = Answer::of(&self.buffer[..self.filled])? {
-                let outcome = answer.judge(events);
+                let outcome = answer.judge(self.protocol, events);
                 let end = answer.end;
                 self.buffer.copy_within(end..self.filled, 0);
                 self.filled -= end;
@@ -213,9 +248,9 @@ impl<'a> Answer<'a> {
         Ok(body.map(|body| Self { status, body, end: start + length }))
     }
 
-    fn judge(&self, events: u64) -> io::Result<bool> {
+    fn judge(&self, protocol: Protocol, events: u64) -> io::Result<bool> {
         match self.status {
-            200 if self.accepted() == Some(events) => Ok(true),
+            200 if protocol.took_all(self, events) => Ok(true),
             429 | 503 => Ok(false),
             status => {
                 let said: String = String::from_utf8_lossy(self.body).chars().take(300).collect();
@@ -259,6 +294,18 @@ impl Batches {
             made += size;
         }
         batches
+    }
+
+    /// Adds a body that was made elsewhere.
+    pub fn push(&mut self, body: &[u8], events: u64) {
+        self.bytes.extend_from_slice(body);
+        self.ends.push((self.bytes.len(), events));
+    }
+
+    /// Every body, with its number of events.
+    pub fn bodies(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
+        starts.zip(&self.ends).map(|(start, (end, events))| (&self.bytes[start..*end], *events))
     }
 
     /// How many events are acknowledged so far.
@@ -348,12 +395,12 @@ mod tests {
         let text = b"HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n{\"accepted\":3,\"duplicates\":0,\"refused\":[]}HTTP";
         let answer = Answer::of(text).unwrap().unwrap();
         assert_eq!((answer.status, answer.accepted(), answer.end), (200, Some(3), text.len() - 4));
-        assert!(answer.judge(3).unwrap());
-        assert!(answer.judge(4).is_err());
+        assert!(answer.judge(Protocol::Native, 3).unwrap());
+        assert!(answer.judge(Protocol::Native, 4).is_err());
         assert!(Answer::of(&text[..60]).unwrap().is_none());
         assert!(Answer::of(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
         let busy = Answer::of(b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n").unwrap().unwrap();
-        assert!(!busy.judge(1).unwrap());
+        assert!(!busy.judge(Protocol::Native, 1).unwrap());
     }
 
     #[test]
@@ -403,7 +450,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let batches = Batches::make(&mut Generator::new(7, 20), 20, 10);
-        let door = Door { address: &address, path: "/x", token: Some("t") };
+        let door = Door { address: &address, path: "/x", token: Some("t"), protocol: Protocol::Native };
         let (sent, bodies) = std::thread::scope(|scope| {
             let server = scope.spawn(|| serve(&listener, &[200, 429, 200]));
             let sent = send(door, 1, &batches).unwrap();

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use bench::{Batches, Door, Generator, Sent, send};
+use bench::{Batches, Door, Generator, Protocol, Sent, send};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -169,7 +169,7 @@ fn send_with_bar(
     sent_before: u64,
 ) -> anyhow::Result<Sent> {
     let path = format!("/api/v1/logs/{LOG}/events");
-    let door = Door { address: server.address(), path: &path, token: None };
+    let door = Door { address: server.address(), path: &path, token: None, protocol: Protocol::Native };
     run.bar.set_message(format!("sending, {} x {}", manner.per_batch, manner.connections));
     run.bar.set_length(manner.events);
     let done = AtomicBool::new(false);

@@ -15,7 +15,7 @@ Usage: cargo xtask bench [<options>]
 Builds the release, fills it with a made-up day over HTTP, and measures it. All answers are checked.
 
   --events N      events of the day (5000000)
-  --only A,B      of ingest, disk, queries, writing, start; the day is sent in any case. Written only with --out
+  --only A,B      of ingest, disk, queries, writing, start, doors; the day is sent in any case. Written only with --out
   --peers         also load PostgreSQL, ClickHouse's engine and DuckDB with the same day and ask them the same
   --quick         5000 events, one look at everything, no waiting, nothing written: whether it works
   --no-wait       do not wait for an idle machine before each part: to see that it works, not how fast it is
@@ -39,14 +39,17 @@ pub(super) enum Part {
     /// Questions and acknowledgements while events are written.
     Writing,
     Start,
+    /// The doors of other protocols.
+    Doors,
 }
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("ingest", Part::Ingest),
     ("disk", Part::Disk),
     ("queries", Part::Queries),
     ("writing", Part::Writing),
     ("start", Part::Start),
+    ("doors", Part::Doors),
 ];
 
 #[derive(Debug, Default)]

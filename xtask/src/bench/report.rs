@@ -103,6 +103,7 @@ pub(super) fn print(results: &Value) {
         print_questions(results, rows);
     }
     print_peers(&results["peers"]);
+    super::doors::print(&results["doors"]);
     let figures: Vec<Vec<String>> = figures(results).into_iter().map(|(name, value)| vec![name, value]).collect();
     table("Other", &["", ""], &figures);
 }

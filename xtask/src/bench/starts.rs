@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use bench::{Batches, Door, Generator, send};
+use bench::{Batches, Door, Generator, Protocol, send};
 use serde_json::{Value, json};
 
 use super::Run;
@@ -71,7 +71,8 @@ fn burst(run: &mut Run, server: &Server) -> anyhow::Result<u64> {
     let mut day = Generator::new(run.options.seed + 3, events).days_later(3);
     let batches = Batches::make(&mut day, events, 1000);
     let path = format!("/api/v1/logs/{LOG}/events");
-    let sent = send(Door { address: server.address(), path: &path, token: None }, 4, &batches)?;
+    let sent =
+        send(Door { address: server.address(), path: &path, token: None, protocol: Protocol::Native }, 4, &batches)?;
     run.acknowledged += sent.events;
     let answer = Connection::open(server.address())?.ask(Request::get("/api/v1/logs"))?;
     let logs: Value = serde_json::from_slice(&answer.body).with_context(|| answer.excerpt())?;

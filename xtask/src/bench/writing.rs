@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bench::{Door, Generator, Sent, Steady, send};
+use bench::{Door, Generator, Protocol, Sent, Steady, send};
 use serde_json::{Value, json};
 
 use super::ingest::latencies_ms;
@@ -80,7 +80,7 @@ fn write<T>(
 ) -> anyhow::Result<(Sent, T)> {
     let day = Generator::new(run.options.seed + days_later, DAY_EVENTS).days_later(days_later);
     let path = format!("/api/v1/logs/{LOG}/events");
-    let door = Door { address: server.address(), path: &path, token: None };
+    let door = Door { address: server.address(), path: &path, token: None, protocol: Protocol::Native };
     let steady = Steady::new(day, PER_SECOND, PER_BATCH);
     let (sent, found) = thread::scope(|scope| {
         let sending = scope.spawn(|| send(door, CONNECTIONS, &steady));

@@ -131,7 +131,11 @@ async fn send_all(server: &Server, manner: Manner, source: impl Source + 'static
     let path = log_path(LOG, "/events");
     let sending = tokio::task::spawn_blocking(move || {
         // Whoever is on the same machine needs no token.
-        ::bench::send(Door { address: &address, path: &path, token: None }, manner.connections, &source)
+        ::bench::send(
+            Door { address: &address, path: &path, token: None, protocol: ::bench::Protocol::Native },
+            manner.connections,
+            &source,
+        )
     });
     let sent = sending.await?.context("the server did not take the events")?;
     let processor_seconds = server.processor_seconds().zip(before).map(|(after, before)| after - before);
