@@ -204,9 +204,12 @@ impl Connection {
         loop {
             if let Some(answer) = Answer::of(&self.buffer[..self.filled])? {
                 let outcome = answer.judge(self.protocol, events);
-                let end = answer.end;
+                let (end, last) = (answer.end, answer.last);
                 self.buffer.copy_within(end..self.filled, 0);
                 self.filled -= end;
+                if last {
+                    self.stream = connect(&self.stream.peer_addr()?.to_string())?;
+                }
                 return outcome;
             }
             if self.filled == self.buffer.len() {
@@ -228,6 +231,8 @@ struct Answer<'a> {
     status: u16,
     body: &'a [u8],
     end: usize,
+    /// Whether the server hangs up after it.
+    last: bool,
 }
 
 impl<'a> Answer<'a> {
@@ -243,9 +248,10 @@ impl<'a> Answer<'a> {
         let (Some(status), Some(length)) = (status, length) else {
             return Err(other(&format!("not an answer to a write: {head}")));
         };
+        let last = head.lines().any(|line| line.eq_ignore_ascii_case("connection: close"));
         let start = head_end + 4;
         let body = bytes.get(start..start.saturating_add(length));
-        Ok(body.map(|body| Self { status, body, end: start + length }))
+        Ok(body.map(|body| Self { status, body, end: start + length, last }))
     }
 
     fn judge(&self, protocol: Protocol, events: u64) -> io::Result<bool> {

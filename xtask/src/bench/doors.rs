@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::ingest::latencies_ms;
 use super::machine::Process;
+use super::peers::bugsink;
 use super::report::{count, milliseconds, table};
 use super::{Run, post};
 use crate::http::{Connection, Request};
@@ -22,6 +23,8 @@ const EVENTS_QUICK: u64 = 2_000;
 const ERRORS: u64 = 30_000;
 const ERRORS_QUICK: u64 = 50;
 const ERROR_CONNECTIONS: usize = 16;
+/// Fewer for a peer that takes its time.
+const PEER_ERRORS: u64 = 1_000;
 /// How often each is measured, in turns: the machine is not equally fast all the time.
 const ROUNDS: usize = 3;
 
@@ -103,9 +106,9 @@ pub(super) fn measure(run: &Run) -> anyhow::Result<Value> {
             workplace.clear()?;
         }
     }
-    let native = median(&found[0], |sent| sent.per_second());
+    let native = median(&found[0], Sent::per_second);
     let rows = CASES.iter().zip(&found).map(|(case, found)| {
-        let per_second = median(found, |sent| sent.per_second());
+        let per_second = median(found, Sent::per_second);
         let mut micros: Vec<f64> = found.iter().map(|(sent, seconds)| seconds * 1e6 / sent.events as f64).collect();
         micros.sort_unstable_by(f64::total_cmp);
         let latencies = [0, 1].map(|place| median(found, |sent| latencies_ms(sent)[place]));
@@ -120,7 +123,24 @@ pub(super) fn measure(run: &Run) -> anyhow::Result<Value> {
             "p99_ms": latencies[1],
         })
     });
-    Ok(Value::Array(rows.collect()))
+    let mut doors = json!({ "rows": rows.collect::<Vec<_>>() });
+    if run.options.peers {
+        run.bar.set_message("bugsink");
+        run.bar.tick();
+        run.settle("bugsink")?;
+        let errors = sentry::envelopes(PEER_ERRORS);
+        doors["bugsink"] =
+            bugsink::measure(run.workplace.folder(), &errors, ERROR_CONNECTIONS).unwrap_or_else(|error| {
+                let reason = format!("{error:#}");
+                run.bar.suspend(|| println!("SKIPPED: bugsink: {reason}"));
+                json!({ "skipped": reason })
+            });
+        let ours = median(&found[CASES.len() - 1], Sent::per_second);
+        if let Some(theirs) = doors["bugsink"]["kept_per_s"].as_f64() {
+            doors["bugsink"]["ours_is_times"] = json!(ours / theirs);
+        }
+    }
+    Ok(doors)
 }
 
 fn median(found: &[(Sent, f64)], of: impl Fn(&Sent) -> f64) -> f64 {
@@ -147,7 +167,7 @@ fn one(case: &Case, bodies: &Batches, server: &Server, token: &str) -> anyhow::R
 
 /// As a table on the terminal.
 pub(super) fn print(doors: &Value) {
-    let Some(rows) = doors.as_array() else { return };
+    let Some(rows) = doors["rows"].as_array() else { return };
     let head = ["door", "events/s", "of native", "bytes", "CPU/event", "p50", "p99"];
     let row = |row: &Value| {
         vec![
@@ -161,4 +181,7 @@ pub(super) fn print(doors: &Value) {
         ]
     };
     table("Doors", &head, &rows.iter().map(row).collect::<Vec<_>>());
+    if let Some(times) = doors["bugsink"]["ours_is_times"].as_f64() {
+        println!("  errors: {times:.0} x what {} keeps a second", doors["bugsink"]["version"].as_str().unwrap_or(""));
+    }
 }

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs every target, or those named, for SECONDS_EACH (600) seconds each. New inputs that reach something new are kept in
+# corpus/; a failure leaves its input in artifacts/.
+set -euo pipefail
+cd "$(dirname "$0")"
+targets=("$@")
+[ "$#" -gt 0 ] || mapfile -t targets < <(cargo +nightly fuzz list)
+for target in "${targets[@]}"; do
+    mkdir -p "corpus/$target"
+    seeds=()
+    [ -d "seeds/$target" ] && seeds=("seeds/$target")
+    cargo +nightly fuzz run --sanitizer none "$target" "corpus/$target" "${seeds[@]}" -- \
+        -max_total_time="${SECONDS_EACH:-600}" -timeout=5 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1
+done
