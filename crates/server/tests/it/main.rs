@@ -11,6 +11,7 @@ mod doors;
 mod entries;
 mod es;
 mod forward;
+mod follow;
 mod full;
 mod gelf;
 mod hostile;
