@@ -137,7 +137,8 @@ fn rollbar_exception(bencher: Bencher<'_, '_>) {
 /// A thousand messages of syslog, as they come over a connection.
 #[divan::bench]
 fn syslog(bencher: Bencher<'_, '_>) {
-    let message = b"<165>1 2026-10-11T22:14:15.003Z web1 shop 17 ID47 [a@1 order=\"17\"] paid 12.5 by somebody or other";
+    let message =
+        b"<165>1 2026-10-11T22:14:15.003Z web1 shop 17 ID47 [a@1 order=\"17\"] paid 12.5 by somebody or other";
     bencher.counter(BytesCount::new(message.len() * 1000)).counter(ItemsCount::new(1000_usize)).bench(|| {
         let zone = jiff::tz::TimeZone::UTC;
         let mut messages =

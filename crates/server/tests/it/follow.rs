@@ -142,16 +142,27 @@ async fn whatever_happens_every_line_arrives_once_and_in_order() {
         let mut random = Random(seed);
         let mut follower = Follower::start(&server, folder.path(), "*.log");
         let mut written = [0_usize, 0];
+        // What was written before the file was renamed or truncated last.
+        let mut before = [0_usize, 0];
         let mut copies = 0;
         for _ in 0..60 {
             let which = random.below(2);
             let path = folder.path().join(&names[which]);
-            match random.below(12) {
-                0 if path.exists() => {
+            let action = random.below(12);
+            if action < 2 {
+                if written[which] == before[which] {
+                    continue;
+                }
+                // A file that nobody ever saw under its name cannot be known under another.
+                until("the first line", async || settled(&server, &names[which], before[which] + 1).await).await;
+                before[which] = written[which];
+            }
+            match action {
+                0 => {
                     copies += 1;
                     fs::rename(&path, rotated(&path, copies)).unwrap();
                 }
-                1 if path.exists() => {
+                1 => {
                     copies += 1;
                     fs::copy(&path, rotated(&path, copies)).unwrap();
                     File::options().write(true).open(&path).unwrap().set_len(0).unwrap();

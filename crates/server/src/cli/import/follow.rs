@@ -11,6 +11,7 @@ mod tracked;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, Metadata};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -115,12 +116,13 @@ impl Follow<'_> {
         positions.into_iter().collect()
     }
 
-    /// Reads and sends what is new in all files. Whether there is more at once.
+    /// Reads and sends what is new in all files: of those that were renamed first. Whether there is more at once.
     async fn step(&mut self) -> anyhow::Result<bool> {
-        let (sender, state) = (&self.sender, &self.state);
-        let work = self.tracked.iter_mut().map(|tracked| sender.advance(state, tracked));
-        let steps: Vec<anyhow::Result<Step>> = futures::stream::iter(work).buffered(AT_A_TIME).collect().await;
-        let steps: Vec<Step> = steps.into_iter().collect::<anyhow::Result<_>>()?;
+        // Those that are gone stand first; the others keep their order.
+        self.tracked.sort_by_key(|tracked| !tracked.is_gone());
+        let gone = self.tracked.iter().filter(|tracked| tracked.is_gone()).count();
+        let mut steps = self.advance(0..gone).await?;
+        steps.extend(self.advance(gone..self.tracked.len()).await?);
         for place in (0..steps.len()).rev() {
             match steps[place] {
                 Step::Truncated => {
@@ -134,6 +136,22 @@ impl Follow<'_> {
         Ok(steps.contains(&Step::Busy))
     }
 
+    async fn advance(&mut self, range: Range<usize>) -> anyhow::Result<Vec<Step>> {
+        let first: HashSet<PathBuf> = self
+            .tracked
+            .iter()
+            .filter(|tracked| tracked.goes_first())
+            .map(|tracked| tracked.known.path.clone())
+            .collect();
+        let (sender, state) = (&self.sender, &self.state);
+        let work = self.tracked[range].iter_mut().map(|tracked| {
+            let waits = !tracked.is_gone() && first.contains(&tracked.known.path);
+            async move { if waits { Ok(Step::Idle) } else { sender.advance(state, tracked).await } }
+        });
+        let steps: Vec<anyhow::Result<Step>> = futures::stream::iter(work).buffered(AT_A_TIME).collect().await;
+        steps.into_iter().collect()
+    }
+
     /// The content of a file is gone. What of it was not read yet is in the copy that was made before, if there is one.
     async fn truncated(&mut self, mut tracked: Tracked) -> anyhow::Result<()> {
         if !self.finish_by_copy(&tracked.known, tracked.position()).await? {
@@ -142,7 +160,8 @@ impl Follow<'_> {
             }
             self.state.forget(tracked.known.number);
         }
-        let Tracked { known, file, gone, .. } = tracked;
+        let gone = tracked.is_gone();
+        let Tracked { known, file, .. } = tracked;
         self.add(&known.path, file, gone)
     }
 
@@ -156,7 +175,7 @@ impl Follow<'_> {
 
     fn track(&mut self, known: Known, file: File, from: u64, gone: bool) -> anyhow::Result<()> {
         let mut tracked = Tracked::new(known, file, from, self.zone.clone())?;
-        tracked.gone = gone;
+        tracked.set_gone(gone);
         self.tracked.push(tracked);
         Ok(())
     }
@@ -179,10 +198,12 @@ impl Follow<'_> {
         }
         let mut learnt = false;
         for tracked in &mut self.tracked {
-            tracked.gone = !tracked.file.metadata().is_ok_and(|metadata| present.contains(&place(&metadata)));
+            let there = tracked.file.metadata().is_ok_and(|metadata| present.contains(&place(&metadata)));
+            tracked.set_gone(!there);
             if tracked.known.learn(&tracked.file)? {
-                let known = self.state.files.iter_mut().find(|known| known.number == tracked.known.number);
-                known.map(|known| known.clone_from(&tracked.known));
+                if let Some(known) = self.state.files.iter_mut().find(|known| known.number == tracked.known.number) {
+                    known.clone_from(&tracked.known);
+                }
                 learnt = true;
             }
         }

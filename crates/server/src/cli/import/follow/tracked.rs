@@ -49,8 +49,8 @@ pub(super) enum Found {
 pub(super) struct Tracked {
     pub(super) known: Known,
     pub(super) file: File,
-    /// Whether no path leads to it.
-    pub(super) gone: bool,
+    /// Since when no path leads to it.
+    gone: Option<Instant>,
     /// Whether something could not be sent, after which nothing else may be.
     pub(super) stuck: bool,
     lines: Lines,
@@ -75,7 +75,7 @@ impl Tracked {
         Ok(Self {
             known,
             file,
-            gone: false,
+            gone: None,
             stuck: false,
             lines: lines(zone),
             start: from,
@@ -86,6 +86,20 @@ impl Tracked {
             settled: true,
             looked: None,
         })
+    }
+
+    /// Whether no path leads to it.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.is_some()
+    }
+
+    pub(super) fn set_gone(&mut self, gone: bool) {
+        self.gone = gone.then(|| self.gone.unwrap_or_else(Instant::now));
+    }
+
+    /// Whether what came after it has to wait, because something of it is to be sent before.
+    pub(super) fn goes_first(&self) -> bool {
+        self.gone.is_some_and(|since| since.elapsed() < GRACE && !self.settled)
     }
 
     /// Up to where it is stored.
@@ -109,7 +123,9 @@ impl Tracked {
         chunk.truncate(length);
         self.seen.extend_from_slice(&chunk);
         self.read += length as u64;
-        (self.grown, self.settled) = (Instant::now(), length == 0);
+        if length > 0 {
+            (self.grown, self.settled) = (Instant::now(), false);
+        }
         self.lines.set_now(Timestamp::now());
         let mut records = Vec::new();
         self.lines.push(&chunk, &mut |record| records.push(record));
@@ -124,7 +140,7 @@ impl Tracked {
         if !self.settled && self.grown.elapsed() >= QUIET {
             return self.settle().map_or(Found::Nothing, |outgoing| Found::Records(outgoing, false));
         }
-        if self.gone && self.grown.elapsed() >= GRACE { Found::Over(self.finish()) } else { Found::Nothing }
+        if self.is_gone() && self.grown.elapsed() >= GRACE { Found::Over(self.finish()) } else { Found::Nothing }
     }
 
     /// What waits for lines that belong to it, without them.
