@@ -19,7 +19,7 @@ check(len(failed) == 2, "the traceback is the exception")
 graypy = f"""
 import logging, graypy
 log = logging.getLogger("old.shop")
-log.addHandler(graypy.GELFUDPHandler("127.0.0.1", {port}, compress=False, chunk_size=1000))
+log.addHandler(graypy.GELFUDPHandler("127.0.0.1", {port}, compress=False))
 log.warning("x" * 5000, extra={{"order": 19}})
 """
 subprocess.run([sys.executable, "-c", graypy], check=True)

@@ -12,7 +12,7 @@ check(paid["message"] == "paid 12.5 by Zoë", "the message with its arguments")
 check((paid["level"], paid["logger"], paid["user"]) == ("warning", "shop.cart", "7"), "level, logger, user")
 check(isinstance(paid["lineno"], int) and paid["filename"] == "over_http.py", "where it was said")
 (failed,) = wait_for(1, logger="shop.cart", level="error")
-check("KeyError: 'sku'" in str(failed), "the traceback")
+check("KeyError: 'sku'" in failed["message"], "the traceback, which the queue puts behind the message")
 
 token = os.environ["EVERLOG_TOKEN"]
 direct = f"""

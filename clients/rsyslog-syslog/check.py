@@ -55,6 +55,6 @@ subprocess.run(["sh", "-e", "-c", read("send.sh")], check=True)
 check((line["message"], line["level"]) == ("backup done", "notice"), "logger over TCP")
 server = ["--server", "localhost", "--port", everlog, "--tag", "forms"]
 for form in (["--udp", "--rfc3164"], ["--udp", "--rfc5424"], ["--tcp", "--rfc3164"], ["--tcp", "--octet-count"]):
-    subprocess.run(["logger", *server, *form, " ".join(form)], check=True)
+    subprocess.run(["logger", *server, *form, "--", " ".join(form)], check=True)
 found = wait_for(4, source="forms")
 check(len({line["message"] for line in found}) == 4, "logger's forms, old and new, counted and not")
