@@ -133,3 +133,27 @@ fn rollbar_exception(bencher: Bencher<'_, '_>) {
         .counter(ItemsCount::new(1_usize))
         .bench(|| intake::rollbar::item(divan::black_box(ITEM), Limits::default(), Timestamp::from_micros(0)));
 }
+
+/// A thousand messages of syslog, as they come over a connection.
+#[divan::bench]
+fn syslog(bencher: Bencher<'_, '_>) {
+    let message =
+        b"<165>1 2026-10-11T22:14:15.003Z web1 shop 17 ID47 [a@1 order=\"17\"] paid 12.5 by somebody or other";
+    bencher.counter(BytesCount::new(message.len() * 1000)).counter(ItemsCount::new(1000_usize)).bench(|| {
+        let zone = jiff::tz::TimeZone::UTC;
+        let mut messages =
+            intake::Messages::new(intake::Protocol::Syslog, Limits::default(), Timestamp::from_micros(0), zone);
+        (0..1000).for_each(|_| messages.push(divan::black_box(message), 0, Some("127.0.0.1")));
+        messages.finish()
+    });
+}
+
+/// A record of Python's `HTTPHandler`.
+const RECORD: &[u8] = include_bytes!("../tests/fixtures/python/0-post.txt");
+
+#[divan::bench]
+fn python_record(bencher: Bencher<'_, '_>) {
+    bencher
+        .counter(BytesCount::new(RECORD.len()))
+        .bench(|| intake::records(divan::black_box(RECORD), Limits::default(), Timestamp::from_micros(0)));
+}

@@ -157,6 +157,27 @@ impl Lines {
         self.assembler.close(emit);
     }
 
+    /// Tells a reader that lives long what time it is, which syslog's times without a year need.
+    pub fn set_now(&mut self, now: Timestamp) {
+        self.assembler.set_now(now);
+    }
+
+    /// Nothing came for a while: emits what could have been continued. A line without its end stays held back.
+    pub fn settle(&mut self, emit: &mut dyn FnMut(Record)) {
+        if let Some(entry) = self.journal.take_if(|entry| !entry.wants_bytes()) {
+            emit(entry.finish());
+        }
+        self.assembler.close(emit);
+    }
+
+    /// Offset, in the input fed so far, of the first byte that is in no emitted record: up to there nothing is held back.
+    #[must_use]
+    pub fn held_from(&self) -> u64 {
+        let partial = (self.partial.total > 0).then_some(self.partial.offset);
+        let journal = self.journal.as_ref().map(Entry::offset);
+        [partial, journal, self.assembler.held_from()].into_iter().flatten().min().unwrap_or(self.position)
+    }
+
     fn take_line(&mut self, rest: &[u8], emit: &mut dyn FnMut(Record)) -> usize {
         let Some(end) = memchr::memchr(b'\n', rest) else {
             self.partial.extend(rest, self.position, self.line_bytes_max);

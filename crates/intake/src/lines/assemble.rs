@@ -93,6 +93,15 @@ impl Assembler {
         }
     }
 
+    pub(super) fn set_now(&mut self, now: Timestamp) {
+        self.clock.set_now(now);
+    }
+
+    /// Where the first record begins that is held back.
+    pub(super) fn held_from(&self) -> Option<u64> {
+        self.waiting.as_ref().or(self.open.as_ref()).map(|open| open.offset)
+    }
+
     fn start(&mut self, line: &Line<'_>, text: &str, recognised: Recognised, emit: &mut dyn FnMut(Record)) {
         let open = Open::new(line, text, recognised);
         let may_be_taken_over = open.format == Format::Text

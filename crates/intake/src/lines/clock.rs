@@ -40,6 +40,10 @@ impl Clock {
         Self { zone, now }
     }
 
+    pub(super) fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
     /// `2026-11-20 15:59:36`, with `T` or a blank, with `-` or `/`, with or without fraction and zone.
     pub(super) fn iso(&self, cursor: &mut Cursor<'_>) -> Option<Written> {
         let bytes = cursor.rest.as_bytes();

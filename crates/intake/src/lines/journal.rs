@@ -10,6 +10,7 @@ use super::{Format, Record};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// The longest field value the journal itself accepts. A greater length is not a length but a line of text.
 const VALUE_BYTES_MAX: u64 = 768 * 1024 * 1024;
@@ -53,6 +54,11 @@ impl Entry {
 
     pub(super) fn new(offset: u64, value_bytes_max: usize) -> Self {
         Self { offset, fields: Vec::new(), held_bytes: 0, truncated_bytes: 0, value_bytes_max, binary: None }
+    }
+
+    /// Where it begins.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Whether the line is a further field of this entry.
@@ -187,12 +193,19 @@ fn text_of(value: Value, not_utf8: &mut bool) -> Option<String> {
 }
 
 fn event(mut fields: Fields) -> Event {
+    // The same entry, exported once more, has the same id.
+    let cursor = fields.get("__CURSOR").and_then(|cursors| cursors.first()?.as_deref());
+    // `s=…;i=…;b=…;m=…;t=…;x=…`: the file and the number in it say which entry it is.
+    let id = cursor.filter(|cursor| cursor.starts_with("s=") && cursor.contains(";i=")).map(id_of);
     let mut event = Event {
         timestamp: take_parsed(&mut fields, "__REALTIME_TIMESTAMP", moment),
         level: take_parsed(&mut fields, "PRIORITY", |text| text.parse().ok().map(Level::from_severity)),
         message: take(&mut fields, "MESSAGE"),
         ..Event::default()
     };
+    if let Some(id) = id {
+        event.text("id", &id.to_string());
+    }
     for (key, names) in [("host", &["_HOSTNAME"] as &[&str]), ("source", &["SYSLOG_IDENTIFIER", "_COMM"])] {
         if let Some(text) = names.iter().find_map(|name| take(&mut fields, name)) {
             event.text(key, &text);
@@ -207,6 +220,14 @@ fn event(mut fields: Fields) -> Event {
         event.json("journal", &object(&fields));
     }
     event
+}
+
+/// Where the ids of entries begin, so that they cannot be taken for those of another program.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6576_6572_6c6f_6720_806a_6f75_726e_616c);
+
+/// The id of an entry by its cursor, which no other entry has.
+fn id_of(cursor: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, cursor.as_bytes())
 }
 
 fn take(fields: &mut Fields, name: &str) -> Option<String> {

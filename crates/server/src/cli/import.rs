@@ -7,6 +7,7 @@
 mod batches;
 mod deliver;
 mod files;
+mod follow;
 mod identity;
 mod progress;
 mod record;
@@ -54,7 +55,8 @@ Files may be compressed with gzip or zstd. Each event gets the key `file`; JSON 
 Examples:
   everlog import /var/log/nginx --log web
   everlog import app.log app.log.1 app.log.2.gz --zone Europe/Paris
-  journalctl -o export --since today | everlog import -")]
+  journalctl -o export --since today | everlog import -
+  everlog import --follow '/var/log/nginx/*.log' --log web")]
 pub(super) struct ImportArguments {
     /// Files and directories; - is standard input
     #[arg(required = true, value_name = "FILE|DIR|-")]
@@ -65,6 +67,12 @@ pub(super) struct ImportArguments {
     /// Zone of times that are written without one, such as Europe/Paris [default: that of this machine]
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     zone: Option<TimeZone>,
+    /// Stay, and send what is written to the files from now on too; patterns in quotes also find files that come later
+    #[arg(long)]
+    follow: bool,
+    /// Where it stands what is followed [default: in $STATE_DIRECTORY or ~/.local/state/everlog]
+    #[arg(long, value_name = "FILE", requires = "follow")]
+    state: Option<PathBuf>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -74,8 +82,12 @@ fn zone(text: &str) -> Result<TimeZone, String> {
 }
 
 pub(super) async fn run(arguments: ImportArguments) -> anyhow::Result<()> {
-    let ImportArguments { paths, log, zone, connection } = arguments;
+    let ImportArguments { paths, log, zone, follow, state, connection } = arguments;
     let client = Client::connect(&connection)?;
+    if follow {
+        let zone = zone.unwrap_or_else(TimeZone::system);
+        return follow::run(Store { client: &client, log: &log }, &paths, state, zone).await;
+    }
     let (stop, stopped) = watch::channel(false);
     let import = Import::new(&client, &log, zone.unwrap_or_else(TimeZone::system), Progress::standard_error());
     let summary = tokio::select! {

@@ -12,6 +12,7 @@ mod doors;
 mod entries;
 mod es;
 mod es_search;
+mod follow;
 mod forward;
 mod full;
 mod ga4;

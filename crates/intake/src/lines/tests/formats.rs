@@ -176,6 +176,19 @@ fn syslog_year_is_the_latest_possible() {
 }
 
 #[test]
+fn an_entry_of_the_journal_has_the_same_id_in_both_forms() {
+    let cursor = "s=0639;i=4ece7;b=6c7c;m=4fc7;t=4fca;x=b3b6";
+    let export = format!("__CURSOR={cursor}\n__REALTIME_TIMESTAMP=1795190376557202\nMESSAGE=hi\n\n");
+    let json =
+        format!("{{\"__CURSOR\":\"{cursor}\",\"__REALTIME_TIMESTAMP\":\"1795190376557202\",\"MESSAGE\":\"hi\"}}\n");
+    let other = export.replace("i=4ece7", "i=4ece8");
+    let id = |input: &str| text(&event(&read(input)[0]), "id").to_owned();
+    assert_eq!(id(&export), id(&json));
+    assert_ne!(id(&export), id(&other));
+    assert_eq!(id(&export).len(), 36);
+}
+
+#[test]
 fn syslog_variants() {
     check(
         "<11>from Python\0",

@@ -103,7 +103,12 @@ impl Store<'_> {
     }
 
     async fn position(&self, identity: &Identity) -> anyhow::Result<u64> {
-        let path = format!("/api/v1/producers/{}", percent(&identity.producer(self.log)));
+        self.position_of(&identity.producer(self.log)).await
+    }
+
+    /// The highest position of a producer, 0 if there is none.
+    pub(super) async fn position_of(&self, producer: &str) -> anyhow::Result<u64> {
+        let path = format!("/api/v1/producers/{}", percent(producer));
         match self.client.ask::<Producer>(self.client.get(&path)?).await {
             Ok(producer) => Ok(producer.position),
             Err(error) if error.downcast_ref::<Failure>().is_some_and(|failure| failure.is_not_found()) => Ok(0),
@@ -121,7 +126,7 @@ impl Store<'_> {
         let mut first_failure: Option<Instant> = None;
         let mut pause = Duration::from_millis(500);
         let receipt = loop {
-            let error = match self.attempt(batch, identity).await {
+            let error = match self.attempt(&batch.body, batch.position, &identity.producer(self.log)).await {
                 Ok(receipt) => break receipt,
                 Err(error) => error,
             };
@@ -140,18 +145,19 @@ impl Store<'_> {
         self.judge(batch, identity, receipt, first_failure.is_some()).await
     }
 
-    async fn attempt(&self, batch: &Batch, identity: &Identity) -> anyhow::Result<Receipt> {
+    /// Sends events once, with the position after them.
+    pub(super) async fn attempt(&self, body: &[u8], position: Position, producer: &str) -> anyhow::Result<Receipt> {
         let request = self
             .client
             .post(&log_path(self.log, "/events?_ids=uuid"))?
             .header("content-type", "application/x-ndjson")
-            .header("x-everlog-producer", identity.producer(self.log))
-            .header("x-everlog-position", batch.position.encode());
+            .header("x-everlog-producer", producer)
+            .header("x-everlog-position", position.encode());
         // On one machine packing takes longer than sending.
         let request = if self.client.is_local() {
-            request.body(batch.body.clone())
+            request.body(body.to_vec())
         } else {
-            request.header("content-encoding", "zstd").body(zstd::bulk::compress(&batch.body, 1)?)
+            request.header("content-encoding", "zstd").body(zstd::bulk::compress(body, 1)?)
         };
         match self.client.ask(request).await {
             // If nothing at all could be kept, the refusals come with the status of the first one.
