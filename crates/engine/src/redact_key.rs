@@ -37,8 +37,8 @@ impl Engine {
             return Ok(key.clone());
         }
         let file = &self.redact_key.file;
-        let key = read_or_make(file)
-            .map_err(|error| format!("the key {} for the level strict: {error}", file.display()))?;
+        let key =
+            read_or_make(file).map_err(|error| format!("the key {} for the level strict: {error}", file.display()))?;
         *kept = Some(key.clone());
         Ok(key)
     }

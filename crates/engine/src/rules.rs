@@ -275,9 +275,7 @@ impl Engine {
             };
             let both = of_index.map_or_else(
                 || own.clone(),
-                |index| {
-                    own.and(&RedactSettings { level: Some(index.level.unwrap_or(settled.redaction)), ..index.clone() })
-                },
+                |index| own.and(&RedactSettings { level: Some(index.level.unwrap_or(settled.redaction)), ..index }),
             );
             rules.redact = self.redact_of(&log, &both)?.but_for(rules.keys.iter().map(Key::name));
             if let Some(path) = &rules.path

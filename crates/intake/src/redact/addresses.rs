@@ -61,7 +61,7 @@ fn passwords(word: &[u8], offset: usize, found: &mut Vec<Span<'_>>) {
         if let Some(sign) = memchr::memrchr(b'@', &rest[..authority]) {
             match memchr::memchr(b':', &rest[..sign]) {
                 Some(colon) if colon + 1 < sign => {
-                    push_unmarked(word, (start + colon + 1, start + sign), offset, found)
+                    push_unmarked(word, (start + colon + 1, start + sign), offset, found);
                 }
                 None if is_key(&rest[..sign]) => {
                     found.push(Span { start: offset + start, end: offset + start + sign, name: "token" });

@@ -118,12 +118,7 @@ fn cards_of_run(run: &[u8], is_free: impl Fn(usize, usize) -> bool, mut found: i
 
 fn is_card_in_groups(run: &[u8], groups: &[(usize, usize)]) -> bool {
     let lengths: Vec<usize> = groups.iter().map(|(start, end)| end - start).collect();
-    let printed = match lengths.as_slice() {
-        [_] | [4, 6, 4 | 5] => true,
-        [4, 4, 4, 1..=4] => true,
-        [4, 4, 4, 4, 1..=3] => true,
-        _ => false,
-    };
+    let printed = matches!(lengths.as_slice(), [_] | [4, 6, 4 | 5] | [4, 4, 4, 1..=4] | [4, 4, 4, 4, 1..=3]);
     let (Some(first), Some(last), true) = (groups.first(), groups.last(), printed) else { return false };
     if !DIGITS.contains(&lengths.iter().sum()) {
         return false;

@@ -115,7 +115,10 @@ fn apart<'r>(text: &str, mut found: Vec<Span<'r>>) -> Vec<Span<'r>> {
 /// The length of the mark with which a text begins.
 pub(super) fn mark_at(text: &[u8]) -> Option<usize> {
     let rest = text.strip_prefix(MARK.as_bytes())?;
-    let end = memchr(b']', &rest[..rest.len().min(MARK_BYTES_MAX)])?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.') || byte >= 0x80;
+    let end = run(&rest[..rest.len().min(MARK_BYTES_MAX)], 0, plain);
+    // What begins with a digit is a number that somebody has put there, and no name.
+    (rest.get(end) == Some(&b']') && !rest[0].is_ascii_digit() && end > 0).then_some(())?;
     Some(MARK.len() + end + 1)
 }
 

@@ -230,7 +230,7 @@ fn persons_become_hashes() {
 #[test]
 fn nothing_takes_long() {
     let strict = rules(json!({"level": "strict", "keys": ["card"], "patterns": {"x": "a+b"}}));
-    let large = 1 << 18;
+    let large = 1 << 16;
     for part in [
         "4",
         "4 ",
@@ -382,7 +382,7 @@ proptest! {
         let settings = [json!("off"), json!("standard"), json!("strict"), json!({"keys": ["card"], "patterns": {"p": "b[o0]b|R+"}})];
         let rules = rules(settings[level as usize].clone());
         let event: serde_json::Map<String, Value> = members.into_iter().collect();
-        let decoded = native(Value::Object(event.clone()).to_string().as_bytes(), Limits::default(), Timestamp::from_micros(0));
+        let decoded = native(Value::Object(event).to_string().as_bytes(), Limits::default(), Timestamp::from_micros(0));
         prop_assume!(decoded.refused.is_empty());
         let kept = decoded.batch.len();
         let (batch, counts) = rules.apply(decoded.batch.clone());
