@@ -82,7 +82,9 @@ fn doors() -> Vec<(&'static str, &'static str, &'static str, String)> {
         .append_pair("url", event["url"].as_str().unwrap())
         .append_pair("exc_text", texts()[4].as_str().unwrap())
         .finish();
-    let entry = json!({"message": texts()[0], "fields": event});
+    let mut fields = event.clone();
+    fields.as_object_mut().unwrap().shift_remove("message");
+    let entry = json!({"message": texts()[0], "fields": fields});
     let gelf = json!({"version": "1.1", "host": "h", "short_message": texts()[0], "_password": "hunter2planted", "_url": event["url"]});
     vec![
         ("native", EVENTS, json, event.to_string()),
