@@ -16,6 +16,7 @@ mod housekeeping;
 mod internal;
 mod logs;
 mod people;
+mod redact_key;
 mod removal;
 mod rules;
 mod select;
@@ -25,7 +26,7 @@ mod tokens;
 mod tree;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -49,6 +50,7 @@ pub use forward::{
     Verdict, content_type, retry_after, verdict, write_body,
 };
 pub use intake::keys::VARIABLE_BYTES_MAX;
+pub use intake::redact::{Change, Key as RedactKey, Level as Redaction, Redact, Settings as RedactSettings};
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
 pub use query::suggest::suggest;
@@ -93,6 +95,8 @@ pub struct Settings {
     pub environment: BTreeMap<String, Option<String>>,
     /// The tree of text files, if there is to be one.
     pub tree: Option<TreeSettings>,
+    /// How much is replaced in logs that say nothing of it.
+    pub redact: Redaction,
 }
 
 impl Default for Settings {
@@ -111,6 +115,7 @@ impl Default for Settings {
             port: None,
             environment: BTreeMap::new(),
             tree: None,
+            redact: Redaction::Standard,
         }
     }
 }
@@ -179,6 +184,7 @@ pub struct Engine {
     attachments: attachments::Attachments,
     /// What is forwarded, by the names of the targets.
     forwards: RwLock<Vec<Arc<Forward>>>,
+    redact_key: redact_key::Kept,
     _lock: DirectoryLock,
 }
 
@@ -222,14 +228,14 @@ impl Engine {
             DirectoryLock::take(directory).map_err(refused)?.ok_or_else(|| OpenError::InUse { directory: shown() })?;
         let catalog = Catalog::open(&directory.join("catalog.sqlite"), Arc::clone(&disk))?;
         let store = Store::open(disk, catalog, places)?;
-        Self::with_store(store, settings, clock, (directory.join(attachments::FOLDER), lock))
+        Self::with_store(store, settings, clock, (directory, lock))
     }
 
     fn with_store(
         (store, report): (Store, StartReport),
         settings: Settings,
         clock: Arc<dyn Clock>,
-        (attachments, lock): (PathBuf, DirectoryLock),
+        (directory, lock): (&Path, DirectoryLock),
     ) -> Result<(Arc<Self>, StartReport), OpenError> {
         if store.catalog().logs()?.is_empty() {
             store.catalog().create_log(DEFAULT_LOG, clock.now())?;
@@ -267,8 +273,9 @@ impl Engine {
             archiver: archive::Archiver::default(),
             threads: Mutex::default(),
             following: tree::Following::default(),
-            attachments: attachments::Attachments::new(attachments),
             forwards: RwLock::default(),
+            attachments: attachments::Attachments::new(directory.join(attachments::FOLDER)),
+            redact_key: redact_key::Kept::in_directory(directory),
             _lock: lock,
         });
         engine.start_threads(jobs)?;

@@ -11,7 +11,7 @@ use event::Level;
 use event::limits::LOG_NAME_BYTES_MAX;
 use event::suggest::suggest;
 use intake::keys::{Facts, KEYS_MAX, Key, complete};
-use intake::redact::{Redact, Redacted};
+use intake::redact::{Level as Redaction, Redact, Redacted, Settings as RedactSettings};
 use intake::visitor::NAME_BYTES_MAX;
 use intake::{Decoded, Reason};
 use serde_json::{Map, Value, json};
@@ -26,7 +26,7 @@ pub type Options = Map<String, Value>;
 /// The names of the settings that are rules.
 pub const OPTIONS: [&str; 8] = ["keys", "fields", "index", "path", "public_write", "ga4", "arrays", "redact"];
 
-/// Most fixed fields of a log, and most names in its `redact`.
+/// Most fixed fields of a log.
 const NAMES_MAX: usize = 200;
 
 /// Longest path of a visitor endpoint, in bytes.
@@ -77,11 +77,9 @@ pub struct Rules {
     pub ga4: Option<String>,
     /// Whether a repeated argument becomes a list.
     pub arrays: bool,
-    /// What is replaced in visits: what the log says, and what looks like a secret.
-    pub visit_redact: Redact,
     redact: Redact,
-    /// The names that make these two.
-    redacted: Vec<String>,
+    /// What this comes from; none for what holds for all logs.
+    redaction: Option<RedactSettings>,
 }
 
 /// The settings of all logs, and the rules they come to.
@@ -94,6 +92,9 @@ pub(crate) struct Settled {
     rules: HashMap<LogId, Arc<Rules>>,
     paths: HashMap<String, LogId>,
     measurements: HashMap<String, LogId>,
+    /// What is replaced in logs that say nothing of it.
+    redaction: Redaction,
+    redact: Arc<Redact>,
 }
 
 /// The settings of a log as they are shown: each with its value, and which stand in the file.
@@ -103,9 +104,16 @@ pub struct ShownOptions {
     pub values: Options,
     /// The names of those that only the file can change.
     pub in_file: Vec<String>,
+    /// The names of those that were set at runtime, and hold.
+    pub at_runtime: Vec<String>,
 }
 
 impl Settled {
+    /// No settings: what is replaced is the same in all logs.
+    pub(crate) fn of(redaction: Redaction) -> Self {
+        Self { redaction, ..Self::default() }
+    }
+
     /// What holds for a log.
     fn effective(&self, log: &str) -> Options {
         merged(self.runtime.get(log), self.file.get(log))
@@ -114,14 +122,17 @@ impl Settled {
     pub(crate) fn shown(&self, log: &str) -> ShownOptions {
         let set = self.effective(log);
         let default = |name: &str| match name {
-            "keys" | "redact" => json!([]),
+            "keys" => json!([]),
+            "redact" => json!(self.redaction.name()),
             "fields" => json!({}),
             "public_write" | "arrays" => json!(false),
             _ => Value::Null,
         };
         let value = |name: &&str| ((*name).to_owned(), set.get(*name).cloned().unwrap_or_else(|| default(name)));
-        let in_file = self.file.get(log).map(|options| options.keys().cloned().collect()).unwrap_or_default();
-        ShownOptions { values: OPTIONS.iter().map(value).collect(), in_file }
+        let in_file: Vec<String> =
+            self.file.get(log).map(|options| options.keys().cloned().collect()).unwrap_or_default();
+        let at_runtime = set.keys().filter(|name| !in_file.contains(name)).cloned().collect();
+        ShownOptions { values: OPTIONS.iter().map(value).collect(), in_file, at_runtime }
     }
 
     pub(crate) fn rules(&self, log: LogId) -> Option<Arc<Rules>> {
@@ -139,7 +150,7 @@ impl Settled {
     }
 
     pub(crate) fn with(&self, log: &str, runtime: Options) -> Self {
-        let mut changed = Self { runtime: self.runtime.clone(), file: self.file.clone(), ..Self::default() };
+        let mut changed = Self { runtime: self.runtime.clone(), file: self.file.clone(), ..Self::of(self.redaction) };
         changed.runtime.insert(log.to_owned(), runtime);
         changed
     }
@@ -161,7 +172,8 @@ impl Engine {
         for log in file.keys() {
             self.create_log(log)?;
         }
-        let mut settled = Settled { file, ..Settled::default() };
+        let redaction = self.settings.redact;
+        let mut settled = Settled { file, ..Settled::of(redaction) };
         self.settle(&mut settled)?;
         let mut kept = self.store.catalog().log_settings()?;
         kept.retain(|(_, settings)| settings != "{}");
@@ -173,7 +185,7 @@ impl Engine {
             self.tell_of_conflicts(name, &options, settled.file.get(name));
             runtime.insert(name.clone(), options);
         }
-        let mut whole = Settled { runtime: runtime.clone(), file: settled.file.clone(), ..Settled::default() };
+        let mut whole = Settled { runtime: runtime.clone(), file: settled.file.clone(), ..Settled::of(redaction) };
         if self.settle(&mut whole).is_ok() {
             self.logs.write().settled = whole;
             return Ok(());
@@ -252,16 +264,27 @@ impl Engine {
         for rules in all.values() {
             self.check_index(rules, &all)?;
         }
-        let redacted: BTreeMap<String, Vec<String>> =
-            all.iter().map(|(log, rules)| (log.clone(), rules.redacted.clone())).collect();
+        let redacted: BTreeMap<String, RedactSettings> =
+            all.iter().map(|(log, rules)| (log.clone(), rules.redaction.clone().unwrap_or_default())).collect();
+        settled.redact = Arc::new(self.redact_of("", &RedactSettings::default())?);
         let mut visited: BTreeMap<String, String> = BTreeMap::new();
         let mut measured: BTreeMap<String, String> = BTreeMap::new();
         for (log, mut rules) in all {
             // What must not be in a log must not come into it under another name either.
-            let of_index = rules.index.as_ref().and_then(|index| redacted.get(index)).into_iter().flatten();
-            rules.redacted.extend(of_index.cloned());
-            rules.redact = Redact::new(&rules.redacted);
-            rules.visit_redact = rules.redact.clone().with_secrets();
+            let of_index = rules.index.as_ref().map(|index| redacted.get(index).cloned().unwrap_or_default());
+            let own = RedactSettings {
+                level: rules
+                    .redaction
+                    .as_ref()
+                    .and_then(|own| own.level)
+                    .or(of_index.is_some().then_some(Redaction::Off)),
+                ..rules.redaction.clone().unwrap_or_default()
+            };
+            let both = of_index.map_or_else(
+                || own.clone(),
+                |index| own.and(&RedactSettings { level: Some(index.level.unwrap_or(settled.redaction)), ..index }),
+            );
+            rules.redact = self.redact_of(&log, &both)?.but_for(rules.keys.iter().map(Key::name));
             if let Some(path) = &rules.path
                 && let Some(other) = visited.insert(path.clone(), log.clone())
             {
@@ -279,6 +302,14 @@ impl Engine {
             settled.rules.insert(id, Arc::new(rules));
         }
         Ok(())
+    }
+
+    /// Makes rules of what a log says, with the key if they need one.
+    fn redact_of(&self, log: &str, settings: &RedactSettings) -> Result<Redact, LogError> {
+        let strict = settings.level.unwrap_or(self.settings.redact) == Redaction::Strict;
+        let key = if strict { Some(self.redact_key().map_err(|detail| wrong(log, detail))?) } else { None };
+        Redact::new(settings, self.settings.redact, key.as_ref())
+            .map_err(|error| wrong(log, format!("redact: {error}")))
     }
 
     fn check_index(&self, rules: &Rules, all: &BTreeMap<String, Rules>) -> Result<(), LogError> {
@@ -316,7 +347,9 @@ impl Engine {
                 "public_write" => read_truth(value).map(|truth| rules.public_write = truth),
                 "ga4" => read_text(value, "a measurement id such as \"G-ABC123\"").map(|id| rules.ga4 = Some(id)),
                 "arrays" => read_truth(value).map(|truth| rules.arrays = truth),
-                _ => read_redact(value).map(|names| rules.redacted = names),
+                _ => RedactSettings::parse(value)
+                    .map(|settings| rules.redaction = Some(settings))
+                    .map_err(|error| error.to_string()),
             };
             read.map_err(|detail| wrong(log, format!("{name}: {detail}")))?;
         }
@@ -356,22 +389,27 @@ impl Engine {
 
     /// What a door decoded, by the rules of its log; and the log that keeps it.
     pub(crate) fn ruled(&self, log: LogId, decoded: Decoded) -> (LogId, Decoded) {
-        let rules = self.logs.read().settled.rules(log);
-        let Some(rules) = rules else { return (log, decoded) };
+        let (rules, default) = {
+            let settled = &self.logs.read().settled;
+            (settled.rules(log), Arc::clone(&settled.redact))
+        };
         let mut decoded = decoded;
-        if !rules.keys.is_empty() && !decoded.visit {
+        if let Some(rules) = rules.as_ref().filter(|rules| !rules.keys.is_empty() && !decoded.visit) {
             let (batch, lost) = complete(&decoded.batch, &rules.keys, &self.facts());
             decoded.batch = batch;
             if lost > 0 {
                 *decoded.unlisted.entry(Reason::BatchFull.name()).or_default() += lost;
             }
         }
-        let redact = if decoded.visit { &rules.visit_redact } else { &rules.redact };
+        let redact = rules.as_ref().map_or(&*default, |rules| &rules.redact);
         if !redact.is_empty() {
             let (batch, redacted): (_, Redacted) = redact.apply(decoded.batch);
             decoded.batch = batch;
-            self.counters.redacted(log, redacted);
+            if !redacted.is_empty() {
+                self.counters.redacted(log, redacted);
+            }
         }
+        let Some(rules) = rules else { return (log, decoded) };
         let target = rules.index.as_ref().and_then(|index| self.logs.read().id(index));
         (target.unwrap_or(log), decoded)
     }
@@ -454,22 +492,6 @@ fn read_path(value: &Value) -> Result<String, String> {
         )),
         None => Ok(path.to_owned()),
     }
-}
-
-fn read_redact(value: &Value) -> Result<Vec<String>, String> {
-    let names = read_names(value, "[\"card\", \"password\"]")?;
-    if names.len() > NAMES_MAX {
-        return Err(format!("{} names: at most {NAMES_MAX} are looked for", names.len()));
-    }
-    for name in &names {
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return Err(format!("{name:?} cannot be the name of a key"));
-        }
-        if OWN.contains(&name.as_str()) {
-            return Err(format!("{name:?} is what events are found and told apart by: it cannot be replaced"));
-        }
-    }
-    Ok(names)
 }
 
 #[cfg(test)]

@@ -200,6 +200,12 @@ impl<'a> Row<'a> {
         std::iter::from_fn(move || if reader.at < reader.bytes.len() { reader.field().ok() } else { None })
     }
 
+    /// The values as they are encoded: numbers and lengths between the bytes of the texts.
+    #[must_use]
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
     /// About how many bytes the event takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -321,6 +327,22 @@ impl BatchBuilder {
         let mut builder = Self::new();
         builder.batch.data.reserve(body_bytes.min(ROOM_BYTES_MAX));
         builder
+    }
+
+    /// One with the keys of a batch and none of its events: what is copied from it needs no new numbers.
+    #[must_use]
+    pub fn continuing(batch: &Batch) -> Self {
+        let mut builder = Self::with_room(batch.data.len());
+        for key in &batch.keys {
+            builder.key(key);
+        }
+        builder
+    }
+
+    /// Adds an event of the batch that this one continues, as it is. False when there is no room for it.
+    pub fn copy(&mut self, row: &Row<'_>) -> bool {
+        self.batch.data.extend_from_slice(row.data);
+        self.commit(row.id.clone(), row.timestamp)
     }
 
     /// How many events were committed.

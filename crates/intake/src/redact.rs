@@ -1,123 +1,211 @@
 //! Values that must not be kept, replaced by a mark before anything is stored.
 //!
-//! A rule is the name of a key. It holds at any depth, in lists of objects and in texts that are JSON too; what stands below such a key goes
-//! whole. It works on a batch, behind every decoder, so that no door can forget it.
+//! A level says how much: `standard` takes out secrets and the e-mail addresses in URLs, headers and forms, `strict` takes
+//! out persons too. The owner of a log adds keys and patterns. It works on a batch, behind every decoder, so that no
+//! door can forget it; at any depth, in lists, in texts that are JSON and in query strings too.
+
+mod addresses;
+mod json;
+mod names;
+mod numbers;
+mod scan;
+mod settings;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
-use event::limits::DEPTH_MAX;
-use event::{Batch, BatchBuilder, Value, logical_name};
+use event::{Batch, BatchBuilder, Field, KeyIndex, Row, Value, logical_name, shared};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use regex::Regex;
+use sha2::Sha256;
 
-use crate::decode::{each_member, is_too_deep};
 use crate::normalise::{Role, role, shared_name};
+use names::{Place, Rule, Verdict, fold};
+pub use settings::{SettingError, Settings};
 
-/// Names under which applications send secrets.
-const SECRETS: [&str; 19] = [
-    "password",
-    "passwd",
-    "pwd",
-    "passphrase",
-    "secret",
-    "client_secret",
-    "private_key",
-    "token",
-    "access_token",
-    "refresh_token",
-    "id_token",
-    "csrf_token",
-    "csrfmiddlewaretoken",
-    "authorization",
-    "proxy_authorization",
-    "cookie",
-    "set_cookie",
-    "api_key",
-    "x_api_key",
-];
+/// How an identity begins that was replaced.
+const ANONYMOUS: &str = "anon:";
 
-/// Which keys lose their values.
-#[derive(Clone, Debug, Default)]
-pub struct Redact {
-    /// The marks by the folded names.
-    marks: HashMap<String, Box<str>>,
-    /// Whether names that look like those of secrets are meant too: `new_password`, `sessionToken`.
-    secrets: bool,
+/// Bytes of the hash that are kept: enough to tell all people apart.
+const HASH_BYTES: usize = 10;
+
+/// Texts within texts within texts that are looked into.
+const NESTED_MAX: u8 = 8;
+
+/// How much is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing but what the owner of a log names.
+    Off,
+    /// Secrets, and e-mail addresses in URLs, query strings, headers and forms.
+    #[default]
+    Standard,
+    /// Persons too: a keyed hash takes the place of who somebody is.
+    Strict,
 }
 
-/// How many values were replaced, by the name in the rule.
+impl Level {
+    /// Reads its name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Off, Self::Standard, Self::Strict].into_iter().find(|level| level.name() == name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Standard => "standard",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+/// What identities are hashed with. Who does not have it cannot find out who somebody is by trying names.
+#[derive(Clone)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// Of these bytes, which come from chance.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// What takes the place of an identity: the same for the same person, in whatever type or case it was sent.
+    #[must_use]
+    pub fn hash(&self, identity: &str) -> String {
+        use std::fmt::Write as _;
+        let identity = identity.trim();
+        let identity = if identity.contains('@') { identity.to_lowercase() } else { identity.to_owned() };
+        let mut hashed = ANONYMOUS.to_owned();
+        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) {
+            mac.update(identity.as_bytes());
+            for byte in mac.finalize().into_bytes().iter().take(HASH_BYTES) {
+                let written = write!(hashed, "{byte:02x}");
+                debug_assert!(written.is_ok(), "writing into memory cannot fail");
+            }
+        }
+        hashed
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Key(…)")
+    }
+}
+
+/// What is replaced in the events of a log.
+#[derive(Clone, Debug, Default)]
+pub struct Redact {
+    level: Level,
+    /// Named keys by their folded names.
+    own: HashMap<String, Box<str>>,
+    patterns: Vec<(Box<str>, Regex)>,
+    key: Option<Key>,
+    /// Cookies that the owner of the log asked for.
+    asked: Vec<String>,
+}
+
+/// How many values were replaced, by the name of the rule.
 pub type Redacted = BTreeMap<String, u64>;
 
-/// What becomes of a path.
-struct Verdict {
-    /// The path down to the named key.
-    path: String,
-    mark: String,
-    name: String,
+/// A value as it is and as it would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The rules that say so.
+    pub rules: Vec<String>,
+    /// The key it stands under.
+    pub key: String,
+    /// As it is, as JSON.
+    pub before: String,
+    /// As it would be.
+    pub after: String,
+}
+
+/// What was replaced so far.
+#[derive(Debug, Default)]
+struct Tally<'r> {
+    /// The rule of each replacement.
+    names: Vec<&'r str>,
+    /// Each replacement, where they are to be shown.
+    changes: Option<Vec<Change>>,
+}
+
+/// What becomes of the values under a path.
+enum OfPath<'r> {
+    /// They go; the path down to the key that says so.
+    Secret(String, Rule<'r>),
+    Look(Place),
 }
 
 impl Redact {
-    /// The rules of these names. Case, hyphens and underscores do not count.
-    #[must_use]
-    pub fn new(names: &[String]) -> Self {
-        Self { marks: names.iter().map(|name| (fold(name), name.as_str().into())).collect(), secrets: false }
+    /// The rules of a log; `level` holds where it names none. Strict rules without a key replace identities by a mark.
+    ///
+    /// # Errors
+    /// When a pattern cannot be read.
+    pub fn new(settings: &Settings, level: Level, key: Option<&Key>) -> Result<Self, SettingError> {
+        let compiled =
+            |(name, pattern): (&String, &String)| Ok((name.as_str().into(), settings::compile(name, pattern)?));
+        Ok(Self {
+            level: settings.level.unwrap_or(level),
+            own: settings.keys.iter().map(|name| (fold(name), name.as_str().into())).collect(),
+            patterns: settings.patterns.iter().map(compiled).collect::<Result<_, _>>()?,
+            key: key.cloned(),
+            asked: Vec::new(),
+        })
     }
 
-    /// These rules, and those for what looks like a secret.
+    /// The same, but for cookies that the owner asked for by name, `cookies.theme`, unless they look like a session.
     #[must_use]
-    pub fn with_secrets(mut self) -> Self {
-        for name in SECRETS {
-            self.marks.entry(fold(name)).or_insert_with(|| name.into());
-        }
-        self.secrets = true;
+    pub fn but_for<'k>(mut self, keys: impl Iterator<Item = &'k str>) -> Self {
+        let harmless = |cookie: &str| {
+            let folded = fold(cookie);
+            self.secret(cookie).is_none() && !["sess", "sid", "auth", "login"].iter().any(|part| folded.contains(part))
+        };
+        self.asked = keys.filter(|key| key.strip_prefix("cookies.").is_some_and(harmless)).map(str::to_owned).collect();
         self
+    }
+
+    /// How much they replace.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// Whether there is no rule.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.marks.is_empty()
+        self.level == Level::Off && self.own.is_empty() && self.patterns.is_empty()
     }
 
-    /// The name in the rule that a key falls under.
-    fn rule(&self, key: &str) -> Option<&str> {
-        let folded = fold(key);
-        if let Some(name) = self.marks.get(&folded) {
-            return Some(name);
+    fn of_path(&self, path: &str) -> OfPath<'_> {
+        if !self.asked.is_empty() && self.asked.iter().any(|asked| *asked == logical_name(path)) {
+            return OfPath::Look(Place::Text);
         }
-        match () {
-            () if !self.secrets => None,
-            () if folded.contains("password") || folded.contains("passwd") => Some("password"),
-            () if folded.ends_with("token") => Some("token"),
-            () if folded.ends_with("secret") => Some("secret"),
-            () if folded.ends_with("apikey") => Some("api_key"),
-            () => None,
-        }
-    }
-
-    /// The same for one key of a path: `user.card` and `user[card]` as one key fall under `card` too.
-    fn rule_of_segment(&self, key: &str) -> Option<&str> {
-        self.rule(key).or_else(|| key.split(['.', '[', ']']).find_map(|part| self.rule(part)))
-    }
-
-    fn verdict(&self, path: &str) -> Option<Verdict> {
-        let (mut start, mut escaped) = (0, false);
+        let (mut start, mut escaped, mut place) = (0, false, Place::Text);
         for (at, byte) in path.bytes().chain([b'.']).enumerate() {
             match byte {
                 _ if escaped => escaped = false,
                 b'\\' => escaped = true,
                 b'.' => {
-                    let end = at.min(path.len());
-                    if let Some(name) = self.rule_of_segment(&logical_name(&path[start..end])) {
-                        return Some(Verdict { path: path[..end].to_owned(), mark: mark(name), name: name.to_owned() });
+                    let is_last = at >= path.len();
+                    let segment = logical_name(&path[start..at.min(path.len())]);
+                    match self.judge(place, &segment).resolve(place, !is_last) {
+                        Verdict::Secret(rule) => return OfPath::Secret(path[..at.min(path.len())].to_owned(), rule),
+                        Verdict::Look(below) => place = below,
                     }
                     start = at + 1;
                 }
                 _ => {}
             }
         }
-        None
+        OfPath::Look(place)
     }
 
-    /// The batch without the values that a rule names, and how many these were.
+    /// The batch without the values that must not be kept, and how many these were.
     ///
     /// Where a shared key was filled from a key that is named, its value goes as well.
     #[must_use]
@@ -126,138 +214,330 @@ impl Redact {
         if self.is_empty() {
             return (batch, redacted);
         }
-        let verdicts: Vec<Option<Verdict>> = batch.keys().iter().map(|path| self.verdict(path)).collect();
-        let mut ignored = Redacted::new();
-        let mut is_named = |value| self.inside(value, &mut ignored).is_some();
-        let untouched = verdicts.iter().all(Option::is_none)
-            && !batch.rows().any(|row| row.fields().any(|field| is_named(field.value)));
-        if untouched {
+        let paths: Vec<OfPath<'_>> = batch.keys().iter().map(|path| self.of_path(path)).collect();
+        let Some(first) = (0..batch.len()).find(|index| self.may_change(&batch.row(*index), &paths)) else {
             return (batch, redacted);
-        }
-        let mut builder = BatchBuilder::new();
+        };
+        let mut builder = BatchBuilder::continuing(&batch);
+        let mut tally = Tally::default();
         for index in 0..batch.len() {
-            self.row(&batch, index, &verdicts, (&mut builder, &mut redacted));
+            let row = batch.row(index);
+            let kept = if index >= first && self.may_change(&row, &paths) {
+                self.row(&batch, index, &paths, (&mut builder, &mut tally))
+            } else {
+                builder.copy(&row)
+            };
+            debug_assert!(kept, "marks for values that fitted into a request fit into a batch");
+            for name in tally.names.drain(..) {
+                // Names are few: a new one is rare.
+                match redacted.get_mut(name) {
+                    Some(count) => *count += 1,
+                    None => drop(redacted.insert(name.to_owned(), 1)),
+                }
+            }
         }
         (builder.finish(), redacted)
     }
 
-    fn row(
-        &self,
+    /// Whether a row must be looked at closely: whatever is replaced, it is in such a row.
+    fn may_change(&self, row: &Row<'_>, paths: &[OfPath<'_>]) -> bool {
+        if self.level > Level::Off && scan::is_triggered(row.data()) {
+            return true;
+        }
+        row.fields().any(|field| match &paths[field.key as usize] {
+            OfPath::Secret(..) => true,
+            OfPath::Look(place) => match field.value {
+                Value::Str(text) => self.may_hold(text, *place),
+                Value::Raw(json) => self.may_hold(json, *place),
+                Value::Int(number) => {
+                    self.is_of_person(*place)
+                        || (self.level > Level::Off && numbers::is_card(number))
+                        || !self.patterns.is_empty()
+                }
+                Value::Float(_) | Value::Uuid(_) => self.is_of_person(*place) || !self.patterns.is_empty(),
+                Value::Null | Value::Bool(_) => false,
+            },
+        })
+    }
+
+    fn is_of_person(&self, place: Place) -> bool {
+        matches!(place, Place::Identity | Place::Ip | Place::Phone)
+    }
+
+    /// Whether anything in a text may have to go, but for what has a trigger.
+    fn may_hold(&self, text: &str, place: Place) -> bool {
+        let bytes = text.as_bytes();
+        if self.is_of_person(place) {
+            return true;
+        }
+        if self.level > Level::Off {
+            let nested = matches!(bytes.first(), Some(b'{' | b'[' | b' ' | b'\t' | b'\n' | b'\r' | b'"'));
+            let address = matches!(place, Place::Address | Place::Request);
+            let everywhere = address || nested || self.level == Level::Strict;
+            if memchr::memchr(b'@', bytes).is_some()
+                && (everywhere || memchr::memchr3(b'?', b'&', b':', bytes).is_some())
+            {
+                return true;
+            }
+            if address && memchr::memchr(b'%', bytes).is_some() {
+                return true;
+            }
+            if numbers::may_hold_card(bytes) {
+                return true;
+            }
+            if self.level == Level::Strict && (nested || bytes.iter().filter(|byte| byte.is_ascii_digit()).count() > 8)
+            {
+                return true;
+            }
+        }
+        (!self.own.is_empty() && memchr::memchr3(b'=', b':', b' ', bytes).is_some())
+            || self.patterns.iter().any(|(_, pattern)| pattern.is_match(text))
+    }
+
+    fn row<'r>(
+        &'r self,
         batch: &Batch,
         index: usize,
-        verdicts: &[Option<Verdict>],
-        (builder, redacted): (&mut BatchBuilder, &mut Redacted),
-    ) {
+        paths: &[OfPath<'r>],
+        (builder, tally): (&mut BatchBuilder, &mut Tally<'r>),
+    ) -> bool {
         let row = batch.row(index);
-        // Shared keys that may have been filled from what is replaced: which, its text, the mark.
-        let mut sources: Vec<(&[&str], String, &str)> = Vec::new();
+        let mut derived = Derived::default();
         for field in row.fields() {
             let path = &*batch.keys()[field.key as usize];
-            let Some(verdict) = &verdicts[field.key as usize] else {
-                let derived = sources
-                    .iter()
-                    .find(|(names, text, _)| !field.sent && names.contains(&path) && is_from(field.value, text, names));
-                let rewritten = self.inside(field.value, redacted);
-                let value = match (derived, &rewritten, field.value) {
-                    (Some((_, _, mark)), ..) => Value::Str(mark),
-                    (None, Some(json), Value::Raw(_)) => Value::Raw(json),
-                    (None, Some(json), _) => Value::Str(json),
-                    (None, None, value) => value,
-                };
-                let key = builder.key(path);
-                builder.push(key, value, field.sent);
-                continue;
-            };
-            if let Role::Alias(shared, _) = role(path) {
-                sources.push((shared_name(shared), plain(field.value), &verdict.mark));
-            }
-            let key = builder.key(&verdict.path);
-            let is_new = builder.push(key, Value::Str(&verdict.mark), field.sent);
-            if is_new && !field.sent && field.value != Value::Str(&verdict.mark) {
-                *redacted.entry(verdict.name.clone()).or_default() += 1;
+            let before = tally.names.len();
+            match &paths[field.key as usize] {
+                OfPath::Secret(cut, rule) => {
+                    let mark = mark(rule.name);
+                    let is_kept = !rule.own && is_nothing(field.value);
+                    if is_kept {
+                        builder.push(field.key, field.value, field.sent);
+                        continue;
+                    }
+                    derived.note_secret(path, field.value, &mark);
+                    let key = if cut.len() == path.len() { field.key } else { builder.key(cut) };
+                    let is_new = builder.push(key, Value::Str(&mark), field.sent);
+                    if is_new && !field.sent && field.value != Value::Str(&mark) {
+                        tally.names.push(rule.name);
+                    }
+                }
+                OfPath::Look(place) => {
+                    if let Some(mark) = derived.mark_for(path, &field) {
+                        builder.push(field.key, Value::Str(mark), field.sent);
+                        continue;
+                    }
+                    let new = self.new_value(field.value, *place, tally);
+                    if derived.is_counted(path, &field, new.as_deref()) {
+                        tally.names.truncate(before);
+                    }
+                    let key = self.key_of(builder, field.key, path, tally);
+                    match (&new, field.value) {
+                        (Some(new), Value::Raw(_)) if !self.is_number(field.value) => {
+                            builder.push(key, Value::Raw(new), field.sent)
+                        }
+                        (Some(new), _) => builder.push(key, Value::Str(new), field.sent),
+                        (None, value) => builder.push(key, value, field.sent),
+                    };
+                }
             }
         }
-        let kept = builder.commit(row.id.clone(), row.timestamp);
-        debug_assert!(kept, "marks for values that fitted into a request fit into a batch");
+        builder.commit(row.id.clone(), row.timestamp)
     }
 
-    /// A list, or a text that is JSON itself, with the values under named keys replaced; `None` when there are none.
-    fn inside(&self, value: Value<'_>, redacted: &mut Redacted) -> Option<String> {
+    fn is_number(&self, value: Value<'_>) -> bool {
+        matches!(value, Value::Raw(raw) if !raw.starts_with(['{', '[', '"']))
+    }
+
+    /// The number of a path, of one with an e-mail address in it without that.
+    fn key_of<'r>(&'r self, builder: &mut BatchBuilder, key: KeyIndex, path: &str, tally: &mut Tally<'r>) -> KeyIndex {
+        if self.level < Level::Strict || !path.contains('@') {
+            return key;
+        }
+        let (mut new, mut rest) = (String::new(), Some(path));
+        while let Some(path) = rest {
+            let (segment, further) = event::split_first(path);
+            let replaced = self.replaced_key(&segment, Place::Text, tally);
+            event::push_segment(&mut new, replaced.as_deref().unwrap_or(&segment));
+            rest = further;
+        }
+        builder.key(&new)
+    }
+
+    /// What takes the place of a value; `None` when it stays.
+    fn new_value<'r>(&'r self, value: Value<'_>, place: Place, tally: &mut Tally<'r>) -> Option<String> {
         match value {
-            Value::Raw(json) => self.json(json, redacted),
-            Value::Str(text) => {
-                let text = text.trim_start();
-                (text.starts_with(['{', '[']) && !is_too_deep(text, DEPTH_MAX)).then(|| self.json(text, redacted))?
-            }
-            _ => None,
+            Value::Str(text) => self.replaced(text, place, tally, 0),
+            Value::Raw(json) if self.is_number(value) => self.replaced_number(json, place, tally),
+            Value::Raw(json) => json::rewrite(self, json, place, tally, 0).flatten(),
+            Value::Int(_) | Value::Float(_) => self.replaced_number(&plain(value), place, tally),
+            Value::Uuid(_) => self.replaced(&plain(value), place, tally, 0),
+            Value::Null | Value::Bool(_) => None,
         }
     }
 
-    /// A list or an object with the values under named keys replaced; `None` when there are none.
-    fn json(&self, text: &str, redacted: &mut Redacted) -> Option<String> {
-        if !text.contains('{') {
+    /// What takes the place of a text; `None` when it stays.
+    fn replaced<'r>(&'r self, text: &str, place: Place, tally: &mut Tally<'r>, nested: u8) -> Option<String> {
+        match place {
+            Place::Identity => return self.of_person(text, tally),
+            Place::Ip => return truncated(text).inspect(|_| tally.names.push("ip")),
+            Place::Phone if text.is_empty() || scan::is_mark(text) => return None,
+            Place::Phone => {
+                tally.names.push("phone");
+                return Some(mark("phone"));
+            }
+            _ => {}
+        }
+        let triggered = self.level > Level::Off && scan::is_triggered(text.as_bytes());
+        if !triggered && !self.may_hold(text, place) {
             return None;
         }
-        if text.starts_with('"') {
-            // Each text within a text is escaped once more, so they are soon too long to go any deeper.
-            let inner = event::text::unescape(text)?;
-            return self.inside(Value::Str(&inner), redacted).map(|json| quoted(&json));
+        if nested < NESTED_MAX
+            && text.trim_start().starts_with(['{', '['])
+            && let Some(done) = json::rewrite(self, text, place, tally, nested)
+        {
+            return done;
         }
-        let mut changed = false;
-        let mut parts = Vec::new();
-        let is_list = text.starts_with('[');
-        if is_list {
-            for item in sonic_rs::to_array_iter(text) {
-                let item = item.ok()?;
-                let raw = item.as_raw_str();
-                let rewritten = self.json(raw, redacted);
-                changed |= rewritten.is_some();
-                parts.push(rewritten.unwrap_or_else(|| raw.to_owned()));
-            }
-        } else if text.starts_with('{') {
-            let walked = each_member(text, |key, raw| {
-                let value = match self.rule_of_segment(key) {
-                    Some(name) => {
-                        *redacted.entry(name.to_owned()).or_default() += 1;
-                        Some(quoted(&mark(name)))
-                    }
-                    None => self.json(raw, redacted),
-                };
-                changed |= value.is_some();
-                parts.push(format!("{}:{}", quoted(key), value.as_deref().unwrap_or(raw)));
-                Ok(())
-            });
-            walked.ok()?;
+        let spans = scan::spans(self, text, place);
+        if spans.is_empty() {
+            return None;
         }
-        let (open, close) = if is_list { ('[', ']') } else { ('{', '}') };
-        changed.then(|| format!("{open}{}{close}", parts.join(",")))
+        let mut new = String::with_capacity(text.len());
+        let mut at = 0;
+        for span in spans {
+            new.push_str(&text[at..span.start]);
+            new.push_str(&mark(span.name));
+            at = span.end;
+            tally.names.push(span.name);
+        }
+        new.push_str(&text[at..]);
+        Some(new)
     }
 
-    /// A query string without the values of named arguments.
-    #[must_use]
-    pub fn query(&self, query: &str) -> String {
-        let pairs = query.split('&').map(|pair| {
-            let name = form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned());
-            let rule = name.as_deref().and_then(|name| self.rule_of_segment(name));
-            match (rule, pair.split_once('=')) {
-                (Some(rule), Some((sent, _))) => format!("{sent}={}", mark(rule)),
-                _ => pair.to_owned(),
-            }
+    /// The same for a number as it was written.
+    fn replaced_number<'r>(&'r self, number: &str, place: Place, tally: &mut Tally<'r>) -> Option<String> {
+        if self.is_of_person(place) {
+            return self.replaced(number, place, tally, 0);
+        }
+        let is_card = number.len() <= 16 && number.parse().is_ok_and(numbers::is_card);
+        if self.level > Level::Off && place != Place::Opaque && is_card {
+            tally.names.push("card");
+            return Some(mark("card"));
+        }
+        if self.patterns.is_empty() {
+            return None;
+        }
+        self.replaced(number, Place::Opaque, tally, 0)
+    }
+
+    /// The same for a key that has an e-mail address in it, which nobody calls a key unless it is a person.
+    fn replaced_key<'r>(&'r self, key: &str, place: Place, tally: &mut Tally<'r>) -> Option<String> {
+        if self.level < Level::Strict || !key.contains('@') {
+            return None;
+        }
+        let mut found = Vec::new();
+        addresses::find(key, true, &mut found);
+        let span = *found.first()?;
+        tally.names.push(if place == Place::Identity { "identity" } else { "email" });
+        let hash = self.hash(&key[span.start..span.end]);
+        Some(format!("{}{hash}{}", &key[..span.start], &key[span.end..]))
+    }
+
+    fn hash(&self, identity: &str) -> String {
+        self.key.as_ref().map_or_else(|| mark("identity"), |key| key.hash(identity))
+    }
+
+    fn of_person<'r>(&'r self, identity: &str, tally: &mut Tally<'r>) -> Option<String> {
+        let is_hash = identity.strip_prefix(ANONYMOUS).is_some_and(|hash| {
+            hash.len() == 2 * HASH_BYTES && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         });
-        pairs.collect::<Vec<_>>().join("&")
+        if is_hash || identity.trim().is_empty() || identity == shared::SYSTEM_USER || scan::is_mark(identity) {
+            return None;
+        }
+        tally.names.push("identity");
+        Some(self.hash(identity))
+    }
+
+    /// What these rules would do to an event, as JSON: what would be stored in its place, and each change.
+    #[must_use]
+    pub fn preview(&self, json: &str) -> (Option<String>, Vec<Change>) {
+        let mut tally = Tally { names: Vec::new(), changes: Some(Vec::new()) };
+        let new = json::rewrite(self, json, Place::Text, &mut tally, 0).flatten();
+        (new, tally.changes.unwrap_or_default())
+    }
+}
+
+/// Whether a value says that there is none: no secret is in it.
+fn is_nothing(value: Value<'_>) -> bool {
+    matches!(value, Value::Null | Value::Bool(_) | Value::Str("") | Value::Raw("[]" | "{}"))
+}
+
+/// An address of a network in place of that of a machine: the first 24 bits of IPv4, the first 48 of IPv6.
+fn truncated(text: &str) -> Option<String> {
+    let one = |address: &str| -> Option<String> {
+        let address: IpAddr = address.trim().parse().ok()?;
+        Some(match address.to_canonical() {
+            IpAddr::V4(address) => {
+                let [a, b, c, _] = address.octets();
+                IpAddr::from([a, b, c, 0]).to_string()
+            }
+            IpAddr::V6(address) => {
+                let [a, b, c, ..] = address.segments();
+                IpAddr::from([a, b, c, 0, 0, 0, 0, 0]).to_string()
+            }
+        })
+    };
+    let all: Vec<String> = text.split(',').map(|part| one(part).unwrap_or_else(|| part.trim().to_owned())).collect();
+    let new = all.join(", ");
+    let known = text.split(',').any(|part| one(part).is_some());
+    (known && new != text).then_some(new)
+}
+
+/// Shared keys that were filled from what is replaced in the same event.
+#[derive(Debug, Default)]
+struct Derived {
+    /// Which, from which text, and the mark.
+    secrets: Vec<(&'static [&'static str], String, String)>,
+    /// New texts that were counted, and the keys that follow them.
+    counted: Vec<(Vec<&'static str>, String)>,
+}
+
+impl Derived {
+    fn note_secret(&mut self, path: &str, value: Value<'_>, mark: &str) {
+        if let Role::Alias(shared, _) = role(path) {
+            self.secrets.push((shared_name(shared), plain(value), mark.to_owned()));
+        }
+    }
+
+    fn mark_for(&self, path: &str, field: &Field<'_>) -> Option<&str> {
+        let derived = |(names, text, _): &&(&'static [&'static str], String, String)| {
+            !field.sent && names.contains(&path) && is_from(field.value, text, names)
+        };
+        self.secrets.iter().find(derived).map(|(_, _, mark)| mark.as_str())
+    }
+
+    /// Whether a new text was counted under the name that the shared key was filled from. A value that stands twice, as
+    /// a column and as it was sent, is counted once too.
+    fn is_counted(&mut self, path: &str, field: &Field<'_>, new: Option<&str>) -> bool {
+        let Some(new) = new else { return false };
+        let known = self.counted.iter().any(|(names, text)| text == new && names.contains(&path));
+        if known {
+            return true;
+        }
+        let names = match role(path) {
+            Role::Alias(shared, _) => shared_name(shared).to_vec(),
+            Role::User => vec!["user"],
+            Role::Exception => vec!["exception.message"],
+            _ => Vec::new(),
+        };
+        if !names.is_empty() {
+            self.counted.push((names, new.to_owned()));
+        }
+        field.sent && matches!(role(path), Role::Timestamp | Role::Level)
     }
 }
 
 fn mark(name: &str) -> String {
-    format!("[REDACTED:{name}]")
-}
-
-fn fold(name: &str) -> String {
-    name.chars().filter(|character| !matches!(character, '-' | '_')).flat_map(char::to_lowercase).collect()
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    format!("{}{name}]", scan::MARK)
 }
 
 /// The text of a value, of a text without its quotes.
@@ -301,7 +581,8 @@ mod tests {
 
     fn check(names: &[&str], json: &str, expected: &str, count: u64) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let (text, redacted) = redact(&Redact::new(&names), json);
+        let settings = Settings { level: Some(Level::Off), keys: names, ..Settings::default() };
+        let (text, redacted) = redact(&Redact::new(&settings, Level::Off, None).unwrap(), json);
         assert_eq!((text.as_str(), redacted.values().sum::<u64>()), (expected, count), "{json}");
     }
 
@@ -321,7 +602,7 @@ mod tests {
         check(
             &["card"],
             r#"{"body":"{\"card\": 4111, \"x\":1}"}"#,
-            r#"body={"card":"[REDACTED:card]","x":1} user=system"#,
+            r#"body={"card": "[REDACTED:card]", "x":1} user=system"#,
             1,
         );
         check(
@@ -330,7 +611,7 @@ mod tests {
             &format!("body={} user=system", "[{".repeat(9)),
             0,
         );
-        check(&["card"], r#"{"body":"\n {\"card\":1}"}"#, r#"body={"card":"[REDACTED:card]"} user=system"#, 1);
+        check(&["card"], r#"{"body":"\n {\"card\":1}"}"#, "body=\n {\"card\":\"[REDACTED:card]\"} user=system", 1);
         check(
             &["card"],
             r#"{"list":["{\"card\":1}",2]}"#,
@@ -360,19 +641,5 @@ mod tests {
     #[test]
     fn once_is_enough() {
         check(&["card"], r#"{"card":"[REDACTED:card]"}"#, "card=[REDACTED:card] user=system", 0);
-    }
-
-    #[test]
-    fn secrets_by_their_looks() {
-        let rules = Redact::default().with_secrets();
-        for name in ["password", "PassWd", "new_password", "sessionToken", "api-key", "Authorization", "client-secret"]
-        {
-            let (text, redacted) = redact(&rules, &format!(r#"{{"{name}":"s3"}}"#));
-            assert!(!text.contains("s3") && redacted.len() == 1, "{text}");
-        }
-        for name in ["pass", "tokens", "secretary", "cookies", "keyword"] {
-            assert!(redact(&rules, &format!(r#"{{"{name}":"s3"}}"#)).0.contains("s3"), "{name}");
-        }
-        assert_eq!(rules.query("x=1&pass%77ord=a%26b&token&y"), "x=1&pass%77ord=[REDACTED:password]&token&y");
     }
 }

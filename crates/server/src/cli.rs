@@ -19,6 +19,7 @@ mod logs;
 mod output;
 mod pages;
 mod query;
+mod redact;
 mod sse;
 mod stream;
 mod table;
@@ -73,6 +74,7 @@ Administration:
   stream   List the streams, add one, remove one
   archive  List, verify, restore and purge what is in the archive
   forward  List what is forwarded to other systems, pause it, begin anew
+  redact   Try what would be replaced in the events that are stored
   token    Make, list and revoke the tokens of applications and people
 
 Options:
@@ -105,6 +107,7 @@ enum Command {
     Stream(stream::StreamArguments),
     Archive(archive::ArchiveArguments),
     Forward(forward::ForwardArguments),
+    Redact(redact::RedactArguments),
     Token(token::TokenArguments),
     Bench(bench::BenchArguments),
 }
@@ -190,6 +193,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Stream(arguments) => wait(stream::run(arguments)),
         Command::Archive(arguments) => wait(archive::run(arguments)),
         Command::Forward(arguments) => wait(forward::run(arguments)),
+        Command::Redact(arguments) => wait(redact::run(arguments)),
         Command::Token(arguments) => wait(token::run(arguments)),
         Command::Bench(arguments) => wait(bench::run(arguments)),
     }

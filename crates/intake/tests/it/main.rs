@@ -8,5 +8,6 @@ mod messages;
 mod native;
 mod otel;
 mod python;
+mod redact;
 mod rollbar;
 mod sentry;

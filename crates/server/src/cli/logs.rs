@@ -24,7 +24,8 @@ Examples:
   everlog logs create shop
   everlog logs show shop
   everlog logs retention shop 90d --stream DEBUG=7d --stream AUDIT=forever
-  everlog logs archive shop --after 90d"
+  everlog logs archive shop --after 90d
+  everlog logs set shop redact=strict"
 )]
 pub(super) struct LogsArguments {
     #[command(subcommand)]
@@ -52,7 +53,7 @@ enum Task {
     },
     /// Show the settings of a log
     #[command(after_help = "\
-Settings stand in the configuration file, or are set by PUT /api/v1/logs/NAME (docs/operating.md names them all).
+Settings stand in the configuration file, or are set by `everlog logs set` (docs/operating.md names them all).
 
 Examples:
   everlog logs show shop
@@ -63,6 +64,25 @@ Examples:
         /// As the server tells it
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Set what a log does with its events
+    #[command(after_help = "\
+The settings are those of docs/operating.md. A value is JSON, or a plain text; `null` goes back to the default. What stands in
+the configuration file is changed there.
+
+Examples:
+  everlog logs set shop redact=strict
+  everlog logs set shop 'redact={\"level\":\"strict\",\"keys\":[\"card\"],\"patterns\":{\"ticket\":\"TCK-[0-9]{6}\"}}'
+  everlog logs set shop 'keys=[\"datetime\"]' arrays=true
+  everlog logs set shop redact=null")]
+    Set {
+        /// Its name
+        name: String,
+        /// Setting and value; repeat for several
+        #[arg(required = true, value_name = "SETTING=VALUE", value_parser = setting)]
+        settings: Vec<(String, Value)>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -145,6 +165,9 @@ struct Log {
     /// Settings that the file has.
     #[serde(default)]
     in_file: Vec<String>,
+    /// Settings that were made while it ran.
+    #[serde(default)]
+    at_runtime: Vec<String>,
     #[serde(default)]
     archived_events: u64,
     #[serde(default)]
@@ -164,6 +187,12 @@ pub(super) async fn run(arguments: LogsArguments) -> anyhow::Result<()> {
             Ok(())
         }
         Task::Show { name, json, connection } => show(&Client::connect(&connection)?, &name, json).await,
+        Task::Set { name, settings, connection } => {
+            let client = Client::connect(&connection)?;
+            let body = Value::Object(settings.into_iter().collect());
+            client.send(client.request(Method::PUT, &log_path(&name, ""))?.json(&body)).await?;
+            show(&client, &name, false).await
+        }
         Task::Retention { name, time, streams, forever, connection } => {
             let client = Client::connect(&connection)?;
             let time = if forever { Some(FOREVER.to_owned()) } else { time };
@@ -244,16 +273,13 @@ async fn show(client: &Client, name: &str, json: bool) -> anyhow::Result<()> {
     let mut table = Table::new(&[("setting", Side::Left), ("value", Side::Left), ("from", Side::Left)]);
     table.row(["retention", &kept(&log.retention), ""]);
     for setting in engine::OPTIONS {
-        let value = &shown[setting];
-        let is_unset = matches!(value, Value::Null | Value::Bool(false))
-            || value.as_array().is_some_and(Vec::is_empty)
-            || value.as_object().is_some_and(serde_json::Map::is_empty);
+        let is_among = |names: &[String]| names.iter().any(|name| name == setting);
         let from = match () {
-            () if log.in_file.iter().any(|name| name == setting) => "file",
-            () if is_unset => "default",
-            () => "set at runtime",
+            () if is_among(&log.in_file) => "file",
+            () if is_among(&log.at_runtime) => "set at runtime",
+            () => "default",
         };
-        table.row([setting, &written(value), from]);
+        table.row([setting, &written(&shown[setting]), from]);
     }
     output.lines(&table.lines(output.paint()))?;
     output.flush()
@@ -375,6 +401,17 @@ fn kept(retention: &BTreeMap<String, String>) -> String {
 fn named(time: &str) -> &str {
     let is_ages = |days: &str| days.parse::<u64>().is_ok_and(|days| days >= AGES_DAYS);
     if time == AGES || time.strip_suffix('d').is_some_and(is_ages) { FOREVER } else { time }
+}
+
+fn setting(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected SETTING=VALUE, such as redact=strict")?;
+    if !engine::OPTIONS.contains(&name) {
+        return Err(match engine::suggest(name, engine::OPTIONS.into_iter()) {
+            Some(near) => format!("there is no setting {name:?}: did you mean {near:?}?"),
+            None => format!("there is no setting {name:?}; there are {}", engine::OPTIONS.join(", ")),
+        });
+    }
+    Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
 }
 
 fn stream(text: &str) -> Result<(String, String), String> {

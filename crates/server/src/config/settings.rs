@@ -304,6 +304,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         show: |config| config.engine.logs_max.to_string(),
     },
     Setting {
+        name: "redact",
+        meaning: "what is replaced before anything is stored, in logs that say nothing of it: off, standard or strict",
+        set: |config, text| {
+            let found = engine::Redaction::parse(text);
+            config.engine.redact = found.ok_or_else(|| {
+                anyhow!("expected off, standard or strict, found {text:?}: keys and patterns are settings of a log")
+            })?;
+            Ok(())
+        },
+        show: |config| config.engine.redact.name().to_owned(),
+    },
+    Setting {
         name: "tree",
         meaning: "whether entries are written to a tree of text files too",
         set: |config, text| {

@@ -77,6 +77,7 @@ fn log_json(doors: &Doors, log: &LogInfo) -> Value {
         "archive_after": times(&log.archive.after),
         "archive_bytes": log.archive.bytes,
         "in_file": in_file,
+        "at_runtime": log.options.at_runtime,
     });
     for (name, value) in &log.options.values {
         shown[name] = value.clone();

@@ -119,21 +119,15 @@ impl Visitor<'_> {
         Ok(sent(kind, &held.bytes).and_then(|sent| arguments(query, sent, lists)))
     }
 
-    /// What the request tells beside its arguments. What is a secret in them is none in the address either.
+    /// What the request tells beside its arguments. What must not be kept of it is replaced with the rest of the event.
     fn visit(&self, parts: &Parts, arguments: Map<String, serde_json::Value>) -> Visit {
         let config = &self.doors.config;
         let proxies = &config.trusted_proxies;
-        let redact = &self.rules.visit_redact;
         let mut headers: Vec<(String, String)> = parts
             .headers
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
-        for (_, value) in headers.iter_mut().filter(|(name, _)| name == "referer") {
-            if let Some((address, query)) = value.split_once('?') {
-                *value = format!("{address}?{}", redact.query(query));
-            }
-        }
         if let (Some(host), false) = (parts.uri.authority(), parts.headers.contains_key(header::HOST)) {
             headers.push(("host".to_owned(), host.to_string()));
         }
@@ -147,7 +141,7 @@ impl Visitor<'_> {
             log: self.rules.log.clone(),
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
-            query: redact.query(parts.uri.query().unwrap_or("")),
+            query: parts.uri.query().unwrap_or("").to_owned(),
             version: if parts.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" }.to_owned(),
             protocol: caller::protocol(parts, proxies).to_owned(),
             ip: caller::address(parts, proxies).map(|address| address.to_string()).unwrap_or_default(),

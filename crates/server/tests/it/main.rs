@@ -32,6 +32,7 @@ mod real;
 mod records;
 mod retention;
 mod rollbar;
+mod secrets;
 mod sentry;
 mod server;
 mod starting;

@@ -176,8 +176,24 @@ pub(crate) struct Log {
     archive_bytes: Option<u64>,
     /// The settings that stand in the configuration file and cannot be changed here.
     in_file: Vec<String>,
+    /// The settings that were made while the server ran.
+    at_runtime: Vec<String>,
     #[serde(flatten)]
     options: LogOptions,
+}
+
+/// A level (`off`, `standard`, `strict`), names of keys, or both with patterns.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Redact {
+    Level(String),
+    Keys(Vec<String>),
+    Rules {
+        level: Option<String>,
+        keys: Option<Vec<String>>,
+        /// Regular expressions by the names in their marks.
+        patterns: Option<BTreeMap<String, String>>,
+    },
 }
 
 /// What a log does with its events; `null` takes a setting back.
@@ -197,8 +213,8 @@ pub(crate) struct LogOptions {
     ga4: Option<String>,
     /// Whether an argument that comes several times is kept as a list.
     arrays: Option<bool>,
-    /// Names of keys whose values are not kept.
-    redact: Option<Vec<String>>,
+    /// What is replaced before anything is stored.
+    redact: Option<Redact>,
 }
 
 /// What is in the archive.
