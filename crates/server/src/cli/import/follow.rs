@@ -347,9 +347,9 @@ fn rest_of_copy(input: &Input, known: &Known, position: Position, zone: TimeZone
         let mut records = Vec::new();
         let mut emit = |record: intake::lines::Record| records.push((position.offset + record.offset, record.json));
         if chunk.is_empty() {
-            lines.finish(&mut emit)
+            lines.finish(&mut emit);
         } else {
-            lines.push(&chunk, &mut emit)
+            lines.push(&chunk, &mut emit);
         }
         read += chunk.len() as u64;
         seen.extend_from_slice(&chunk);

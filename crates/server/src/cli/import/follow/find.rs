@@ -39,7 +39,8 @@ pub(super) fn is_rotated(path: &Path, other: &Path) -> bool {
 }
 
 fn is_pattern(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?')) && !path.exists()
+    path.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?'))
+        && !path.try_exists().unwrap_or(false)
 }
 
 fn expand(pattern: &Path) -> Vec<PathBuf> {

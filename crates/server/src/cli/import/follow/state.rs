@@ -4,7 +4,7 @@
 //! is new, and may be older than what was sent.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -178,9 +178,8 @@ impl Saved {
             if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
                 bail!("another `everlog import --follow` uses it: give this one a file of its own with --state");
             }
-            let mut text = String::new();
-            let state = match File::open(&path).and_then(|mut file| file.read_to_string(&mut text)) {
-                Ok(_) => serde_json::from_str(&text).context("it is damaged: remove it to begin anew")?,
+            let state = match std::fs::read_to_string(&path) {
+                Ok(text) => serde_json::from_str(&text).context("it is damaged: remove it to begin anew")?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     State { follower: Uuid::new_v4().simple().to_string(), next: 0, files: Vec::new() }
                 }
