@@ -403,7 +403,10 @@ impl Engine {
         }
         let redact = rules.as_ref().map_or(&*default, |rules| &rules.redact);
         if !redact.is_empty() {
-            let (batch, redacted): (_, Redacted) = redact.apply(decoded.batch);
+            let (batch, redacted): (_, Redacted) = match decoded.visit {
+                true => redact.apply_to_visits(decoded.batch),
+                false => redact.apply(decoded.batch),
+            };
             decoded.batch = batch;
             if !redacted.is_empty() {
                 self.counters.redacted(log, redacted);

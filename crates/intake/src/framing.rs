@@ -55,7 +55,8 @@ impl Frames {
     /// The connection has ended: what is left is a message too.
     pub fn finish(&mut self, emit: &mut dyn FnMut(&[u8], u64)) {
         self.cut(true, emit);
-        let start = self.buffer.iter().position(|byte| !is_between(*byte)).unwrap_or(self.buffer.len());
+        let between = |byte: &u8| self.framing == Framing::Syslog && is_between(*byte);
+        let start = self.buffer.iter().position(|byte| !between(byte)).unwrap_or(self.buffer.len());
         self.emit(start, self.buffer.len(), emit);
         self.buffer.clear();
     }

@@ -16,8 +16,19 @@ use crate::shaped::Shaped;
 use crate::visitor::ARGUMENTS_MAX;
 
 /// What of a record is said by shared keys, or says nothing after the process has ended.
-const SAID_OTHERWISE: [&str; 10] =
-    ["name", "msg", "args", "levelname", "levelno", "created", "msecs", "relativeCreated", "exc_info", "exc_text"];
+const SAID_OTHERWISE: [&str; 11] = [
+    "name",
+    "msg",
+    "message",
+    "args",
+    "levelname",
+    "levelno",
+    "created",
+    "msecs",
+    "relativeCreated",
+    "exc_info",
+    "exc_text",
+];
 
 /// Attributes of every record that are numbers.
 const NUMBERS: [&str; 3] = ["lineno", "thread", "process"];

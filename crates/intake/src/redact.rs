@@ -210,11 +210,26 @@ impl Redact {
     /// Where a shared key was filled from a key that is named, its value goes as well.
     #[must_use]
     pub fn apply(&self, batch: Batch) -> (Batch, Redacted) {
+        self.apply_by(batch, |path| self.of_path(path))
+    }
+
+    /// The same for visits, whose arguments are parts of a query string or a form: free text is looked at as these are.
+    #[must_use]
+    pub fn apply_to_visits(&self, batch: Batch) -> (Batch, Redacted) {
+        self.apply_by(batch, |path| match self.of_path(path) {
+            OfPath::Look(Place::Text) if !matches!(path.split(['.', '\\']).next(), Some("user" | "session")) => {
+                OfPath::Look(Place::Address)
+            }
+            other => other,
+        })
+    }
+
+    fn apply_by<'r>(&'r self, batch: Batch, of_path: impl Fn(&str) -> OfPath<'r>) -> (Batch, Redacted) {
         let mut redacted = Redacted::new();
         if self.is_empty() {
             return (batch, redacted);
         }
-        let paths: Vec<OfPath<'_>> = batch.keys().iter().map(|path| self.of_path(path)).collect();
+        let paths: Vec<OfPath<'_>> = batch.keys().iter().map(|path| of_path(path)).collect();
         let Some(first) = (0..batch.len()).find(|index| self.may_change(&batch.row(*index), &paths)) else {
             return (batch, redacted);
         };

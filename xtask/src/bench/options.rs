@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert_eq!(check("--only all").unwrap_err(), "`all` is none of ingest, disk, queries, writing, start");
+        assert_eq!(check("--only all").unwrap_err(), "`all` is none of ingest, disk, queries, writing, start, doors");
         assert_eq!(check("--events many").unwrap_err(), "`--events` needs a whole number after it");
         assert_eq!(check("--events").unwrap_err(), "`--events` needs a value after it");
         assert!(check("--fast").unwrap_err().starts_with("unexpected argument `--fast`\n"));

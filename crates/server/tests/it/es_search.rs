@@ -134,7 +134,7 @@ async fn what_cannot_be_read_is_refused_in_its_words() {
         (json!({ "query": { "foo": {} } }), "parsing_exception", "unknown query [foo]"),
         (json!({ "query": { "fuzzy": { "a": "b" } } }), "parsing_exception", "[fuzzy] is not supported"),
         (json!({ "query": { "terms": { "n": many } } }), "too_many_clauses", "600"),
-        (json!({ "query": deep }), "illegal_argument_exception", "nested"),
+        (json!({ "query": deep }), "parsing_exception", "recursion limit"),
         (json!({ "query": { "regexp": { "a": "(" } } }), "illegal_argument_exception", "regular expression"),
         (json!({ "query": { "range": { "@timestamp": { "gte": "yesterday" } } } }), "parsing_exception", "yesterday"),
         (json!({ "query": { "query_string": { "query": "(a" } } }), "query_shard_exception", "`)` is missing"),

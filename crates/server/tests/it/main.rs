@@ -20,6 +20,7 @@ mod gelf;
 mod hostile;
 mod imports;
 mod init;
+mod joined;
 mod lost;
 mod markup;
 mod named;

@@ -38,9 +38,9 @@ fn event() -> Value {
         "contexts": { "trace": { "trace_id": "771a43a4192642f0b136d5159a501700", "span_id": "a1b2c3d4e5f60718", "op": "http.server" },
             "runtime": { "name": "CPython", "version": "3.12.4" } },
         "exception": { "values": [
-            { "type": "KeyError", "value": "'currency'", "module": "builtins", "stacktrace": { "frames": frames(9) } },
+            { "type": "KeyError", "value": "'currency'", "module": "builtins", "stacktrace": { "frames": frames(6) } },
             { "type": "CheckoutError", "value": "no price for order 1734", "module": "shop.errors",
-                "mechanism": { "type": "django", "handled": false }, "stacktrace": { "frames": frames(10) } },
+                "mechanism": { "type": "django", "handled": false }, "stacktrace": { "frames": frames(8) } },
         ] },
         "breadcrumbs": { "values": (0..30).map(|number| json!({
             "type": "default", "category": "query", "level": "info", "timestamp": 1_767_225_590.0 + f64::from(number),
