@@ -134,7 +134,6 @@ async fn a_traceback_that_is_being_written_is_one_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a file that was rotated away is sometimes read once more after kill -9: to be mended, see docs/connect/files.md"]
 async fn whatever_happens_every_line_arrives_once_and_in_order() {
     let server = Server::start().await;
     for seed in 1..=3 {

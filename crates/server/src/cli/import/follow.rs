@@ -282,6 +282,10 @@ impl Follow<'_> {
 
     /// Sends what a copy of a content has beyond a position. Whether there is such a copy.
     async fn finish_by_copy(&mut self, known: &Known, position: Position) -> anyhow::Result<bool> {
+        if known.was_empty() && position.offset == 0 {
+            // Whatever lies beside it would look like its copy.
+            return Ok(false);
+        }
         for path in find::siblings(&known.path) {
             let Ok(metadata) = path.metadata() else { continue };
             let input = Input { path, size: metadata.len(), named: true };

@@ -52,6 +52,11 @@ impl Known {
         (self.device, self.inode) == (metadata.dev(), metadata.ino())
     }
 
+    /// Whether nothing of it was ever seen.
+    pub(super) fn was_empty(&self) -> bool {
+        self.head_bytes == 0
+    }
+
     /// Whether a content begins and, before `position`, goes on as this one.
     pub(super) fn fits(&self, file: &File, position: Position) -> io::Result<bool> {
         let mut head = vec![0; self.head_bytes as usize];
