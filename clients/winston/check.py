@@ -11,7 +11,9 @@ with open("more.mjs", "w", encoding="utf8") as more:
     more.write("""
 for (let n = 0; n < 300; n++) logger.debug(`line ${n}`, { n, mixed: n % 2 ? n : String(n), text: 'Grüße 世界 🦀' })
 logger.warn('large', { deep: { list: [1, 2.5, null, { a: [] }] }, big: 'b'.repeat(1_000_000) })
-await everlog.flush()
+await new Promise((done) => { logger.on('finish', done); logger.end() })
+// The stream hands its lines over one by one, in later turns: flushing once would leave some behind.
+for (let n = 0; n < 30; n++) { await everlog.flush(); await new Promise((done) => setTimeout(done, 50)) }
 process.exit(0)
 """)
 said = subprocess.run(["node", "more.mjs"], check=True, capture_output=True, text=True)

@@ -147,7 +147,8 @@ impl Item {
         let Some(first) = list.first() else { return };
         event.text("message", text(first, "message"));
         event.text("exception.type", text(first, "typeName"));
-        event.text("exception.message", text(first, "message"));
+        let said = raised_with(text(first, "stack"), text(first, "typeName"));
+        event.text("exception.message", said.unwrap_or(text(first, "message")));
         if list.len() > 1 {
             let chain = list.iter().take(50);
             let chain: Value =
@@ -257,6 +258,14 @@ fn duration(text: &str) -> Option<Duration> {
     let seconds: f64 = seconds.parse().ok().filter(|seconds| (0.0..1e6).contains(seconds))?;
     let rest = whole(days)? * 86_400 + whole(hours)? * 3600 + whole(minutes)? * 60;
     Some(Duration::from_secs(rest) + Duration::from_secs_f64(seconds))
+}
+
+/// What an exception said, by the last line of its traceback: clients of OpenTelemetry put the message of the log record in
+/// its place.
+fn raised_with<'a>(stack: &'a str, kind: &str) -> Option<&'a str> {
+    let last = stack.trim_end().lines().next_back()?;
+    let said = last.strip_prefix(kind).or_else(|| last.rsplit_once(kind).map(|(_, said)| said))?.strip_prefix(": ")?;
+    (!kind.is_empty() && !said.is_empty()).then_some(said)
 }
 
 #[cfg(test)]
