@@ -8,7 +8,12 @@ targets=("$@")
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target"
     seeds=()
-    [ -d "seeds/$target" ] && seeds=("seeds/$target")
+    # What real clients sent.
+    case "$target" in
+    sentry_*) seeds=(../crates/intake/tests/fixtures/sentry) ;;
+    rollbar) seeds=(../crates/intake/tests/fixtures/rollbar) ;;
+    records) seeds=(../crates/intake/tests/fixtures/python) ;;
+    esac
     cargo +nightly fuzz run --sanitizer none "$target" "corpus/$target" "${seeds[@]}" -- \
         -max_total_time="${SECONDS_EACH:-600}" -timeout=5 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1
 done

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::ingest::latencies_ms;
 use super::machine::Process;
-use super::peers::bugsink;
 use super::report::{count, milliseconds, table};
 use super::{Run, post};
 use crate::http::{Connection, Request};
@@ -23,8 +22,6 @@ const EVENTS_QUICK: u64 = 2_000;
 const ERRORS: u64 = 30_000;
 const ERRORS_QUICK: u64 = 50;
 const ERROR_CONNECTIONS: usize = 16;
-/// Fewer for a peer that takes its time.
-const PEER_ERRORS: u64 = 1_000;
 /// How often each is measured, in turns: the machine is not equally fast all the time.
 const ROUNDS: usize = 3;
 
@@ -123,24 +120,7 @@ pub(super) fn measure(run: &Run) -> anyhow::Result<Value> {
             "p99_ms": latencies[1],
         })
     });
-    let mut doors = json!({ "rows": rows.collect::<Vec<_>>() });
-    if run.options.peers {
-        run.bar.set_message("bugsink");
-        run.bar.tick();
-        run.settle("bugsink")?;
-        let errors = sentry::envelopes(PEER_ERRORS);
-        doors["bugsink"] =
-            bugsink::measure(run.workplace.folder(), &errors, ERROR_CONNECTIONS).unwrap_or_else(|error| {
-                let reason = format!("{error:#}");
-                run.bar.suspend(|| println!("SKIPPED: bugsink: {reason}"));
-                json!({ "skipped": reason })
-            });
-        let ours = median(&found[CASES.len() - 1], Sent::per_second);
-        if let Some(theirs) = doors["bugsink"]["kept_per_s"].as_f64() {
-            doors["bugsink"]["ours_is_times"] = json!(ours / theirs);
-        }
-    }
-    Ok(doors)
+    Ok(json!({ "rows": rows.collect::<Vec<_>>() }))
 }
 
 fn median(found: &[(Sent, f64)], of: impl Fn(&Sent) -> f64) -> f64 {
@@ -181,7 +161,4 @@ pub(super) fn print(doors: &Value) {
         ]
     };
     table("Doors", &head, &rows.iter().map(row).collect::<Vec<_>>());
-    if let Some(times) = doors["bugsink"]["ours_is_times"].as_f64() {
-        println!("  errors: {times:.0} x what {} keeps a second", doors["bugsink"]["version"].as_str().unwrap_or(""));
-    }
 }

@@ -2,7 +2,6 @@
 //!
 //! Only those that a package registry provides. Where one cannot be installed, a visible line says so and the others go on.
 
-pub(super) mod bugsink;
 mod postgres;
 mod sql;
 

@@ -1,0 +1,5 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|body: &[u8]| {
+    let _ = intake::azure::key(body);
+    fuzz::check(body, intake::azure::track(body, fuzz::limits(), fuzz::now()));
+});
