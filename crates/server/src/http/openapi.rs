@@ -28,6 +28,9 @@ const TAGS: [(&str, &str); 4] = [
 /// Doors that never need a token.
 const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
 
+/// How the paths begin of doors that answer in the shape of another product.
+const FOREIGN: [&str; 8] = ["/api/1/", "/api/{number}/", "/v1/", "/v2", "/mp/", "/g/", "/es", "/QuickPulse"];
+
 const ABOUT: &str = "Keeps every event of a web API, and finds any of them in milliseconds. Programs on the machine of the \
                      server need no token to write and to read, unless the setting require_token says so.";
 
@@ -63,6 +66,16 @@ fn document() -> Value {
                 "description": PROBLEMS,
                 "content": { "application/problem+json": { "schema": problem }, "text/html": { "schema": { "type": "string" } } },
             });
+            if FOREIGN.iter().any(|start| path.starts_with(start)) {
+                let refused = &mut operation["responses"]["default"]["content"];
+                refused["application/json"] = json!({ "schema": {} });
+                if path.starts_with("/v1/") {
+                    // As the request was.
+                    let binary = json!({ "schema": { "type": "string", "format": "binary" } });
+                    refused["application/x-protobuf"] = binary.clone();
+                    operation["responses"]["200"]["content"]["application/x-protobuf"] = binary;
+                }
+            }
         }
     }
     document

@@ -13,7 +13,7 @@ const NOTHING: &str = "there is no record: send the form of logging.handlers.HTT
 /// `POST /api/v1/logs/{log}/records`: one record, as a form. 200 once it is durable and visible.
 #[utoipa::path(post, path = "/api/v1/logs/{log}/records", tag = "write", operation_id = "send_record", summary = "Send a record of Python's logging",
     params(("log" = inline(shapes::LogName), Path, description = "Name of a log")),
-    request_body(description = "The attributes of a `LogRecord`", content((String = "application/x-www-form-urlencoded"))),
+    request_body(description = "The attributes of a `LogRecord`", content((shapes::PythonRecord = "application/x-www-form-urlencoded"))),
     responses((status = 200, description = "What became of it", body = shapes::Receipt)))]
 pub(crate) async fn post(
     State(doors): State<Doors>,

@@ -81,6 +81,23 @@ pub(crate) struct RollbarAnswer {
     result: BTreeMap<String, Value>,
 }
 
+/// A `LogRecord` of Python, as a form; further attributes are keys of the event.
+#[derive(ToSchema)]
+pub(crate) struct PythonRecord {
+    /// The template of the message.
+    msg: String,
+    /// What is put into it, as Python prints it.
+    args: Option<String>,
+    /// As in `WARNING`.
+    levelname: Option<String>,
+    /// The logger.
+    name: Option<String>,
+    /// Seconds since 1970.
+    created: Option<f64>,
+    /// A traceback.
+    exc_text: Option<String>,
+}
+
 /// A deploy.
 #[derive(ToSchema)]
 pub(crate) struct RollbarDeploy {
