@@ -2,6 +2,7 @@
 //! One SQLite database; its tables are described in docs/format.md.
 
 mod forwards;
+mod reactions;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 pub use forwards::ForwardRow;
+pub use reactions::{DeliveryRow, DeployRow, IssueQuery, IssueRow, NoticeRow, Reaction};
 
 use crate::archive::Policy;
 use crate::disk::Disk;
@@ -140,6 +142,7 @@ impl Catalog {
             open.execute_batch(SCHEMA)?;
             open.execute_batch(crate::archive::SCHEMA)?;
             open.execute_batch(forwards::SCHEMA)?;
+            open.execute_batch(reactions::SCHEMA)?;
             open.execute(
                 "INSERT OR IGNORE INTO meta VALUES ('format', ?1), ('flushed', 0), ('next_segment', 1)",
                 [FORMAT],
@@ -233,6 +236,7 @@ impl Catalog {
             for (table, key) in [("logs", "number"), ("log_settings", "log"), ("archive_policies", "log")] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE {key} = ?1"), [log.0])?;
             }
+            reactions::forget_log(transaction, log)?;
             transaction.execute("INSERT OR IGNORE INTO removed_logs VALUES (?1)", [log.0]).map(drop)
         })
     }

@@ -1,0 +1,393 @@
+//! What Everlog made of the events it looked at: issues, deploys, notices and their deliveries, and how far it looked.
+//!
+//! All that follows from one look is one transaction with the position reached, so that after a crash the look is
+//! either done or not: nothing is counted twice, nothing is left out.
+
+use event::Timestamp;
+use rusqlite::{OptionalExtension as _, Row, ToSql, Transaction, params};
+
+use super::{Catalog, signed, unsigned};
+use crate::{LogId, StoreError};
+
+pub(super) const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS issues (
+  id INTEGER PRIMARY KEY, log INTEGER NOT NULL, state TEXT NOT NULL, level INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS issues_of_log ON issues (log, last_seen);
+CREATE TABLE IF NOT EXISTS issue_fingerprints (
+  log INTEGER NOT NULL, fingerprint TEXT NOT NULL, issue INTEGER NOT NULL,
+  PRIMARY KEY (log, fingerprint)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reacted (log INTEGER PRIMARY KEY, position INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS deploys (
+  id INTEGER PRIMARY KEY, log INTEGER NOT NULL, time INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS deploys_of_log ON deploys (log, time);
+CREATE TABLE IF NOT EXISTS notices (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS deliveries (
+  id INTEGER PRIMARY KEY, notice INTEGER NOT NULL, channel TEXT NOT NULL, state TEXT NOT NULL,
+  due INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (state, due);
+CREATE INDEX IF NOT EXISTS deliveries_of_notice ON deliveries (notice);
+CREATE TABLE IF NOT EXISTS memories (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// An issue as the catalog keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssueRow {
+    /// Its number.
+    pub id: u64,
+    /// The log whose events it stands for.
+    pub log: LogId,
+    /// `open`, `resolved`, `regressed`, `ignored`; `merged` when its events belong to another.
+    pub state: String,
+    /// The severity number of the highest level seen.
+    pub level: u8,
+    /// When it was last seen.
+    pub last_seen: Timestamp,
+    /// All of it, as JSON.
+    pub body: String,
+}
+
+/// A deploy as the catalog keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployRow {
+    /// Its number.
+    pub id: u64,
+    /// The log it was told to.
+    pub log: LogId,
+    /// When it was.
+    pub time: Timestamp,
+    /// All of it, as JSON.
+    pub body: String,
+}
+
+/// A notice as the catalog keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeRow {
+    /// Its number.
+    pub id: u64,
+    /// When it was made.
+    pub time: Timestamp,
+    /// All of it, as JSON.
+    pub body: String,
+}
+
+/// A notice on its way to a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Its number.
+    pub id: u64,
+    /// Of which notice.
+    pub notice: u64,
+    /// To which channel.
+    pub channel: String,
+    /// `waiting`, `sent`, `failed` or `held`.
+    pub state: String,
+    /// When it is tried next, if it waits; else when that ended.
+    pub due: Timestamp,
+    /// Attempts and what went wrong, as JSON.
+    pub body: String,
+}
+
+/// What follows from a look at some events, or from what somebody asked for. All of it happens, or nothing.
+#[derive(Debug, Default)]
+pub struct Reaction {
+    /// How far was looked, by log.
+    pub positions: Vec<(LogId, u64)>,
+    /// Issues that are new or changed.
+    pub issues: Vec<IssueRow>,
+    /// Which issue a fingerprint belongs to; 0 when it belongs to none any more.
+    pub fingerprints: Vec<(LogId, String, u64)>,
+    /// Issues that are gone.
+    pub removed_issues: Vec<u64>,
+    /// Deploys.
+    pub deploys: Vec<DeployRow>,
+    /// Notices.
+    pub notices: Vec<NoticeRow>,
+    /// Deliveries that are new or changed.
+    pub deliveries: Vec<DeliveryRow>,
+    /// What is remembered under a name; `None` to forget it.
+    pub memories: Vec<(String, Option<String>)>,
+}
+
+impl Reaction {
+    /// Whether nothing follows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+            && self.issues.is_empty()
+            && self.fingerprints.is_empty()
+            && self.removed_issues.is_empty()
+            && self.deploys.is_empty()
+            && self.notices.is_empty()
+            && self.deliveries.is_empty()
+            && self.memories.is_empty()
+    }
+
+    fn keep(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let mut prepared = transaction.prepare_cached("INSERT OR REPLACE INTO reacted VALUES (?1, ?2)")?;
+        for (log, position) in &self.positions {
+            prepared.execute(params![log.0, signed(*position)])?;
+        }
+        self.keep_issues(transaction)?;
+        let mut prepared = transaction.prepare_cached("INSERT OR REPLACE INTO deploys VALUES (?1, ?2, ?3, ?4)")?;
+        for DeployRow { id, log, time, body } in &self.deploys {
+            prepared.execute(params![signed(*id), log.0, time.as_micros(), body])?;
+        }
+        let mut prepared = transaction.prepare_cached("INSERT OR REPLACE INTO notices VALUES (?1, ?2, ?3)")?;
+        for NoticeRow { id, time, body } in &self.notices {
+            prepared.execute(params![signed(*id), time.as_micros(), body])?;
+        }
+        let mut prepared =
+            transaction.prepare_cached("INSERT OR REPLACE INTO deliveries VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+        for DeliveryRow { id, notice, channel, state, due, body } in &self.deliveries {
+            prepared.execute(params![signed(*id), signed(*notice), channel, state, due.as_micros(), body])?;
+        }
+        for (name, body) in &self.memories {
+            match body {
+                Some(body) => {
+                    transaction.execute("INSERT OR REPLACE INTO memories VALUES (?1, ?2)", params![name, body])?
+                }
+                None => transaction.execute("DELETE FROM memories WHERE name = ?1", [name])?,
+            };
+        }
+        Ok(())
+    }
+
+    fn keep_issues(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let mut prepared =
+            transaction.prepare_cached("INSERT OR REPLACE INTO issues VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+        for IssueRow { id, log, state, level, last_seen, body } in &self.issues {
+            prepared.execute(params![signed(*id), log.0, state, level, last_seen.as_micros(), body])?;
+        }
+        let mut prepared = transaction.prepare_cached("INSERT OR REPLACE INTO issue_fingerprints VALUES (?1, ?2, ?3)")?;
+        for (log, fingerprint, issue) in &self.fingerprints {
+            if *issue == 0 {
+                let delete = "DELETE FROM issue_fingerprints WHERE log = ?1 AND fingerprint = ?2";
+                transaction.execute(delete, params![log.0, fingerprint])?;
+            } else {
+                prepared.execute(params![log.0, fingerprint, signed(*issue)])?;
+            }
+        }
+        for id in &self.removed_issues {
+            transaction.execute("DELETE FROM issues WHERE id = ?1", [signed(*id)])?;
+        }
+        Ok(())
+    }
+}
+
+/// What issues to read.
+#[derive(Clone, Debug, Default)]
+pub struct IssueQuery<'a> {
+    /// Only those in one of these states; all but `merged` when it is empty.
+    pub states: &'a [&'a str],
+    /// Only those of this severity number or higher.
+    pub level_min: u8,
+    /// Only those last seen at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Only those whose title or culprit holds this text.
+    pub text: Option<&'a str>,
+    /// How many to leave out, and how many there may be.
+    pub page: (usize, usize),
+}
+
+impl Catalog {
+    /// Keeps what follows from a look at some events.
+    ///
+    /// # Errors
+    /// When SQLite refuses: nothing of it is kept then.
+    pub fn react(&self, reaction: &Reaction) -> Result<(), StoreError> {
+        self.transaction(|transaction| reaction.keep(transaction))
+    }
+
+    /// How far was looked, by log.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn reacted(&self) -> Result<Vec<(LogId, u64)>, StoreError> {
+        self.rows("SELECT log, position FROM reacted", &[], |row| Ok((LogId(row.get(0)?), unsigned(row.get(1)?))))
+    }
+
+    /// An issue by its number.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn issue(&self, id: u64) -> Result<Option<IssueRow>, StoreError> {
+        let connection = self.connection.lock();
+        let select = "SELECT id, log, state, level, last_seen, body FROM issues WHERE id = ?1";
+        Ok(connection.query_row(select, [signed(id)], read_issue).optional()?)
+    }
+
+    /// The number of the issue that a fingerprint belongs to.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn issue_of(&self, log: LogId, fingerprint: &str) -> Result<Option<u64>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT issue FROM issue_fingerprints WHERE log = ?1 AND fingerprint = ?2")?;
+        Ok(statement.query_row(params![log.0, fingerprint], |row| row.get(0).map(unsigned)).optional()?)
+    }
+
+    /// Issues of a log, those seen last first, and how many pass in all.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn issues(&self, log: LogId, query: &IssueQuery<'_>) -> Result<(Vec<IssueRow>, u64), StoreError> {
+        let states = serde_json::to_string(query.states).unwrap_or_else(|_| "[]".to_owned());
+        let since = query.since.map_or(i64::MIN, Timestamp::as_micros);
+        let text = query.text.map(|text| format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")));
+        let (offset, limit) = query.page;
+        let (offset, limit) = (signed(offset as u64), signed(limit as u64));
+        let condition = "FROM issues WHERE log = ?1
+            AND CASE WHEN ?2 = '[]' THEN state <> 'merged' ELSE state IN (SELECT value FROM json_each(?2)) END
+            AND level >= ?3 AND last_seen >= ?4 AND (?5 IS NULL OR
+              coalesce(json_extract(body, '$.title'), '') || ' ' || coalesce(json_extract(body, '$.culprit'), '') LIKE ?5 ESCAPE '\\')";
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT id, log, state, level, last_seen, body {condition} ORDER BY last_seen DESC, id DESC LIMIT ?6 OFFSET ?7"
+        ))?;
+        let found = statement
+            .query_map(params![log.0, states, query.level_min, since, text, limit, offset], read_issue)?
+            .collect::<Result<_, _>>()?;
+        let mut statement = connection.prepare_cached(&format!("SELECT count(*) {condition}"))?;
+        let total =
+            statement.query_row(params![log.0, states, query.level_min, since, text], |row| row.get(0).map(unsigned))?;
+        Ok((found, total))
+    }
+
+    /// The highest number of an issue, a deploy, a notice and a delivery.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn reaction_numbers(&self) -> Result<[u64; 4], StoreError> {
+        let connection = self.connection.lock();
+        let mut numbers = [0; 4];
+        for (number, table) in numbers.iter_mut().zip(["issues", "deploys", "notices", "deliveries"]) {
+            let select = format!("SELECT coalesce(max(id), 0) FROM {table}");
+            *number = connection.query_row(&select, [], |row| row.get(0).map(unsigned))?;
+        }
+        Ok(numbers)
+    }
+
+    /// The latest deploys of a log, newest first.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn deploys(&self, log: LogId, limit: usize) -> Result<Vec<DeployRow>, StoreError> {
+        let select = "SELECT id, log, time, body FROM deploys WHERE log = ?1 ORDER BY time DESC, id DESC LIMIT ?2";
+        self.rows(select, &[&log.0, &signed(limit as u64)], |row| {
+            let time = Timestamp::from_micros(row.get(2)?);
+            Ok(DeployRow { id: unsigned(row.get(0)?), log: LogId(row.get(1)?), time, body: row.get(3)? })
+        })
+    }
+
+    /// The latest notices before one of this number, newest first.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn notices(&self, before: u64, limit: usize) -> Result<Vec<NoticeRow>, StoreError> {
+        let select = "SELECT id, time, body FROM notices WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+        self.rows(select, &[&signed(before), &signed(limit as u64)], |row| {
+            Ok(NoticeRow { id: unsigned(row.get(0)?), time: Timestamp::from_micros(row.get(1)?), body: row.get(2)? })
+        })
+    }
+
+    /// The deliveries of a notice.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn deliveries_of(&self, notice: u64) -> Result<Vec<DeliveryRow>, StoreError> {
+        let select = "SELECT id, notice, channel, state, due, body FROM deliveries WHERE notice = ?1 ORDER BY id";
+        self.rows(select, &[&signed(notice)], read_delivery)
+    }
+
+    /// Deliveries that wait and are due, those that waited longest first.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn deliveries_due(&self, now: Timestamp, limit: usize) -> Result<Vec<DeliveryRow>, StoreError> {
+        let select = "SELECT id, notice, channel, state, due, body FROM deliveries
+            WHERE state = 'waiting' AND due <= ?1 ORDER BY due, id LIMIT ?2";
+        self.rows(select, &[&now.as_micros(), &signed(limit as u64)], read_delivery)
+    }
+
+    /// When the next delivery is due, and how many wait.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn deliveries_waiting(&self) -> Result<(Option<Timestamp>, u64), StoreError> {
+        let connection = self.connection.lock();
+        let select = "SELECT min(due), count(*) FROM deliveries WHERE state = 'waiting'";
+        Ok(connection.query_row(select, [], |row| {
+            let due: Option<i64> = row.get(0)?;
+            Ok((due.map(Timestamp::from_micros), unsigned(row.get(1)?)))
+        })?)
+    }
+
+    /// Lets go of the oldest notices beyond so many, and of their deliveries, but for those that still wait.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn forget_notices(&self, keep: u64) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            let old = "id <= (SELECT coalesce(max(id), 0) FROM notices) - ?1
+                AND id NOT IN (SELECT notice FROM deliveries WHERE state = 'waiting')";
+            transaction.execute(
+                &format!("DELETE FROM deliveries WHERE notice IN (SELECT id FROM notices WHERE {old})"),
+                [signed(keep)],
+            )?;
+            transaction.execute(&format!("DELETE FROM notices WHERE {old}"), [signed(keep)]).map(drop)
+        })
+    }
+
+    /// What is remembered under names that begin like this, by name.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn memories(&self, beginning: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let select = "SELECT name, body FROM memories WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name";
+        self.rows(select, &[&beginning], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    fn rows<T>(
+        &self,
+        select: &str,
+        parameters: &[&dyn ToSql],
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare_cached(select)?;
+        let rows = statement.query_map(parameters, read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Takes away all that follows from the events of a log.
+pub(super) fn forget_log(transaction: &Transaction<'_>, log: LogId) -> rusqlite::Result<()> {
+    for table in ["issues", "issue_fingerprints", "reacted", "deploys"] {
+        transaction.execute(&format!("DELETE FROM {table} WHERE log = ?1"), [log.0])?;
+    }
+    Ok(())
+}
+
+fn read_issue(row: &Row<'_>) -> rusqlite::Result<IssueRow> {
+    Ok(IssueRow {
+        id: unsigned(row.get(0)?),
+        log: LogId(row.get(1)?),
+        state: row.get(2)?,
+        level: row.get(3)?,
+        last_seen: Timestamp::from_micros(row.get(4)?),
+        body: row.get(5)?,
+    })
+}
+
+fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+    Ok(DeliveryRow {
+        id: unsigned(row.get(0)?),
+        notice: unsigned(row.get(1)?),
+        channel: row.get(2)?,
+        state: row.get(3)?,
+        due: Timestamp::from_micros(row.get(4)?),
+        body: row.get(5)?,
+    })
+}
