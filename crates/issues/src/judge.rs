@@ -1,0 +1,168 @@
+//! What a frame says about the cause: the stable name of its function, and whether it is the application's own.
+
+use crate::frames::Frame;
+use crate::place::{Owner, of_file, of_module, owner};
+use crate::symbol::{Language, clean};
+
+/// What a frame is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The application's own code.
+    App,
+    /// The application's own code, known by its file alone.
+    Anonymous,
+    /// Code of others.
+    Library,
+    /// What the runtime puts between: panic handlers, proxies, reflection, wrappers.
+    Machinery,
+    /// The name is made by a build, or there is none.
+    Nameless,
+}
+
+/// A frame made comparable.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    pub(crate) name: String,
+    pub(crate) standing: Standing,
+    pub(crate) language: Language,
+}
+
+pub(crate) fn judge(frame: &Frame<'_>) -> Judged {
+    let language = Language::of(&frame.file, &frame.module, &frame.function);
+    let function = clean(language, &frame.module, &frame.function);
+    let whose = owner(&frame.file);
+    let judged = |name: String, standing| Judged { name, standing, language };
+    if whose == Owner::Watcher || is_machinery(language, frame, &function) {
+        return judged(function.into_owned(), Standing::Machinery);
+    }
+    let in_app = frame.in_app.0.unwrap_or_else(|| whose == Owner::App && !is_of_library(language, &frame.file, &function));
+    if is_address(&function) {
+        return judged(String::new(), Standing::Nameless);
+    }
+    let own = if in_app { Standing::App } else { Standing::Library };
+    if language.is_qualified(&function) {
+        return judged(function.into_owned(), own);
+    }
+    let (place, is_built) = place(language, frame);
+    if language == Language::JavaScript && (is_built || is_served(&frame.file)) && is_minified(&function) {
+        return judged(String::new(), Standing::Nameless);
+    }
+    if function.is_empty() {
+        let standing = if place.is_empty() || is_built { Standing::Nameless } else { Standing::Anonymous };
+        return judged(place, if in_app { standing } else { Standing::Library });
+    }
+    let mut name = place;
+    name.push(':');
+    name.push_str(&function);
+    judged(name, own)
+}
+
+fn place(language: Language, frame: &Frame<'_>) -> (String, bool) {
+    let is_module = !frame.module.is_empty() && frame.module.len() <= 200 && !frame.module.contains([' ', ',']);
+    let by_module = is_module && language != Language::JavaScript && &*frame.module != "__main__";
+    if by_module || frame.file.is_empty() && is_module {
+        return (of_module(&frame.module), false);
+    }
+    of_file(&frame.file)
+}
+
+/// A culprit as people say it: `objects.token.permissions in has_permission`.
+pub(crate) fn culprit(frame: &Frame<'_>, judged: &Judged) -> String {
+    let Some((place, function)) = judged.name.split_once(':').filter(|(_, function)| !function.starts_with(':')) else {
+        return judged.name.clone();
+    };
+    let is_dotted = frame.module.contains('.') && !frame.module.contains([' ', ',', '/']);
+    let place = if is_dotted && judged.language == Language::Python { frame.module.to_string() } else { place.replace('/', ".") };
+    if place.is_empty() { function.to_owned() } else { format!("{place} in {function}") }
+}
+
+fn is_address(function: &str) -> bool {
+    function.starts_with("0x") || matches!(function, "??" | "<unknown>" | "unknown" | "<redacted>" | "__unknown__")
+}
+
+fn is_served(file: &str) -> bool {
+    file.starts_with("http://") || file.starts_with("https://")
+}
+
+/// Whether a build may have made the name: it would be another one after the next.
+fn is_minified(function: &str) -> bool {
+    function.is_empty() || function.chars().count() <= 2 || function.starts_with("_0x")
+}
+
+fn is_machinery(language: Language, frame: &Frame<'_>, function: &str) -> bool {
+    let begins = |known: &[&str]| known.iter().any(|start| function.starts_with(start));
+    match language {
+        // Since Python 3.12 the loop of a comprehension is no frame of its own.
+        Language::Python => matches!(function, "<listcomp>" | "<dictcomp>" | "<setcomp>" | "<genexpr>"),
+        Language::JavaScript => matches!(
+            function,
+            "__awaiter" | "asyncGeneratorStep" | "_next" | "_throw" | "fulfilled" | "rejected" | "__generator" | "tryCatch"
+                | "sentryWrapped" | "processTicksAndRejections" | "_asyncToGenerator" | "maybeInvoke" | "__async"
+        ),
+        Language::Java => {
+            frame.function.starts_with("access$")
+                || ["$$Lambda", "$Proxy", "GeneratedMethodAccessor", "internal.reflect.", "sun.reflect.", "lang.reflect.",
+                    "LambdaForm", "DirectMethodHandle", "CGLIB$", "FastClass", "ByteBuddy", "java.lang.invoke."]
+                    .iter()
+                    .any(|made| frame.module.contains(made) || frame.module.is_empty() && frame.function.contains(made))
+        }
+        Language::DotNet => begins(&["System.Runtime.", "System.Threading.Tasks.", "lambda_method"]) || function.is_empty(),
+        Language::Go => begins(&["runtime.", "debug.Stack", "debug.PrintStack"]) || matches!(function, "panic" | "main.init"),
+        Language::Colons => {
+            begins(&["core::panicking", "__rustc::", "std::panicking", "std::sys", "std::backtrace", "backtrace::", "std::panic::", "std::rt::",
+                "core::ops::function::", "core::option::", "core::result::", "__rust_", "__libc_", "__GI_", "__cxa_", "std::terminate", "_Unwind_"])
+                || matches!(function, "rust_begin_unwind" | "rust_panic" | "_start" | "main" | "abort" | "raise" | "start_thread" | "__clone" | "clone3" | "gsignal")
+        }
+        Language::Ruby | Language::Php => function == "{main}",
+        Language::Unknown => matches!(function, "rust_begin_unwind" | "rust_panic" | "_start" | "main" | "abort" | "raise" | "start_thread" | "__clone" | "clone3")
+            || begins(&["__rust_", "__libc_", "__GI_", "__pthread"]),
+    }
+}
+
+/// Packages of Java and its like that are nobody's own.
+const JAVA: [&str; 54] = [
+    "java.", "javax.", "jakarta.", "jdk.", "sun.", "com.sun.", "kotlin.", "kotlinx.", "scala.", "akka.", "groovy.", "clojure.",
+    "org.springframework.", "org.apache.", "org.hibernate.", "org.eclipse.", "org.jboss.", "org.postgresql.", "org.mongodb.",
+    "org.slf4j.", "org.junit.", "org.codehaus.", "org.aopalliance.", "org.jetbrains.", "org.thymeleaf.", "io.netty.", "io.vertx.",
+    "io.grpc.", "io.micrometer.", "io.undertow.", "io.ktor.", "io.quarkus.", "io.micronaut.", "io.lettuce.", "io.reactivex.",
+    "io.sentry.", "reactor.", "okhttp3.", "okio.", "retrofit2.", "feign.", "com.fasterxml.", "com.zaxxer.", "com.mysql.",
+    "com.mongodb.", "com.google.", "com.netflix.", "com.android.", "com.squareup.", "redis.clients.", "android.", "androidx.",
+    "dalvik.", "ch.qos.",
+];
+
+/// The same of .NET.
+const DOTNET: [&str; 22] = [
+    "System.", "Microsoft.", "Newtonsoft.", "Npgsql.", "MySql.", "MySqlConnector.", "Dapper.", "Serilog.", "Polly.", "MediatR.",
+    "AutoMapper.", "FluentValidation.", "Grpc.", "Quartz.", "Hangfire.", "StackExchange.", "MassTransit.", "RabbitMQ.", "MongoDB.",
+    "Autofac.", "Castle.", "Sentry.",
+];
+
+/// Crates, for names without a file.
+const CRATES: [&str; 44] = [
+    "core", "std", "alloc", "proc_macro", "test", "tokio", "futures", "futures_util", "futures_core", "hyper", "hyper_util", "axum",
+    "axum_core", "tower", "tower_http", "tower_service", "tracing", "actix_web", "actix_rt", "actix_server", "actix_http", "rayon",
+    "rayon_core", "anyhow", "eyre", "color_eyre", "reqwest", "sqlx", "sqlx_core", "diesel", "serde", "serde_json", "async_std", "poem",
+    "rocket", "warp", "tonic", "h2", "rustls", "parking_lot", "hashbrown", "mio", "sentry", "sentry_core",
+];
+
+/// Packages of Go's own, for names without a file.
+const GO: [&str; 18] = [
+    "http.", "json.", "sync.", "reflect.", "os.", "io.", "fmt.", "strconv.", "strings.", "bytes.", "context.", "bufio.", "sql.", "testing.",
+    "errors.", "time.", "syscall.", "net.",
+];
+
+/// Whether the name tells that the code is of others.
+fn is_of_library(language: Language, file: &str, function: &str) -> bool {
+    let begins = |known: &[&str]| known.iter().any(|start| function.starts_with(start));
+    match language {
+        Language::Java => begins(&JAVA),
+        Language::DotNet => begins(&DOTNET),
+        Language::Go => file.is_empty() && begins(&GO),
+        Language::Colons => {
+            let of_crate = function.split("::").next().unwrap_or(function);
+            CRATES.contains(&of_crate)
+        }
+        Language::Php => file == "[internal function]",
+        Language::Python | Language::JavaScript | Language::Ruby | Language::Unknown => false,
+    }
+}
