@@ -24,6 +24,7 @@ mod streams;
 pub mod threads;
 mod tokens;
 mod tree;
+mod waking;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -180,7 +181,7 @@ pub struct Engine {
     streams: RwLock<Vec<store::catalog::StreamRow>>,
     archiver: archive::Archiver,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-    following: tree::Following,
+    following: waking::Waking,
     attachments: attachments::Attachments,
     /// What is forwarded, by the names of the targets.
     forwards: RwLock<Vec<Arc<Forward>>>,
@@ -272,7 +273,7 @@ impl Engine {
             streams,
             archiver: archive::Archiver::default(),
             threads: Mutex::default(),
-            following: tree::Following::default(),
+            following: waking::Waking::default(),
             forwards: RwLock::default(),
             attachments: attachments::Attachments::new(directory.join(attachments::FOLDER)),
             redact_key: redact_key::Kept::in_directory(directory),
@@ -333,7 +334,7 @@ impl Engine {
                 tracing::error!("a thread of the engine ended badly");
             }
         }
-        self.following.end();
+        self.following.end(tree::END_MAX, "writes the tree of text files");
         let flushed = self.store.flush().map(drop);
         let untold = self.untold.load(std::sync::atomic::Ordering::Relaxed);
         if untold > 0 {

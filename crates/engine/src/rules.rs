@@ -24,7 +24,8 @@ use crate::logs::LogError;
 pub type Options = Map<String, Value>;
 
 /// The names of the settings that are rules.
-pub const OPTIONS: [&str; 8] = ["keys", "fields", "index", "path", "public_write", "ga4", "arrays", "redact"];
+pub const OPTIONS: [&str; 9] =
+    ["keys", "fields", "index", "path", "public_write", "ga4", "arrays", "redact", "errors_per_minute"];
 
 /// Most fixed fields of a log.
 const NAMES_MAX: usize = 200;
@@ -77,6 +78,8 @@ pub struct Rules {
     pub ga4: Option<String>,
     /// Whether a repeated argument becomes a list.
     pub arrays: bool,
+    /// So many errors of a minute are kept; the others are counted alone.
+    pub errors_per_minute: Option<u64>,
     redact: Redact,
     /// What this comes from; none for what holds for all logs.
     redaction: Option<RedactSettings>,
@@ -346,6 +349,7 @@ impl Engine {
                 "path" => read_path(value).map(|path| rules.path = Some(path)),
                 "public_write" => read_truth(value).map(|truth| rules.public_write = truth),
                 "ga4" => read_text(value, "a measurement id such as \"G-ABC123\"").map(|id| rules.ga4 = Some(id)),
+                "errors_per_minute" => read_limit(value).map(|limit| rules.errors_per_minute = Some(limit)),
                 "arrays" => read_truth(value).map(|truth| rules.arrays = truth),
                 _ => RedactSettings::parse(value)
                     .map(|settings| rules.redaction = Some(settings))
@@ -387,8 +391,8 @@ impl Engine {
         Facts { now: self.clock.now(), port: self.settings.port, environment: &self.settings.environment }
     }
 
-    /// What a door decoded, by the rules of its log; and the log that keeps it.
-    pub(crate) fn ruled(&self, log: LogId, decoded: Decoded) -> (LogId, Decoded) {
+    /// What a door decoded, by the rules of its log; the log that keeps it; and how many errors of a minute it keeps.
+    pub(crate) fn ruled(&self, log: LogId, decoded: Decoded) -> (LogId, Decoded, Option<u64>) {
         let (rules, default) = {
             let settled = &self.logs.read().settled;
             (settled.rules(log), Arc::clone(&settled.redact))
@@ -412,9 +416,9 @@ impl Engine {
                 self.counters.redacted(log, redacted);
             }
         }
-        let Some(rules) = rules else { return (log, decoded) };
+        let Some(rules) = rules else { return (log, decoded, None) };
         let target = rules.index.as_ref().and_then(|index| self.logs.read().id(index));
-        (target.unwrap_or(log), decoded)
+        (target.unwrap_or(log), decoded, rules.errors_per_minute)
     }
 }
 
@@ -436,6 +440,10 @@ fn known_option(log: &str, name: &str) -> Result<(), LogError> {
 
 fn read_truth(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| format!("expected true or false, found {value}"))
+}
+
+fn read_limit(value: &Value) -> Result<u64, String> {
+    value.as_u64().filter(|limit| *limit > 0).ok_or_else(|| format!("expected a number of errors above 0, found {value}"))
 }
 
 fn read_text(value: &Value, what: &str) -> Result<String, String> {

@@ -55,6 +55,15 @@ pub const ID_LIKE: [&str; 11] = [
     "task_id",
 ];
 
+/// The issue that an error belongs to.
+pub const FINGERPRINT: &str = "fingerprint";
+
+/// Whether the values of a key have a column of their own, however many other keys there are.
+#[must_use]
+pub fn has_column(path: &str) -> bool {
+    ORDER.contains(&path) || path == FINGERPRINT
+}
+
 /// Who an event belongs to when it names nobody.
 pub const SYSTEM_USER: &str = "system";
 

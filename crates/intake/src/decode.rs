@@ -132,6 +132,11 @@ pub enum Reason {
         /// The bound.
         bytes_max: usize,
     },
+    /// More errors in a minute than the log is to keep.
+    #[error(
+        "the log has as many errors of this minute as it keeps: this one is counted in its issue and not kept; send less, or raise errors_per_minute of the log"
+    )]
+    OverLimit,
     /// A visitor sent what only the server says.
     #[error(
         "{names} cannot come from a visitor: such names are set by the server alone; nothing of this request is kept"
@@ -233,6 +238,7 @@ impl Reason {
             Self::UnknownKey { .. } => "unknown_key",
             Self::WrongValue { .. } => "wrong_value",
             Self::TooLong { .. } => "too_long",
+            Self::OverLimit => "over_limit",
             Self::Reserved { .. } => "reserved_name",
             Self::TooManyArguments => "too_many_arguments",
             Self::ArgumentTooLong { .. } => "argument_too_long",

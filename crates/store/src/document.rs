@@ -106,8 +106,9 @@ impl<'a> Documents<'a> {
         Timestamp::from_micros(happened)
     }
 
-    /// The first value of a shared key in a row, as text.
-    fn text(&self, key: &str, row: usize) -> Option<String> {
+    /// The first value of a key's columns in a row, as text: whatever shape was sent under its name.
+    #[must_use]
+    pub fn text(&self, key: &str, row: usize) -> Option<String> {
         let columns = self.columns.iter().filter(|(_, path, _)| path == key);
         let mut values = columns.filter_map(|(index, _, kind)| value_at(self.batch.column(*index), *kind, row));
         values.find_map(|value| match value {
@@ -116,6 +117,14 @@ impl<'a> Documents<'a> {
             Value::Int(number) => Some(number.to_string()),
             _ => None,
         })
+    }
+
+    /// A list or an object that the columns have no place for, as JSON.
+    #[must_use]
+    pub fn list(&self, key: &str, row: usize) -> Option<String> {
+        let rest = self.batch.column(REST_AT).as_string::<i32>();
+        let rest = rest.is_valid(row).then(|| rest.value(row))?;
+        rest_leaves(rest).find(|(path, _)| *path == key).map(|(_, json)| json.into_owned())
     }
 
     /// Where the event of a row belongs.
