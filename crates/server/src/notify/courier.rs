@@ -108,9 +108,7 @@ pub(crate) fn start<D: Deliver>(
         .on_thread_start(|| engine::threads::step_back(engine::threads::QUESTIONS))
         .build()
         .context("cannot start the thread that sends notices")?;
-    let courier =
-        Courier { outbox, deliver, signals, tasks: JoinSet::new(), served: HashMap::new(), resting: HashMap::new() };
-    let task = runtime.spawn(courier.run());
+    let task = runtime.spawn(Courier::new(outbox, deliver, signals).run());
     Ok(Notifying { runtime, task })
 }
 
@@ -139,17 +137,27 @@ struct Courier<D> {
     outbox: Arc<dyn Outbox>,
     deliver: Arc<D>,
     signals: Signals,
+    /// How long a channel that failed is left alone at least.
+    rest: Duration,
     /// One for each channel that is served. How long it is to be left alone then, if it failed.
     tasks: JoinSet<Option<Duration>>,
     served: HashMap<Id, String>,
     resting: HashMap<String, Instant>,
+    /// Whether the outbox could be read when it was tried last: that it cannot is said once.
+    is_read: bool,
 }
 
 impl<D: Deliver> Courier<D> {
+    fn new(outbox: Arc<dyn Outbox>, deliver: Arc<D>, signals: Signals) -> Self {
+        let (served, resting) = (HashMap::new(), HashMap::new());
+        Self { outbox, deliver, signals, rest: REST, tasks: JoinSet::new(), served, resting, is_read: true }
+    }
+
     async fn run(mut self) {
         while !is_stopping(&self.signals.stopping) {
             self.signals.posted.mark_unchanged();
-            self.hand_out().await;
+            // Until no channel is left that has something: what is due for one may stand behind all that is for another.
+            while self.hand_out().await {}
             self.wait().await;
         }
         while !self.tasks.is_empty() {
@@ -157,13 +165,13 @@ impl<D: Deliver> Courier<D> {
         }
     }
 
-    /// Starts a task for each channel that has something due and is neither served nor resting.
-    async fn hand_out(&mut self) {
+    /// Starts a task for each channel that has something due and is neither served nor resting. Whether there was one.
+    async fn hand_out(&mut self) -> bool {
         let now = Instant::now();
         self.resting.retain(|_, until| *until > now);
         let free = CHANNELS_AT_ONCE.saturating_sub(self.tasks.len());
-        if free == 0 {
-            return;
+        if free == 0 || is_stopping(&self.signals.stopping) {
+            return false;
         }
         let busy: HashSet<String> = self.served.values().chain(self.resting.keys()).cloned().collect();
         let (outbox, asked) = (Arc::clone(&self.outbox), busy.clone());
@@ -171,28 +179,37 @@ impl<D: Deliver> Courier<D> {
         let jobs = match read.map_err(anyhow::Error::from).and_then(|jobs| jobs) {
             Ok(jobs) => jobs,
             Err(error) => {
-                tracing::warn!("cannot read which notices are to be sent: {error:#}");
-                return;
+                if std::mem::replace(&mut self.is_read, false) {
+                    tracing::warn!("cannot read which notices are to be sent: {error:#}");
+                }
+                return false;
             }
         };
+        self.is_read = true;
+        let before = self.tasks.len();
         for (channel, jobs) in sorted(jobs, &busy).into_iter().take(free) {
             let round = Round {
                 outbox: Arc::clone(&self.outbox),
                 deliver: Arc::clone(&self.deliver),
                 stopping: self.signals.stopping.clone(),
+                rest: self.rest,
             };
             let id = self.tasks.spawn(round.run(jobs)).id();
             self.served.insert(id, channel);
         }
+        self.tasks.len() > before
     }
 
     async fn wait(&mut self) {
+        let now = Instant::now();
+        let rested = self.resting.values().map(|until| until.saturating_duration_since(now)).min();
+        let pause = rested.map_or(LOOK_ROUND, |rested| rested.min(LOOK_ROUND));
         let Signals { posted, stopping } = &mut self.signals;
         let ended = tokio::select! {
             // When nobody is left who could post, the round looks still.
             Ok(()) = posted.changed() => None,
             () = stopped(stopping) => None,
-            () = tokio::time::sleep(LOOK_ROUND) => None,
+            () = tokio::time::sleep(pause) => None,
             Some(ended) = self.tasks.join_next_with_id() => Some(ended),
         };
         if let Some(ended) = ended {
@@ -211,7 +228,7 @@ impl<D: Deliver> Courier<D> {
             Ok(ended) => ended,
             Err(error) => {
                 tracing::error!("sending a notice ended badly: {error}");
-                (error.id(), Some(REST_MAX))
+                (error.id(), Some(self.rest))
             }
         };
         if let (Some(channel), Some(rest)) = (self.served.remove(&id), rest) {
@@ -239,6 +256,7 @@ struct Round<D> {
     outbox: Arc<dyn Outbox>,
     deliver: Arc<D>,
     stopping: watch::Receiver<bool>,
+    rest: Duration,
 }
 
 impl<D: Deliver> Round<D> {
@@ -250,7 +268,7 @@ impl<D: Deliver> Round<D> {
             }
             let outcome = self.deliver.deliver(&job.channel, &job.message).await;
             let rest = match &outcome {
-                Err(failed) if !failed.permanent => Some(failed.wait.unwrap_or(REST).clamp(REST, REST_MAX)),
+                Err(failed) if !failed.permanent => Some(failed.wait.unwrap_or_default().max(self.rest).min(REST_MAX)),
                 _ => None,
             };
             self.keep(job, outcome).await?;
@@ -270,7 +288,7 @@ impl<D: Deliver> Round<D> {
             let Err(error) = kept.map_err(anyhow::Error::from).and_then(|kept| kept) else { return Some(()) };
             tracing::warn!("cannot keep what became of a notice: {error:#}");
             tokio::select! {
-                () = tokio::time::sleep(REST) => {}
+                () = tokio::time::sleep(self.rest) => {}
                 () = stopped(&mut self.stopping) => return None,
             }
         }

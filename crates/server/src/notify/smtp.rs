@@ -123,7 +123,7 @@ impl Attempt<'_> {
         session.hello(&hello).await?;
         let wanted = *security == Security::Required || (*security == Security::Offered && encrypt);
         if wanted && session.offers("STARTTLS") {
-            session.start_encryption().await?;
+            session.start_encryption().await.map_err(|failed| fault(failed.reason))?;
             session = session.encrypt(self.transport.encryption.get()?).await.map_err(fault)?;
             session.hello(&hello).await?;
         } else if *security == Security::Required {

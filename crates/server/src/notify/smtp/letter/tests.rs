@@ -32,7 +32,7 @@ fn headers(mail: &[u8]) -> Vec<(String, String)> {
     for line in head.split("\r\n") {
         assert!(!line.contains(['\r', '\n', '\0']), "{line:?}");
         if let Some(folded) = line.strip_prefix([' ', '\t']) {
-            found.last_mut().unwrap().1.push_str(&format!(" {folded}"));
+            found.last_mut().unwrap().1.extend([" ", folded]);
         } else {
             let (name, value) = line.split_once(':').unwrap();
             found.push((name.to_owned(), value.trim().to_owned()));
