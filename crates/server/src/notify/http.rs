@@ -25,17 +25,19 @@ struct Way {
     /// Whether certificates are needed: they take a while to load.
     encrypted: bool,
     allow_private: bool,
-    /// Whether a proxy may be between. It looks names up by itself, so only who may reach all may use it.
+    /// Whether the proxy of the environment is between. It looks names up by itself, so only who may reach all may use
+    /// it; and who is spoken to without encryption is no further away than the proxy.
     proxy: bool,
 }
 
-/// The clients in use, one for each way: at most six.
+/// The clients in use, one for each way: at most five.
 #[derive(Default)]
 pub(super) struct Clients(Mutex<HashMap<Way, Client>>);
 
 impl Clients {
     fn get(&self, url: &Url, allow_private: bool, names: &Arc<dyn Names>) -> Result<Client, NotDelivered> {
-        let way = Way { encrypted: url.scheme() == "https", allow_private, proxy: allow_private && !is_near(url) };
+        let encrypted = url.scheme() == "https";
+        let way = Way { encrypted, allow_private, proxy: encrypted && allow_private && !is_near(url) };
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&way) {
             return Ok(client.clone());

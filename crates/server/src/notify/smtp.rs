@@ -92,18 +92,23 @@ pub(super) async fn send(
 
 impl Attempt<'_> {
     async fn run(&self) -> Result<Delivered, NotDelivered> {
-        let first = match self.once(true).await {
+        match self.once(true).await {
             // Offered is no more than offered: a certificate that nobody can check is better left alone than no notice.
-            Err(Fault::Encryption { clear: true, .. }) => self.once(false).await,
-            first => first,
-        };
-        first.map_err(|fault| match fault {
-            Fault::Other(failed) => failed,
-            Fault::Encryption { reason, .. } => NotDelivered::later(format!(
-                "the connection to {} cannot be encrypted: {reason}; see its certificate and the address in smtp",
-                self.mail.host
-            )),
-        })
+            Err(Fault::Encryption { clear: true, reason }) => self.once(false).await.map_err(|fault| match fault {
+                Fault::Other(failed) => {
+                    NotDelivered::later(format!("{}; and {}", failed.reason, self.unencrypted(&reason)))
+                }
+                Fault::Encryption { reason, .. } => NotDelivered::later(self.unencrypted(&reason)),
+            }),
+            Err(Fault::Encryption { reason, .. }) => Err(NotDelivered::later(self.unencrypted(&reason))),
+            Err(Fault::Other(failed)) => Err(failed),
+            Ok(sent) => Ok(sent),
+        }
+    }
+
+    fn unencrypted(&self, reason: &str) -> String {
+        let host = &self.mail.host;
+        format!("the connection to {host} cannot be encrypted: {reason}; see its certificate and the address in smtp")
     }
 
     /// `encrypt`: whether encryption is used if it is only offered.

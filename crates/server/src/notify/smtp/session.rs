@@ -200,6 +200,7 @@ impl Session {
             return Ok(reply);
         }
         let permanent = reply.code >= 500;
+        let hint = if reply.code == 530 { "it asks for more: smtp+starttls://user:password@host" } else { hint };
         let hint = if permanent && !hint.is_empty() { format!(": {hint}") } else { String::new() };
         Err(NotDelivered { permanent, reason: format!("{} answered {reply}{hint}", self.host), wait: None })
     }

@@ -241,6 +241,11 @@ async fn encryption_that_is_refused_is_missed_by_nobody_who_did_without() {
         let sent = check(behaviour, scheme, "", &["STARTTLS"]).await;
         assert_eq!(sent.is_ok(), arrives, "{sent:?}");
     }
+    let answers = vec![("STARTTLS", "454 not now"), ("MAIL", "530 encrypt")];
+    let failed =
+        check(Behaviour { answers, ..offering(&["STARTTLS"]) }, "smtp", "", &["STARTTLS", "EHLO", "MAIL"]).await;
+    let failed = failed.unwrap_err();
+    assert!(!failed.permanent && failed.reason.contains("530") && failed.reason.contains("454 not now"), "{failed:?}");
 }
 
 /// What somebody on the way says in the name of the server before encryption is not taken for what the server says.
@@ -260,6 +265,7 @@ async fn a_refusal_says_whether_another_attempt_can_help() {
         ("", "SSH-2.0-OpenSSH", false, "it does not speak SMTP"),
         ("MAIL", "550 5.7.1 not from there", true, "550 5.7.1 not from there: see from of the channel"),
         ("MAIL", "451 later", false, "451 later"),
+        ("MAIL", "530 5.7.0 who are you", true, "it asks for more: smtp+starttls://user"),
         ("RCPT", "550 5.1.1 nobody", true, "nobody gets it: mail.example answered 550 5.1.1 nobody; "),
         ("RCPT", "450 greylisted", false, "450 greylisted"),
         ("DATA", "554 no", true, "554 no"),
