@@ -15,7 +15,11 @@ mod forward;
 mod housekeeping;
 mod internal;
 mod logs;
+mod mark;
+mod over;
 mod people;
+mod problems;
+mod react;
 mod redact_key;
 mod removal;
 mod rules;
@@ -56,6 +60,8 @@ pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, elastic, filter, search, time, url};
+pub use problems::*;
+pub use react::{AlertError, AlertSettings, CONFIGURATION_MAIL, Due, RuleInfo, Settled, Tables, Told};
 pub use rules::{OPTIONS, Options, Rules, ShownOptions};
 pub use store::archive::{AWAY, Archive, Folders, Places};
 pub use store::disk::ReadAt;
@@ -98,6 +104,10 @@ pub struct Settings {
     pub tree: Option<TreeSettings>,
     /// How much is replaced in logs that say nothing of it.
     pub redact: Redaction,
+    /// The address under which people see this server, for links in notices.
+    pub public_url: Option<String>,
+    /// Hours between two mails about the same configuration error.
+    pub config_error_rate_limit_hours: u32,
 }
 
 impl Default for Settings {
@@ -117,6 +127,8 @@ impl Default for Settings {
             environment: BTreeMap::new(),
             tree: None,
             redact: Redaction::Standard,
+            public_url: None,
+            config_error_rate_limit_hours: alerts::configuration::RATE_LIMIT_HOURS,
         }
     }
 }
@@ -186,6 +198,8 @@ pub struct Engine {
     /// What is forwarded, by the names of the targets.
     forwards: RwLock<Vec<Arc<Forward>>>,
     redact_key: redact_key::Kept,
+    reacting: react::Reacting,
+    alert_settings: RwLock<react::AlertSettings>,
     _lock: DirectoryLock,
 }
 
@@ -277,6 +291,8 @@ impl Engine {
             forwards: RwLock::default(),
             attachments: attachments::Attachments::new(directory.join(attachments::FOLDER)),
             redact_key: redact_key::Kept::in_directory(directory),
+            reacting: react::Reacting::default(),
+            alert_settings: RwLock::default(),
             _lock: lock,
         });
         engine.start_threads(jobs)?;
@@ -294,6 +310,7 @@ impl Engine {
         let flusher = named("flush").spawn(move || flusher.keep_flushing()).map_err(refused)?;
         let keeper = named("housekeeping").spawn(move || keeper.keep_house()).map_err(refused)?;
         *self.threads.lock() = vec![writer, flusher, keeper];
+        self.start_reacting().map_err(refused)?;
         if let Some(tree) = self.settings.tree.clone() {
             self.follow(tree).map_err(refused)?;
         }
@@ -334,6 +351,7 @@ impl Engine {
                 tracing::error!("a thread of the engine ended badly");
             }
         }
+        self.end_reacting();
         self.following.end(tree::END_MAX, "writes the tree of text files");
         let flushed = self.store.flush().map(drop);
         let untold = self.untold.load(std::sync::atomic::Ordering::Relaxed);

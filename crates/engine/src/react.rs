@@ -9,6 +9,7 @@ mod fold;
 mod measure;
 mod outbox;
 mod seen;
+mod settings;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,7 +33,9 @@ use crate::waking::Waking;
 use crate::{AskError, Engine};
 
 use calls::Calls;
+pub(crate) use fold::{OVERFLOW, issue_row};
 pub use outbox::{Due, Settled, Told};
+pub use settings::{AlertError, AlertSettings, CONFIGURATION_MAIL, RuleInfo, Tables};
 
 /// Events looked at in one transaction.
 const LOOK_MAX: usize = 2000;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use alerts::{Admission, Channel, Hold, Limits, Measurement, Notice, Outflow, Rule, State, What, route, step};
+use alerts::{Admission, Channel, Hold, Limits, Measurement, Notice, Outflow, Phase, Rule, State, What, route, step};
 use event::Timestamp;
 use serde_json::{Value, json};
 use store::catalog::{DeliveryRow, NoticeRow, Reaction};
@@ -150,6 +150,11 @@ impl Calls {
             let number = self.keep(&digest, reaction);
             self.deliver(number, &name, now, reaction);
         }
+    }
+
+    /// Whether a rule and group have nothing to say.
+    pub(super) fn is_quiet(state: &State) -> bool {
+        matches!(state.phase, Phase::Quiet | Phase::Resolved)
     }
 
     /// Rules that listen to this, by their place.
