@@ -16,6 +16,8 @@ pub(crate) const TITLE_CHARACTERS_MAX: usize = 200;
 pub(crate) const MESSAGE_CHARACTERS_MAX: usize = 1500;
 /// Longest other text, in characters.
 pub(crate) const FACT_CHARACTERS_MAX: usize = 300;
+/// Longest name of an environment or a log in a headline, in characters.
+const NAME_CHARACTERS_MAX: usize = 60;
 /// Most further facts, and most lines of the trail: a notice is read in a minute.
 pub(crate) const FACTS_MAX: usize = 16;
 /// Most lines of what came before.
@@ -182,7 +184,7 @@ impl Notice {
     pub fn headline(&self) -> String {
         let mut text = String::new();
         if let Some(environment) = &self.environment {
-            text = format!("[{}] ", line(environment));
+            text = format!("[{}] ", cut(&line(environment), NAME_CHARACTERS_MAX));
         }
         text.push_str(&self.says());
         if !self.title.is_empty() {
@@ -190,7 +192,7 @@ impl Notice {
             text.push_str(&cut(&line(&self.title), TITLE_CHARACTERS_MAX));
         }
         if !self.log.is_empty() {
-            text = format!("{text} ({})", line(&self.log));
+            text = format!("{text} ({})", cut(&line(&self.log), NAME_CHARACTERS_MAX));
         }
         text
     }

@@ -9,7 +9,7 @@ pub mod telegram;
 pub mod webhook;
 
 use crate::clean::{cut, line, lines};
-use crate::notice::{FACT_CHARACTERS_MAX, MESSAGE_CHARACTERS_MAX, Notice, TITLE_CHARACTERS_MAX, TRAIL_MAX};
+use crate::notice::{FACT_CHARACTERS_MAX, FACTS_MAX, MESSAGE_CHARACTERS_MAX, Notice, TITLE_CHARACTERS_MAX, TRAIL_MAX};
 use crate::trigger::grouped;
 
 /// Longest link, in bytes and escaped: what is longer is none of ours, and would not fit everywhere.
@@ -106,7 +106,7 @@ fn rows(notice: &Notice) -> Vec<Row> {
     push("Users", notice.users.map(grouped).as_deref());
     push("Release", notice.release.as_deref());
     push("Suspected deploy", notice.suspect_deploy.as_deref());
-    for fact in &notice.facts {
+    for fact in notice.facts.iter().take(FACTS_MAX) {
         push(&fact.label, Some(&fact.value));
     }
     push("First seen", notice.first_seen.map(|moment| moment.to_string()).as_deref());

@@ -200,7 +200,8 @@ impl State {
         match (what, window_end) {
             // Who was told that it began wants to know that it is over.
             (What::Resolved, _) if self.firing_told => None,
-            (What::Resolved, end) => Some(Hold { reason: Reason::Window, until: end.unwrap_or(now) }),
+            // Nobody heard that it began: that it is over can be read with it.
+            (What::Resolved, None) => Some(Hold { reason: Reason::NotUrgent, until: now }),
             (_, Some(until)) => Some(Hold { reason: Reason::Window, until }),
             (_, None) => None,
         }
