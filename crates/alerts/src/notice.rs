@@ -137,6 +137,15 @@ impl Notice {
         }
     }
 
+    /// What is sent to try a channel.
+    #[must_use]
+    pub fn test(channel: &str, now: Timestamp) -> Self {
+        let mut notice = Self::new("test", Trigger::Test, now);
+        notice.id = notice_id(&["test", channel, &now.to_string()]);
+        notice.title = format!("sent to {channel} to try it");
+        notice.bounded()
+    }
+
     /// Cuts every text and list to its bound; to be called once, where the notice is made.
     #[must_use]
     pub fn bounded(mut self) -> Self {
@@ -243,8 +252,8 @@ pub fn route(notice: &Notice, rules: &[Rule], channels: &[Channel]) -> Vec<Strin
         let level = channel.level_min.is_none_or(|least| notice.level.is_none_or(|level| level >= least));
         here && level && channel.enabled
     };
-    // A digest was routed when what it lists was held back.
-    if notice.trigger.on() == On::Digest {
+    // A digest belongs to the channel that held back what it lists, a test to the one that is tried.
+    if matches!(notice.trigger.on(), On::Digest | On::Test) {
         return Vec::new();
     }
     channels.iter().filter(chosen).filter(fits).map(|channel| channel.name.clone()).collect()

@@ -8,6 +8,8 @@ pub mod teams;
 pub mod telegram;
 pub mod webhook;
 
+use event::{Level, Timestamp};
+
 use crate::clean::{cut, line, lines};
 use crate::notice::{FACT_CHARACTERS_MAX, FACTS_MAX, MESSAGE_CHARACTERS_MAX, Notice, TITLE_CHARACTERS_MAX, TRAIL_MAX};
 use crate::trigger::grouped;
@@ -74,7 +76,6 @@ impl Shown {
 }
 
 fn color(notice: &Notice) -> Color {
-    use event::Level;
     if notice.resolved {
         return Color::Green;
     }
@@ -109,13 +110,20 @@ fn rows(notice: &Notice) -> Vec<Row> {
     for fact in notice.facts.iter().take(FACTS_MAX) {
         push(&fact.label, Some(&fact.value));
     }
-    push("First seen", notice.first_seen.map(|moment| moment.to_string()).as_deref());
-    push("Last seen", notice.last_seen.map(|moment| moment.to_string()).as_deref());
+    let other = |moment: Option<Timestamp>| moment.filter(|moment| *moment != notice.time).map(seconds);
+    push("First seen", other(notice.first_seen).as_deref());
+    push("Last seen", other(notice.last_seen).as_deref());
     let is_digest = notice.trigger.on() == crate::On::Digest;
     let held = (notice.held > 0 && !is_digest).then(|| format!("{} more since the last notice", grouped(notice.held)));
     push("Held back", held.as_deref());
-    push("Time", Some(&notice.time.to_string()));
+    push("Time", Some(&seconds(notice.time)));
     rows
+}
+
+/// `2026-01-02 03:04:05 UTC`
+fn seconds(moment: Timestamp) -> String {
+    let text = moment.to_string();
+    text.split_once('.').map_or(text.clone(), |(whole, _)| format!("{} UTC", whole.replace('T', " ")))
 }
 
 /// A link that may be shown: of the web, without anything that could end it.

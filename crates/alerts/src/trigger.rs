@@ -32,6 +32,8 @@ pub enum On {
     Threshold,
     /// What was held back, told in one. No rule listens to it.
     Digest,
+    /// Somebody tries a channel. No rule listens to it.
+    Test,
 }
 
 /// Other names of the same: those of Rollbar, and plain ones.
@@ -80,6 +82,7 @@ impl On {
             Self::ConfigurationError => "configuration_error",
             Self::Threshold => "threshold",
             Self::Digest => "digest",
+            Self::Test => "test",
         }
     }
 
@@ -152,6 +155,8 @@ pub enum Trigger {
         /// How many notices.
         count: u64,
     },
+    /// Somebody tries a channel.
+    Test,
 }
 
 impl Trigger {
@@ -170,6 +175,7 @@ impl Trigger {
             Self::ConfigurationError => On::ConfigurationError,
             Self::Threshold { .. } => On::Threshold,
             Self::Digest { .. } => On::Digest,
+            Self::Test => On::Test,
         }
     }
 
@@ -194,6 +200,7 @@ impl Trigger {
             Self::Threshold { value, limit, window_seconds } => {
                 format!("{value} in {} (limit: {limit})", span(*window_seconds))
             }
+            Self::Test => "Test: this channel works".to_owned(),
             Self::Digest { count: 1 } => "1 notice was held back".to_owned(),
             Self::Digest { count } => format!("{} notices were held back", grouped(*count)),
         }

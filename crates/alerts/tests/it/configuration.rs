@@ -40,7 +40,7 @@ fn a_hundred_are_one_mail_and_the_next_day_says_how_many() {
     URL: /dash/12
     Field: ward_id
     Held back: 99 more since the last notice
-    Time: 2026-01-03T03:04:06.000000Z
+    Time: 2026-01-03 03:04:06 UTC
     "##);
 }
 

@@ -23,18 +23,18 @@ fn more_than_the_cap_wait_for_one_digest() {
         sent += usize::from(admission == Admission::Send);
     }
     assert_eq!((sent, outflow.waiting()), (20, 980));
-    assert_eq!(outflow.due("ops", at(60)), None);
+    assert_eq!(outflow.due(&channel, at(60)), None);
     let mut outflow = kept(&outflow);
-    let digest = outflow.due("ops", at(310)).expect("a digest");
+    let digest = outflow.due(&channel, at(310)).expect("a digest");
     assert_eq!(digest.says(), "980 notices were held back");
     assert_eq!(digest.trail.len(), 20);
     assert!(digest.trail.last().is_some_and(|last| last.contains("others")), "{:?}", digest.trail);
     assert_eq!(outflow.waiting(), 0);
     // The next digest an hour later, when there is room again too.
     assert_eq!(outflow.offer(&titled("late"), &limits, at(320)), Admission::Held(Reason::HourlyCap));
-    assert_eq!(outflow.next_due(), Some(at(310 + HOUR)));
-    assert_eq!(outflow.due("ops", at(310 + HOUR - 1)), None);
-    assert_eq!(outflow.due("ops", at(310 + HOUR)).map(|digest| digest.held), Some(1));
+    assert_eq!(outflow.next_due(&channel), Some(at(310 + HOUR)));
+    assert_eq!(outflow.due(&channel, at(310 + HOUR - 1)), None);
+    assert_eq!(outflow.due(&channel, at(310 + HOUR)).map(|digest| digest.held), Some(1));
     assert_eq!(outflow.offer(&titled("later"), &limits, at(2 * HOUR)), Admission::Send);
 }
 
@@ -49,13 +49,13 @@ fn nights_are_quiet_but_for_what_is_critical() {
     let critical = Notice { level: Some(Level::Critical), ..titled("cannot") };
     assert_eq!(outflow.offer(&critical, &limits, at(1)), Admission::Send);
     let morning = Timestamp::parse("2026-01-02T07:00:00Z").expect("a moment").0;
-    assert_eq!(outflow.next_due(), Some(morning));
-    let digest = outflow.due("ops", morning).expect("a digest");
+    assert_eq!(outflow.next_due(&channel), Some(morning));
+    let digest = outflow.due(&channel, morning).expect("a digest");
     assert_eq!(digest.trail, ["[production] New issue: can wait (shop) (quiet hours)"]);
     // What is held for another reason waits for the morning too.
     let hold = Hold { reason: Reason::Window, until: at(24 * HOUR) };
     outflow.offer(&titled("again"), &Limits::of(None, &channel, Some(hold)), at(20 * HOUR));
-    assert_eq!(outflow.next_due().map(|due| due.to_string()), Some("2026-01-03T07:00:00.000000Z".to_owned()));
+    assert_eq!(outflow.next_due(&channel).map(|due| due.to_string()), Some("2026-01-03T07:00:00.000000Z".to_owned()));
 }
 
 #[test]
@@ -95,7 +95,7 @@ proptest! {
                 last_hour.retain(|moment| now - moment < HOUR);
                 prop_assert!(last_hour.len() <= usize::try_from(cap).expect("small"));
             }
-            if let Some(digest) = outflow.due("ops", at(now)) {
+            if let Some(digest) = outflow.due(&channel, at(now)) {
                 digested += digest.held;
                 prop_assert!(last_digest.is_none_or(|last| now - last >= HOUR));
                 last_digest = Some(now);
@@ -104,8 +104,8 @@ proptest! {
         }
         outflow = kept(&outflow);
         // In the end everything is told.
-        while let Some(due) = outflow.next_due() {
-            let digest = outflow.due("ops", due).expect("it is due");
+        while let Some(due) = outflow.next_due(&channel) {
+            let digest = outflow.due(&channel, due).expect("it is due");
             digested += digest.held;
         }
         prop_assert_eq!(sent + digested, offered);

@@ -27,9 +27,7 @@ fn slack_shows_a_crash() {
     {"type":"plain_text","text":"Browser\nFirefox 128","emoji":false},
     {"type":"plain_text","text":"User\n7","emoji":false}]},
     {"type":"section","fields":[
-    {"type":"plain_text","text":"First seen\n2026-01-02T03:04:05.000000Z","emoji":false},
-    {"type":"plain_text","text":"Last seen\n2026-01-02T03:04:05.000000Z","emoji":false},
-    {"type":"plain_text","text":"Time\n2026-01-02T03:04:05.000000Z","emoji":false}]},
+    {"type":"plain_text","text":"Time\n2026-01-02 03:04:05 UTC","emoji":false}]},
     {"type":"section","text":{"type":"mrkdwn","text":"```thread 'main' panicked:\n  attempt to divide by zero```","verbatim":true}},
     {"type":"section","text":{"type":"mrkdwn","text":"Before it\n```03:04:01 POST /login 200\n03:04:03 POST /cart 200```","verbatim":true}},
     {"type":"section","text":{"type":"mrkdwn","text":"<https://everlog.example.com/issues/42|Open in Everlog>","verbatim":true}}]}
@@ -55,9 +53,7 @@ fn a_mail_shows_a_crash() {
     Suspected deploy: 1.1 by ann
     Browser: Firefox 128
     User: 7
-    First seen: 2026-01-02T03:04:05.000000Z
-    Last seen: 2026-01-02T03:04:05.000000Z
-    Time: 2026-01-02T03:04:05.000000Z
+    Time: 2026-01-02 03:04:05 UTC
 
     Message:
         thread 'main' panicked:
@@ -85,9 +81,7 @@ fn a_mail_shows_a_crash() {
     <tr><td style="padding:2px 16px 2px 0;color:#666">Suspected deploy</td><td>1.1 by ann</td></tr>
     <tr><td style="padding:2px 16px 2px 0;color:#666">Browser</td><td>Firefox 128</td></tr>
     <tr><td style="padding:2px 16px 2px 0;color:#666">User</td><td>7</td></tr>
-    <tr><td style="padding:2px 16px 2px 0;color:#666">First seen</td><td>2026-01-02T03:04:05.000000Z</td></tr>
-    <tr><td style="padding:2px 16px 2px 0;color:#666">Last seen</td><td>2026-01-02T03:04:05.000000Z</td></tr>
-    <tr><td style="padding:2px 16px 2px 0;color:#666">Time</td><td>2026-01-02T03:04:05.000000Z</td></tr>
+    <tr><td style="padding:2px 16px 2px 0;color:#666">Time</td><td>2026-01-02 03:04:05 UTC</td></tr>
     </table>
     <p style="margin:16px 0 4px;color:#666">Message</p>
     <pre style="margin:0;padding:12px;background:#f5f5f5;white-space:pre-wrap;font:12px/1.5 monospace">thread &#39;main&#39; panicked:
@@ -140,14 +134,8 @@ fn teams_shows_a_crash() {
     {"type":"TextRun","text":"User: ","isSubtle":true},
     {"type":"TextRun","text":"7"}]},
     {"type":"RichTextBlock","inlines":[
-    {"type":"TextRun","text":"First seen: ","isSubtle":true},
-    {"type":"TextRun","text":"2026-01-02T03:04:05.000000Z"}]},
-    {"type":"RichTextBlock","inlines":[
-    {"type":"TextRun","text":"Last seen: ","isSubtle":true},
-    {"type":"TextRun","text":"2026-01-02T03:04:05.000000Z"}]},
-    {"type":"RichTextBlock","inlines":[
     {"type":"TextRun","text":"Time: ","isSubtle":true},
-    {"type":"TextRun","text":"2026-01-02T03:04:05.000000Z"}]},
+    {"type":"TextRun","text":"2026-01-02 03:04:05 UTC"}]},
     {"type":"RichTextBlock","inlines":[
     {"type":"TextRun","text":"Message","isSubtle":true}]},
     {"type":"RichTextBlock","inlines":[
@@ -175,15 +163,13 @@ fn discord_shows_a_crash() {
     {"name":"Suspected deploy","value":"1.1 by ann","inline":true},
     {"name":"Browser","value":"Firefox 128","inline":true},
     {"name":"User","value":"7","inline":true},
-    {"name":"First seen","value":"2026\\-01\\-02T03\\:04\\:05.000000Z","inline":true},
-    {"name":"Last seen","value":"2026\\-01\\-02T03\\:04\\:05.000000Z","inline":true},
-    {"name":"Time","value":"2026\\-01\\-02T03\\:04\\:05.000000Z","inline":true}],"url":"https://everlog.example.com/issues/42"}]}
+    {"name":"Time","value":"2026\\-01\\-02 03\\:04\\:05 UTC","inline":true}],"url":"https://everlog.example.com/issues/42"}]}
     "##);
 }
 
 #[test]
 fn telegram_shows_a_crash() {
-    insta::assert_snapshot!(pretty(&telegram(&crash(), "-100123")), @r##"{"chat_id":"-100123","text":"<b>New issue</b>\n<b>attempt to divide by zero</b>\n\nEnvironment: <code>production</code>\nLog: <code>shop</code>\nLevel: <code>error</code>\nRequest: <code>GET /checkout?email=[REDACTED:email]&amp;step=3</code>\nOccurrences: <code>1</code>\nUsers: <code>1</code>\nRelease: <code>1.1</code>\nSuspected deploy: <code>1.1 by ann</code>\nBrowser: <code>Firefox 128</code>\nUser: <code>7</code>\nFirst seen: <code>2026-01-02T03:04:05.000000Z</code>\nLast seen: <code>2026-01-02T03:04:05.000000Z</code>\nTime: <code>2026-01-02T03:04:05.000000Z</code>\n\nMessage\n<code>thread &#39;main&#39; panicked:</code>\n<code>  attempt to divide by zero</code>\n\nBefore it\n<code>03:04:01 POST /login 200</code>\n<code>03:04:03 POST /cart 200</code>\n\n<a href=\"https://everlog.example.com/issues/42\">Open in Everlog</a>","parse_mode":"HTML","link_preview_options":{"is_disabled":true}}"##);
+    insta::assert_snapshot!(pretty(&telegram(&crash(), "-100123")), @r##"{"chat_id":"-100123","text":"<b>New issue</b>\n<b>attempt to divide by zero</b>\n\nEnvironment: <code>production</code>\nLog: <code>shop</code>\nLevel: <code>error</code>\nRequest: <code>GET /checkout?email=[REDACTED:email]&amp;step=3</code>\nOccurrences: <code>1</code>\nUsers: <code>1</code>\nRelease: <code>1.1</code>\nSuspected deploy: <code>1.1 by ann</code>\nBrowser: <code>Firefox 128</code>\nUser: <code>7</code>\nTime: <code>2026-01-02 03:04:05 UTC</code>\n\nMessage\n<code>thread &#39;main&#39; panicked:</code>\n<code>  attempt to divide by zero</code>\n\nBefore it\n<code>03:04:01 POST /login 200</code>\n<code>03:04:03 POST /cart 200</code>\n\n<a href=\"https://everlog.example.com/issues/42\">Open in Everlog</a>","parse_mode":"HTML","link_preview_options":{"is_disabled":true}}"##);
 }
 
 #[test]
@@ -229,4 +215,5 @@ fn what_happened_is_said_in_a_few_words() {
     let threshold = Trigger::Threshold { value: 12.0, limit: "10 or more".to_owned(), window_seconds: 300 };
     check(threshold, false, "12 in 5m (limit: 10 or more)");
     check(Trigger::Digest { count: 1 }, false, "1 notice was held back");
+    assert_eq!(Notice::test("ops", at(0)).headline(), "Test: this channel works: sent to ops to try it");
 }

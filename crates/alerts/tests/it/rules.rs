@@ -85,6 +85,14 @@ fn names_of_rollbar_mean_the_same() {
 }
 
 #[test]
+fn groups_and_triggers_of_a_rule_have_names() {
+    let rule = Rule::read("a", &map(r#"{"search": "x", "above": 10, "group_by": ["user", "release"]}"#)).expect("read");
+    let group = rule.group(|key| (key == "user").then(|| "alice\nbob".to_owned()));
+    assert_eq!(group, "user: alice bob, release: none");
+    assert_eq!(rule.trigger(12.5).says(), "12.5 in 5m (limit: more than 10)");
+}
+
+#[test]
 fn levels_decide_what_is_heard() {
     let check = |text: &str, level: Option<Level>, expected: bool| {
         let rule = Rule::read("a", &map(text)).expect("a rule");

@@ -44,7 +44,7 @@ fn what_comes_and_goes_is_held_and_counted() {
     check(
         &rule,
         &values,
-        &["0 Fired", "6 Resolved", &format!("10 Fired {held}"), &format!("16 Resolved {held}"), "70 Fired 2 held"],
+        &["0 Fired", "6 Resolved", &format!("10 Fired {held}"), "16 Resolved (not urgent)", "70 Fired 2 held"],
     );
 }
 
@@ -88,6 +88,16 @@ fn a_thousand_of_one_error_are_four_notices() {
         told.extend(change.filter(|change| change.hold.is_none()).map(|_| count));
     }
     assert_eq!(told, [10, 100, 1000]);
+}
+
+#[test]
+fn state_of_an_earlier_version_is_read_and_what_is_over_may_be_forgotten() {
+    let rule = rule(r#"{"on": "regression", "repeat": "1h"}"#);
+    assert_eq!(serde_json::from_str::<State>("{}").expect("all has a default"), State::default());
+    let (state, _) = step(&rule, &State::default(), Measurement::Happened(1), at(0));
+    assert!(!state.may_be_forgotten(&rule, at(3599)) && state.may_be_forgotten(&rule, at(3600)));
+    let (held, _) = step(&rule, &state, Measurement::Happened(1), at(60));
+    assert!(!held.may_be_forgotten(&rule, at(3600)));
 }
 
 #[test]
