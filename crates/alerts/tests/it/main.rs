@@ -3,6 +3,7 @@
 mod channels;
 mod configuration;
 mod detectors;
+mod documented;
 mod hostile;
 mod outflow;
 mod render;
