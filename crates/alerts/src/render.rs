@@ -1,12 +1,19 @@
 //! A notice as each channel shows it. A text from outside is shown, and never obeyed: it cannot call anybody, set a link,
 //! end a line or pass for one of our own facts.
 
-pub mod discord;
-pub mod email;
-pub mod slack;
-pub mod teams;
-pub mod telegram;
-pub mod webhook;
+mod discord;
+mod email;
+mod slack;
+mod teams;
+mod telegram;
+mod webhook;
+
+pub use discord::discord;
+pub use email::{Email, email};
+pub use slack::slack;
+pub use teams::teams;
+pub use telegram::telegram;
+pub use webhook::webhook;
 
 use event::{Level, Timestamp};
 

@@ -1,5 +1,5 @@
 use alerts::configuration::{ConfigurationError, ConfigurationErrors, ERRORS_MAX, Mailing, RATE_LIMIT_HOURS};
-use alerts::render::email::email;
+use alerts::render::email;
 use proptest::prelude::*;
 
 use crate::{at, kept};

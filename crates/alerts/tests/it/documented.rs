@@ -28,7 +28,7 @@ fn the_webhook_of_the_page_is_a_notice() {
     let blocks = blocks("json");
     let body: Value = serde_json::from_str(blocks[0]).expect("JSON");
     let notice: Notice = serde_json::from_value(body["notice"].clone()).expect("a notice");
-    assert_eq!(alerts::render::webhook::webhook(&notice), body);
+    assert_eq!(alerts::render::webhook(&notice), body);
     for line in blocks[1].lines() {
         serde_json::from_str::<Trigger>(line).expect(line);
     }

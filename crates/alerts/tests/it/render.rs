@@ -1,6 +1,4 @@
-use alerts::render::{
-    discord::discord, email::email, slack::slack, teams::teams, telegram::telegram, webhook::webhook,
-};
+use alerts::render::{discord, email, slack, teams, telegram, webhook};
 use alerts::{Notice, Trigger};
 
 use crate::{at, crash, kept};

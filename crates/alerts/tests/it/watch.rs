@@ -56,7 +56,7 @@ fn fifty_probes_are_one_finding_and_a_crawler_is_none() {
     assert_eq!(finding.hold(at(68)).map(|hold| hold.reason), Some(Reason::NotUrgent));
     let notice = finding.notice("web");
     assert_eq!((notice.rule.as_str(), notice.occurrences), ("security", Some(50)));
-    assert!(render::email::email(&notice).text.contains("Source: 198.51.100.7"));
+    assert!(render::email(&notice).text.contains("Source: 198.51.100.7"));
 }
 
 #[test]
