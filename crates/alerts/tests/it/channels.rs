@@ -1,3 +1,5 @@
+//! Which channels a notice goes to.
+
 use alerts::{Channel, Notice, read_rules, route};
 use event::Level;
 

@@ -1,3 +1,5 @@
+//! Configuration errors without a flood of mail.
+
 use alerts::configuration::{ConfigurationError, ConfigurationErrors, ERRORS_MAX, Mailing, RATE_LIMIT_HOURS};
 use alerts::render::email;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Spikes, silences and full disks.
+
 use alerts::disk::Trend;
 use alerts::silence::Presence;
 use alerts::spike::{Baseline, Judgement};

@@ -1,3 +1,5 @@
+//! The page about alerts says what is so.
+
 use alerts::{CHANNEL_KEYS, Notice, On, RULE_KEYS, Trigger, read_rules};
 use serde_json::{Map, Value};
 

@@ -1,3 +1,5 @@
+//! No text from outside calls anybody, sets a link or passes for a fact.
+
 use alerts::render::{discord, email, slack, teams, telegram, webhook};
 use alerts::{Fact, Notice};
 use proptest::prelude::*;

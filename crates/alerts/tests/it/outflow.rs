@@ -1,3 +1,5 @@
+//! Caps, nights and digests: nothing is lost, nothing is too much.
+
 use std::collections::VecDeque;
 
 use alerts::{Admission, Channel, Hold, Limits, Notice, Outflow, Reason, Rule};

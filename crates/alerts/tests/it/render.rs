@@ -1,3 +1,5 @@
+//! What each kind of channel shows.
+
 use alerts::render::{discord, email, slack, teams, telegram, webhook};
 use alerts::{Notice, Trigger};
 

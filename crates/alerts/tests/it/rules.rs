@@ -1,3 +1,5 @@
+//! Rules as people write them.
+
 use std::time::Duration;
 
 use alerts::{Limit, On, Rule, read_rules};

@@ -1,3 +1,5 @@
+//! The signature of a webhook.
+
 use alerts::sign::{SignatureError, sign, verify};
 
 use crate::at;

@@ -1,3 +1,5 @@
+//! One step of a rule and group.
+
 use alerts::{Measurement, Phase, Reason, Rule, State, What, step};
 use event::Timestamp;
 use proptest::prelude::*;

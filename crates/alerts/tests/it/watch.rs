@@ -1,3 +1,5 @@
+//! Many hits of one source are one finding.
+
 use alerts::watch::{Crawler, Finding, Hit, Kind, Login, SOURCES_MAX, Watch};
 use alerts::{Reason, render};
 use proptest::prelude::*;
