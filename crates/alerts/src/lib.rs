@@ -29,5 +29,5 @@ pub use notice::{Fact, Notice, notice_id, route};
 pub use outflow::{Admission, Limits, Outflow};
 pub use rule::{Limit, RULE_KEYS, Rule, read_rules};
 pub use settings::SettingError;
-pub use state::{Change, Hold, Measurement, Phase, Reason, State, What, step};
+pub use state::{Change, GROUPS_MAX, Hold, Measurement, Phase, Reason, State, What, step};
 pub use trigger::{On, Trigger};

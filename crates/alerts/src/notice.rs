@@ -16,6 +16,8 @@ pub(crate) const TITLE_CHARACTERS_MAX: usize = 200;
 pub(crate) const MESSAGE_CHARACTERS_MAX: usize = 1500;
 /// Longest other text, in characters.
 pub(crate) const FACT_CHARACTERS_MAX: usize = 300;
+/// Longest name of an environment or a log in a headline, in characters.
+const NAME_CHARACTERS_MAX: usize = 60;
 /// Most further facts, and most lines of the trail: a notice is read in a minute.
 pub(crate) const FACTS_MAX: usize = 16;
 /// Most lines of what came before.
@@ -135,6 +137,15 @@ impl Notice {
         }
     }
 
+    /// What is sent to try a channel.
+    #[must_use]
+    pub fn test(channel: &str, now: Timestamp) -> Self {
+        let mut notice = Self::new("test", Trigger::Test, now);
+        notice.id = notice_id(&["test", channel, &now.to_string()]);
+        notice.title = format!("sent to {channel} to try it");
+        notice.bounded()
+    }
+
     /// Cuts every text and list to its bound; to be called once, where the notice is made.
     #[must_use]
     pub fn bounded(mut self) -> Self {
@@ -182,7 +193,7 @@ impl Notice {
     pub fn headline(&self) -> String {
         let mut text = String::new();
         if let Some(environment) = &self.environment {
-            text = format!("[{}] ", line(environment));
+            text = format!("[{}] ", cut(&line(environment), NAME_CHARACTERS_MAX));
         }
         text.push_str(&self.says());
         if !self.title.is_empty() {
@@ -190,7 +201,7 @@ impl Notice {
             text.push_str(&cut(&line(&self.title), TITLE_CHARACTERS_MAX));
         }
         if !self.log.is_empty() {
-            text = format!("{text} ({})", line(&self.log));
+            text = format!("{text} ({})", cut(&line(&self.log), NAME_CHARACTERS_MAX));
         }
         text
     }
@@ -241,8 +252,8 @@ pub fn route(notice: &Notice, rules: &[Rule], channels: &[Channel]) -> Vec<Strin
         let level = channel.level_min.is_none_or(|least| notice.level.is_none_or(|level| level >= least));
         here && level && channel.enabled
     };
-    // A digest was routed when what it lists was held back.
-    if notice.trigger.on() == On::Digest {
+    // A digest belongs to the channel that held back what it lists, a test to the one that is tried.
+    if matches!(notice.trigger.on(), On::Digest | On::Test) {
         return Vec::new();
     }
     channels.iter().filter(chosen).filter(fits).map(|channel| channel.name.clone()).collect()

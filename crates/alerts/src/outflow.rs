@@ -146,14 +146,17 @@ impl Outflow {
 
     /// When there is a digest to be sent.
     #[must_use]
-    pub fn next_due(&self) -> Option<Timestamp> {
+    pub fn next_due(&self, channel: &Channel) -> Option<Timestamp> {
         let first = self.lines.iter().map(|line| line.due).chain(self.others_due).min()?;
-        Some(self.digested.map_or(first, |last| first.max(after(last, DIGEST_EVERY))))
+        let next = self.digested.map_or(first, |last| first.max(after(last, DIGEST_EVERY)));
+        Some(channel.quiet_hours.as_ref().and_then(|hours| hours.end(next)).unwrap_or(next))
     }
 
-    /// The digest of all that is due, if there is one: to be sent to this channel, beside its cap, once an hour at most.
-    pub fn due(&mut self, channel: &str, now: Timestamp) -> Option<Notice> {
-        if self.next_due()? > now {
+    /// The digest of all that is due, if there is one: to be sent to this channel, beside its cap, once an hour at most
+    /// and never at night.
+    pub fn due(&mut self, channel: &Channel, now: Timestamp) -> Option<Notice> {
+        let asleep = channel.quiet_hours.as_ref().is_some_and(|hours| hours.end(now).is_some());
+        if asleep || self.next_due(channel)? > now {
             return None;
         }
         let (mut due, later): (Vec<Line>, Vec<Line>) = self.lines.drain(..).partition(|line| line.due <= now);
@@ -165,7 +168,7 @@ impl Outflow {
         }
         self.digested = Some(now);
         due.sort_by_key(|line| std::cmp::Reverse(line.count));
-        Some(digest(channel, &due, count, now))
+        Some(digest(&channel.name, &due, count, now))
     }
 }
 

@@ -1,15 +1,24 @@
 //! A notice as each channel shows it. A text from outside is shown, and never obeyed: it cannot call anybody, set a link,
 //! end a line or pass for one of our own facts.
 
-pub mod discord;
-pub mod email;
-pub mod slack;
-pub mod teams;
-pub mod telegram;
-pub mod webhook;
+mod discord;
+mod email;
+mod slack;
+mod teams;
+mod telegram;
+mod webhook;
+
+pub use discord::discord;
+pub use email::{Email, email};
+pub use slack::slack;
+pub use teams::teams;
+pub use telegram::telegram;
+pub use webhook::webhook;
+
+use event::{Level, Timestamp};
 
 use crate::clean::{cut, line, lines};
-use crate::notice::{FACT_CHARACTERS_MAX, MESSAGE_CHARACTERS_MAX, Notice, TITLE_CHARACTERS_MAX, TRAIL_MAX};
+use crate::notice::{FACT_CHARACTERS_MAX, FACTS_MAX, MESSAGE_CHARACTERS_MAX, Notice, TITLE_CHARACTERS_MAX, TRAIL_MAX};
 use crate::trigger::grouped;
 
 /// Longest link, in bytes and escaped: what is longer is none of ours, and would not fit everywhere.
@@ -74,7 +83,6 @@ impl Shown {
 }
 
 fn color(notice: &Notice) -> Color {
-    use event::Level;
     if notice.resolved {
         return Color::Green;
     }
@@ -106,16 +114,23 @@ fn rows(notice: &Notice) -> Vec<Row> {
     push("Users", notice.users.map(grouped).as_deref());
     push("Release", notice.release.as_deref());
     push("Suspected deploy", notice.suspect_deploy.as_deref());
-    for fact in &notice.facts {
+    for fact in notice.facts.iter().take(FACTS_MAX) {
         push(&fact.label, Some(&fact.value));
     }
-    push("First seen", notice.first_seen.map(|moment| moment.to_string()).as_deref());
-    push("Last seen", notice.last_seen.map(|moment| moment.to_string()).as_deref());
+    let other = |moment: Option<Timestamp>| moment.filter(|moment| *moment != notice.time).map(seconds);
+    push("First seen", other(notice.first_seen).as_deref());
+    push("Last seen", other(notice.last_seen).as_deref());
     let is_digest = notice.trigger.on() == crate::On::Digest;
     let held = (notice.held > 0 && !is_digest).then(|| format!("{} more since the last notice", grouped(notice.held)));
     push("Held back", held.as_deref());
-    push("Time", Some(&notice.time.to_string()));
+    push("Time", Some(&seconds(notice.time)));
     rows
+}
+
+/// `2026-01-02 03:04:05 UTC`
+fn seconds(moment: Timestamp) -> String {
+    let text = moment.to_string();
+    text.split_once('.').map_or(text.clone(), |(whole, _)| format!("{} UTC", whole.replace('T', " ")))
 }
 
 /// A link that may be shown: of the web, without anything that could end it.

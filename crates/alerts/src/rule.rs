@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use event::{Level, Timestamp};
 
+use crate::clean::{cut, line};
 use crate::hours::QuietHours;
-use crate::trigger::On;
+use crate::trigger::{On, Trigger};
 pub use read::{RULE_KEYS, read_rules};
 
 /// Most rules there may be: each is looked at with every event that might meet it.
 pub(crate) const RULES_MAX: usize = 200;
 /// Most keys that a rule may count by: their values together are the name of a group.
 pub(crate) const GROUP_KEYS_MAX: usize = 4;
+/// Longest value in the name of a group, in characters.
+const GROUP_VALUE_CHARACTERS_MAX: usize = 200;
 /// Days in which the disk must be full before somebody is told.
 pub(crate) const DISK_DAYS: f64 = 7.0;
 
@@ -117,7 +120,9 @@ impl Rule {
             snooze: None,
             repeat: match on {
                 // Each of these is another happening: it has its own limit where it is noticed.
-                On::NewIssue | On::Reached | On::Security | On::ConfigurationError | On::Digest => Duration::ZERO,
+                On::NewIssue | On::Reached | On::Security | On::ConfigurationError | On::Digest | On::Test => {
+                    Duration::ZERO
+                }
                 On::DiskFull => 24 * HOUR,
                 On::Regression | On::Spike | On::Silence | On::DeliveryFailing | On::Threshold => HOUR,
             },
@@ -154,6 +159,23 @@ impl Rule {
             On::DiskFull => HOUR,
             _ => Duration::ZERO,
         }
+    }
+
+    /// The name of the group that an event belongs to: `user: alice, release: 1.1`. Empty if it does not count by keys.
+    #[must_use]
+    pub fn group(&self, value_of: impl Fn(&str) -> Option<String>) -> String {
+        let named = |key: &String| {
+            let value = value_of(key).unwrap_or_else(|| "none".to_owned());
+            format!("{key}: {}", cut(&line(&value), GROUP_VALUE_CHARACTERS_MAX))
+        };
+        self.group_by.iter().map(named).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What happened when this value met its limit.
+    #[must_use]
+    pub fn trigger(&self, value: f64) -> Trigger {
+        let limit = self.limit.map_or_else(String::new, Limit::says);
+        Trigger::Threshold { value, limit, window_seconds: self.window.as_secs() }
     }
 
     /// Whether it listens to this log, environment and level. A rule that names environments or levels does not hear what has none.

@@ -106,9 +106,23 @@ impl Presence {
     #[must_use]
     pub fn silent_for(&self, now: Timestamp) -> Option<Duration> {
         let gap = elapsed(self.last?, now);
-        let hour = hour_of_day(now.as_micros().div_euclid(HOUR_MICROS));
-        let usual = self.silent_hours.get(hour).is_some_and(|times| *times >= TIMETABLE_TIMES);
-        (gap >= SILENCE_MIN && self.is_regular() && !usual).then_some(gap)
+        (gap >= SILENCE_MIN && self.is_regular() && self.unusual(now) >= SILENCE_MIN).then_some(gap)
+    }
+
+    /// How much of the silence falls into hours that do not usually pass in silence; after two days it is all unusual.
+    fn unusual(&self, now: Timestamp) -> Duration {
+        let Some(last) = self.last.map(Timestamp::as_micros) else { return Duration::ZERO };
+        let now = now.as_micros();
+        let first = last.div_euclid(HOUR_MICROS);
+        let end = now.div_euclid(HOUR_MICROS);
+        if end.saturating_sub(first) > 48 {
+            return Duration::from_micros(now.abs_diff(last));
+        }
+        let usual =
+            |hour: &i64| self.silent_hours.get(hour_of_day(*hour)).is_some_and(|times| *times >= TIMETABLE_TIMES);
+        let within = |hour: i64| now.min((hour + 1) * HOUR_MICROS).abs_diff(last.max(hour * HOUR_MICROS));
+        let micros = (first..=end).filter(|hour| !usual(hour)).map(within).sum();
+        Duration::from_micros(micros)
     }
 
     /// When it was last heard.

@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::moment::{self, after, elapsed};
 use crate::rule::Rule;
 
+/// Most groups of one rule whose states are worth keeping. Beyond it nobody reads them one by one: the caller takes all
+/// others as one group.
+pub const GROUPS_MAX: usize = 1000;
+
 /// Where a rule and group stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,8 +59,9 @@ pub struct State {
     /// When somebody was last told that it began, or happened.
     #[serde(with = "moment::kept_or_null")]
     pub told: Option<Timestamp>,
-    /// Whether the firing it is in was told.
-    pub firing_told: bool,
+    /// While firing: until when the notice that it began is held, if it was not told.
+    #[serde(with = "moment::kept_or_null")]
+    pub held_until: Option<Timestamp>,
     /// Notices held back since one was told.
     pub held: u64,
     /// The value that was last measured.
@@ -197,13 +202,19 @@ impl State {
         }
         let window_end =
             self.told.map(|told| after(told, rule.repeat)).filter(|end| *end > now && !rule.repeat.is_zero());
-        match (what, window_end) {
-            // Who was told that it began wants to know that it is over.
-            (What::Resolved, _) if self.firing_told => None,
-            (What::Resolved, end) => Some(Hold { reason: Reason::Window, until: end.unwrap_or(now) }),
-            (_, Some(until)) => Some(Hold { reason: Reason::Window, until }),
-            (_, None) => None,
+        if what == What::Resolved {
+            // Who was told that it began wants to know that it is over; who was not reads both together.
+            let until = self.held_until?.max(now);
+            return Some(Hold { reason: Reason::NotUrgent, until });
         }
+        window_end.map(|until| Hold { reason: Reason::Window, until })
+    }
+
+    /// Whether nothing is lost if it is forgotten: it is quiet, and what comes next would be told anyway.
+    #[must_use]
+    pub fn may_be_forgotten(&self, rule: &Rule, now: Timestamp) -> bool {
+        let past = self.told.is_none_or(|told| elapsed(told, now) >= rule.repeat);
+        self.phase == Phase::Quiet && self.held == 0 && past
     }
 }
 
@@ -236,7 +247,7 @@ fn lasts(rule: &Rule, state: &mut State, now: Timestamp) -> Option<Change> {
 fn fire(rule: &Rule, state: &mut State, now: Timestamp) -> Change {
     state.enter(Phase::Firing, now);
     let change = state.tell(rule, What::Fired, now);
-    state.firing_told = change.hold.is_none();
+    state.held_until = change.hold.map(|hold| hold.until);
     change
 }
 
@@ -247,6 +258,6 @@ fn ends(rule: &Rule, state: &mut State, now: Timestamp) -> Option<Change> {
     }
     state.enter(Phase::Resolved, now);
     let change = state.tell(rule, What::Resolved, now);
-    state.firing_told = false;
+    state.held_until = None;
     Some(change)
 }

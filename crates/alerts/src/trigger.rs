@@ -32,6 +32,8 @@ pub enum On {
     Threshold,
     /// What was held back, told in one. No rule listens to it.
     Digest,
+    /// Somebody tries a channel. No rule listens to it.
+    Test,
 }
 
 /// Other names of the same: those of Rollbar, and plain ones.
@@ -80,6 +82,7 @@ impl On {
             Self::ConfigurationError => "configuration_error",
             Self::Threshold => "threshold",
             Self::Digest => "digest",
+            Self::Test => "test",
         }
     }
 
@@ -152,6 +155,8 @@ pub enum Trigger {
         /// How many notices.
         count: u64,
     },
+    /// Somebody tries a channel.
+    Test,
 }
 
 impl Trigger {
@@ -170,6 +175,7 @@ impl Trigger {
             Self::ConfigurationError => On::ConfigurationError,
             Self::Threshold { .. } => On::Threshold,
             Self::Digest { .. } => On::Digest,
+            Self::Test => On::Test,
         }
     }
 
@@ -194,17 +200,17 @@ impl Trigger {
             Self::Threshold { value, limit, window_seconds } => {
                 format!("{value} in {} (limit: {limit})", span(*window_seconds))
             }
+            Self::Test => "Test: this channel works".to_owned(),
             Self::Digest { count: 1 } => "1 notice was held back".to_owned(),
             Self::Digest { count } => format!("{} notices were held back", grouped(*count)),
         }
     }
 
-    /// Whether an issue that has now been seen `after` times, and `before` times before, reached a power of ten: the
-    /// greatest one that it did. One alone is a new issue.
-    #[must_use]
-    pub fn reached(before: u64, after: u64) -> Option<Self> {
-        let power = after.checked_ilog10().and_then(|exponent| 10_u64.checked_pow(exponent))?;
-        (power > 1 && before < power).then_some(Self::Reached(power))
+    /// The powers of ten that an issue reached which had been seen `before` times and now `after` times, in order. All of
+    /// them, so that it makes no difference whether occurrences are counted one by one or many at once. One is a new issue.
+    pub fn reached(before: u64, after: u64) -> impl Iterator<Item = Self> {
+        let powers = (1..=19).map_while(|exponent| 10_u64.checked_pow(exponent));
+        powers.filter(move |power| before < *power && *power <= after).map(Self::Reached)
     }
 }
 
@@ -244,13 +250,19 @@ mod tests {
 
     #[test]
     fn powers_of_ten_are_reached_once() {
-        let told: Vec<u64> = (1..=1000).filter_map(|count| Trigger::reached(count - 1, count).map(|_| count)).collect();
-        assert_eq!(told, [10, 100, 1000]);
-        let check = |before, after, expected| assert_eq!(Trigger::reached(before, after), expected, "{before} {after}");
-        check(0, 1, None);
-        check(9, 9, None);
-        check(5, 12_345, Some(Trigger::Reached(10_000)));
-        check(u64::MAX - 1, u64::MAX, None);
+        let check = |before, after, expected: &[u64]| {
+            let reached: Vec<Trigger> = Trigger::reached(before, after).collect();
+            let expected: Vec<Trigger> = expected.iter().copied().map(Trigger::Reached).collect();
+            assert_eq!(reached, expected, "{before} {after}");
+        };
+        check(0, 1, &[]);
+        check(9, 9, &[]);
+        check(9, 10, &[10]);
+        check(10, 11, &[]);
+        check(0, 1000, &[10, 100, 1000]);
+        check(99, 1000, &[100, 1000]);
+        check(1001, 1000, &[]);
+        check(u64::MAX - 1, u64::MAX, &[]);
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(grouped(100), "100");
     }

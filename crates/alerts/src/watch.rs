@@ -137,11 +137,12 @@ impl Finding {
         }
     }
 
-    /// Its level: somebody who may have got in is critical, and told at night too.
+    /// Its level. Who tried many users and got in is critical, and told at night too; who tried one may have remembered.
     #[must_use]
     pub fn level(&self) -> Level {
         match self.kind {
-            Kind::BrokenIn => Level::Critical,
+            Kind::BrokenIn if !self.is_user && self.distinct >= USERS_MIN as u64 => Level::Critical,
+            Kind::BrokenIn => Level::Error,
             Kind::CredentialStuffing | Kind::BruteForce => Level::Warning,
             Kind::Scanner | Kind::Crawler => Level::Notice,
         }
@@ -233,7 +234,7 @@ impl Watch {
         }
     }
 
-    /// A login that succeeds where many failed is told at once, and once for each series of failures.
+    /// A login that succeeds where many failed, of a user who was tried, is told at once, and once for each series.
     fn succeed(&mut self, hit: &Hit<'_>, now: Timestamp) {
         for (what, source, other) in [(FROM, hit.ip, hit.user), (OF, hit.user, hit.ip)] {
             let Some((source, window)) =
@@ -241,17 +242,13 @@ impl Watch {
             else {
                 continue;
             };
-            // Who was told of is remembered without the names that it tried.
-            let tried = other.is_some_and(|other| window.has_tried(other));
-            let is_attack = if what == FROM {
-                let much = window.failures() >= FAILURES_MIN || window.distinct() >= USERS_MIN;
-                much && (tried || window.is_told() || other.is_none())
-            } else {
-                window.failures() >= FAILURES_MIN && tried
-            };
-            if is_attack && window.succeed() {
-                let finding = window.finding(Kind::BrokenIn, source, what == OF);
-                self.ready.push(Finding { count: window.failures(), last: now, ..finding });
+            let tried = other.is_none_or(|other| window.has_tried(other));
+            let many = window.failures() >= FAILURES_MIN || (what == FROM && window.distinct() >= USERS_MIN);
+            if tried && many {
+                if window.succeed() {
+                    let finding = window.finding(Kind::BrokenIn, source, what == OF);
+                    self.ready.push(Finding { count: window.failures(), last: now, ..finding });
+                }
                 return;
             }
         }

@@ -9,8 +9,10 @@ use super::{Color, Shown};
 use crate::clean::cut;
 use crate::notice::Notice;
 
-/// Teams takes 28 kB; a card of ours stays well below it.
-const TEXT_MAX: usize = 3000;
+/// Teams takes 28 kB. The facts get this much of it, in bytes,
+const ROWS_BYTES_MAX: usize = 10_000;
+/// and what is quoted this much each, in characters of up to four bytes.
+const QUOTED_MAX: usize = 1200;
 
 /// The body of the POST.
 #[must_use]
@@ -26,13 +28,19 @@ pub fn teams(notice: &Notice) -> Value {
     if !shown.title.is_empty() {
         body.push(rich(&[json!({"type": "TextRun", "text": shown.title, "size": "large", "weight": "bolder"})]));
     }
+    let mut room = ROWS_BYTES_MAX;
     for row in &shown.rows {
         let label = json!({"type": "TextRun", "text": format!("{}: ", row.label), "isSubtle": true});
-        body.push(rich(&[label, json!({"type": "TextRun", "text": row.value})]));
+        let block = rich(&[label, json!({"type": "TextRun", "text": row.value})]);
+        let size = block.to_string().len();
+        if size <= room {
+            room -= size;
+            body.push(block);
+        }
     }
     for (label, lines) in [("Message", &shown.message), (shown.trail_label, &shown.trail)] {
         if !lines.is_empty() {
-            let text = cut(&lines.join("\n"), TEXT_MAX);
+            let text = cut(&lines.join("\n"), QUOTED_MAX);
             body.push(rich(&[json!({"type": "TextRun", "text": label, "isSubtle": true})]));
             body.push(rich(&[json!({"type": "TextRun", "text": text, "fontType": "monospace"})]));
         }

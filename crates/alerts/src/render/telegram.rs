@@ -13,7 +13,7 @@ const TEXT_MAX: usize = 4096;
 #[must_use]
 pub fn telegram(notice: &Notice, chat: &str) -> Value {
     let shown = Shown::of(notice);
-    let link = shown.link.as_ref().map(|link| format!("\n<a href=\"{}\">Open in Everlog</a>", html(link)));
+    let link = shown.link.as_ref().map(|link| format!("\n\n<a href=\"{}\">Open in Everlog</a>", html(link)));
     let mut text = format!("<b>{}</b>", escape(&shown.says));
     let mut room = TEXT_MAX - units(&text) - link.as_deref().map_or(0, units);
     let mut push = |piece: String| {
@@ -37,7 +37,6 @@ pub fn telegram(notice: &Notice, chat: &str) -> Value {
         }
     }
     if let Some(link) = link {
-        text.push('\n');
         text.push_str(&link);
     }
     json!({

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use event::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{FINDING_EVERY, Finding, Kind, QUIET, WINDOW_MAX};
+use super::{FAILURES_MIN, FINDING_EVERY, Finding, Kind, QUIET, WINDOW_MAX};
 use crate::clean::cut;
 use crate::moment::{self, after};
 
@@ -28,6 +28,7 @@ pub(super) struct Window {
     told_count: u64,
     #[serde(default)]
     count: u64,
+    /// Users or addresses with their hits; none since it was told of is 0.
     #[serde(default)]
     distinct: BTreeMap<String, u64>,
     #[serde(default)]
@@ -56,6 +57,9 @@ impl Window {
         }
         self.last = self.last.max(now);
         self.count = self.count.saturating_add(1);
+        if self.count == FAILURES_MIN {
+            self.succeeded = false;
+        }
         let example = cut(example, EXAMPLE_CHARACTERS_MAX);
         if self.examples.len() < EXAMPLES_MAX && !example.is_empty() && !self.examples.contains(&example) {
             self.examples.push(example);
@@ -63,7 +67,14 @@ impl Window {
         let Some(name) = distinct.map(|name| cut(name, EXAMPLE_CHARACTERS_MAX)) else { return };
         if let Some(times) = self.distinct.get_mut(&name) {
             *times = times.saturating_add(1);
-        } else if self.distinct.len() < DISTINCT_MAX {
+            return;
+        }
+        if self.distinct.len() >= DISTINCT_MAX
+            && let Some(past) = self.distinct.iter().find(|(_, times)| **times == 0).map(|(name, _)| name.clone())
+        {
+            self.distinct.remove(&past);
+        }
+        if self.distinct.len() < DISTINCT_MAX {
             self.distinct.insert(name, 1);
         }
     }
@@ -93,8 +104,16 @@ impl Window {
 
     /// Starts anew, knowing when it was told of.
     pub(super) fn tell(&mut self, now: Timestamp) {
-        let succeeded = self.succeeded;
-        *self = Self { last: self.last, told: Some(now), told_count: self.count, succeeded, ..Self::new(now) };
+        let mut distinct = std::mem::take(&mut self.distinct);
+        distinct.values_mut().for_each(|times| *times = 0);
+        *self = Self {
+            last: self.last,
+            told: Some(now),
+            told_count: self.count,
+            succeeded: self.succeeded,
+            distinct,
+            ..Self::new(now)
+        };
     }
 
     /// Not enough yet for another finding: what is counted stays.
@@ -115,7 +134,7 @@ impl Window {
     }
 
     pub(super) fn distinct(&self) -> usize {
-        self.distinct.len()
+        self.distinct.values().filter(|times| **times > 0).count()
     }
 
     /// The most hits that one user or address has of it.
@@ -128,7 +147,7 @@ impl Window {
             kind,
             source: source.to_owned(),
             count: self.count,
-            distinct: self.distinct.len() as u64,
+            distinct: self.distinct() as u64,
             examples: self.examples.clone(),
             is_user,
             first: self.first,
