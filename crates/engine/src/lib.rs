@@ -45,6 +45,7 @@ use text::TreeSettings;
 use thiserror::Error;
 
 pub use accept::{Producer, Receipt, WriteError};
+pub use alerts;
 pub use archive::{ArchiveOf, ArchivedSegment, HOLD, PurgeRequest};
 pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
@@ -60,7 +61,7 @@ pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, elastic, filter, search, time, url};
-pub use problems::*;
+pub use problems::{ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Occurrences, TRAIL_MAX};
 pub use react::{AlertError, AlertSettings, CONFIGURATION_MAIL, Due, RuleInfo, Settled, Tables, Told};
 pub use rules::{OPTIONS, Options, Rules, ShownOptions};
 pub use store::archive::{AWAY, Archive, Folders, Places};

@@ -9,8 +9,6 @@ mod doctor;
 mod forward;
 mod http;
 mod listen;
-#[cfg_attr(not(test), expect(dead_code, reason = "the engine does not hand out notices yet"))]
-#[expect(unused_imports, reason = "the engine does not hand out notices yet")]
 mod notify;
 mod s3;
 mod serve;

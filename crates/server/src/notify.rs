@@ -7,6 +7,7 @@ mod address;
 mod channel;
 mod courier;
 mod http;
+mod outbox;
 mod smtp;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use event::Timestamp;
 
 pub(crate) use address::{Names, SystemNames};
 pub(crate) use channel::{Channel, Kind, Mail, print};
+pub(crate) use outbox::written;
 pub(crate) use courier::{Deliver, Job, Notifying, Outbox, Signals, start};
 
 /// A target that asks for a longer pause gets at most this: an hour later the notice is old already.

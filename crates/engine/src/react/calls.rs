@@ -141,10 +141,10 @@ impl Calls {
 
     /// Sends the digests that are due.
     pub(super) fn digests(&mut self, now: Timestamp, link: impl Fn() -> Option<String>, reaction: &mut Reaction) {
-        let names: Vec<String> = self.outflows.keys().cloned().collect();
-        for name in names {
+        for channel in self.channels.clone() {
+            let name = channel.name.clone();
             let Some(outflow) = self.outflows.get_mut(&name) else { continue };
-            let Some(mut digest) = outflow.due(&name, now) else { continue };
+            let Some(mut digest) = outflow.due(&channel, now) else { continue };
             reaction.memories.push((format!("{OUTFLOW}{name}"), serde_json::to_string(outflow).ok()));
             digest.link = digest.link.or_else(&link);
             let number = self.keep(&digest, reaction);

@@ -166,7 +166,7 @@ impl Engine {
     fn measure_disk(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
         let Ok(free) = self.store.free_bytes() else { return };
         memory.trend.measure(free, now);
-        let days = memory.trend.days_left().unwrap_or(f64::MAX);
+        let days = memory.trend.days_left().unwrap_or(f64::INFINITY);
         let whole = days.min(3650.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 3650")]
         let mut notice = Notice::new("", Trigger::DiskFull { days: whole.max(0.0) as u64 }, now);

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use alerts::{Channel, Notice, On, Rule, SettingError, State, Trigger, read_rules, step};
+use alerts::{Channel, Notice, On, Rule, SettingError, State, read_rules, step};
 use event::{Timestamp, Value as EventValue};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use store::StoreError;
 use store::catalog::Reaction;
@@ -11,6 +12,7 @@ use thiserror::Error;
 
 use super::calls::Calls;
 use super::measure::{self, told};
+use super::read_all;
 use crate::audit::Deed;
 use crate::{AskError, Engine, Grant, WriteError};
 
@@ -29,7 +31,7 @@ const CHANNEL: &str = "channel/";
 /// The channel, and the rule, by which configuration errors are mailed to whom the configuration names.
 pub const CONFIGURATION_MAIL: &str = "config_error_report_email";
 
-/// Settings of rules and channels by their names, as JSON.
+/// Settings of channels by their names, as JSON.
 pub type Tables = BTreeMap<String, Map<String, Value>>;
 
 /// Why a rule or a channel cannot be as it is asked.
@@ -73,8 +75,8 @@ pub enum AlertError {
 /// What the file says of alerts.
 #[derive(Clone, Debug, Default)]
 pub struct AlertSettings {
-    /// The tables `[rules.NAME]`.
-    pub rules: Tables,
+    /// The table `rules`: settings by name, or `false` to switch a rule off.
+    pub rules: Map<String, Value>,
     /// The tables `[channels.NAME]`, checked by who sends.
     pub channels: Tables,
 }
@@ -117,12 +119,8 @@ impl Engine {
         Ok(())
     }
 
-    fn tables(&self, beginning: &str) -> Result<Tables, StoreError> {
-        let rows = self.store.catalog().memories(beginning)?;
-        let read = |(name, body): (String, String)| {
-            Some((name[beginning.len()..].to_owned(), serde_json::from_str(&body).ok()?))
-        };
-        Ok(rows.into_iter().filter_map(read).collect())
+    fn tables<T: FromIterator<(String, V)>, V: DeserializeOwned>(&self, beginning: &str) -> Result<T, StoreError> {
+        Ok(read_all(self.store.catalog(), beginning)?.into_iter().collect())
     }
 
     /// Rules and channels as they hold.
@@ -137,7 +135,7 @@ impl Engine {
     fn set_up(&self, calls: &mut Calls) -> Result<(), AlertError> {
         let file = self.alert_settings.read().clone();
         calls.rules = self.effective_rules(&file.rules)?;
-        let mut channels = self.tables(CHANNEL)?;
+        let mut channels: Tables = self.tables(CHANNEL)?;
         channels.extend(file.channels);
         calls.channels = channels
             .iter()
@@ -152,10 +150,10 @@ impl Engine {
         Ok(())
     }
 
-    fn effective_rules(&self, file: &Tables) -> Result<Vec<Rule>, AlertError> {
-        let mut written = self.tables(RULE)?;
+    fn effective_rules(&self, file: &Map<String, Value>) -> Result<Vec<Rule>, AlertError> {
+        let mut written: Map<String, Value> = self.tables(RULE)?;
         written.extend(file.clone());
-        let rules = read_rules(&written.into_iter().map(|(name, map)| (name, Value::Object(map))).collect())?;
+        let rules = read_rules(&written)?;
         for rule in &rules {
             self.check_search(rule)?;
         }
@@ -175,7 +173,7 @@ impl Engine {
     pub fn rules(&self) -> Result<Vec<RuleInfo>, AlertError> {
         let file = self.alert_settings.read().rules.clone();
         let rules = self.effective_rules(&file)?;
-        let written = self.tables(RULE)?;
+        let written: Map<String, Value> = self.tables(RULE)?;
         let mut held = self.reacting.memory.lock();
         let memory = self.remembered(&mut held)?;
         let info = |rule: Rule| {
@@ -196,7 +194,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it stands in the file, or cannot be. Nothing is changed then.
-    pub fn put_rule(&self, name: &str, settings: Map<String, Value>, by: &Grant) -> Result<(), AlertError> {
+    pub fn put_rule(&self, name: &str, settings: Value, by: &Grant) -> Result<(), AlertError> {
         check_name("rule", name)?;
         self.change_rule(name, Some(settings), by)
     }
@@ -206,7 +204,7 @@ impl Engine {
     /// # Errors
     /// When there is none, or it stands in the file.
     pub fn remove_rule(&self, name: &str, by: &Grant) -> Result<(), AlertError> {
-        let written = self.tables(RULE)?;
+        let written: Map<String, Value> = self.tables(RULE)?;
         if !written.contains_key(name) {
             let names: Vec<&str> = written.keys().map(String::as_str).collect();
             let known = if names.is_empty() {
@@ -219,23 +217,22 @@ impl Engine {
         self.change_rule(name, None, by)
     }
 
-    fn change_rule(&self, name: &str, settings: Option<Map<String, Value>>, by: &Grant) -> Result<(), AlertError> {
+    fn change_rule(&self, name: &str, settings: Option<Value>, by: &Grant) -> Result<(), AlertError> {
         let file = self.alert_settings.read().clone();
         if file.rules.contains_key(name) {
             return Err(AlertError::InFile { what: "rule", name: name.to_owned() });
         }
-        let mut written = self.tables(RULE)?;
+        let mut written: Map<String, Value> = self.tables(RULE)?;
         match settings.clone() {
             Some(settings) => drop(written.insert(name.to_owned(), settings)),
             None => drop(written.remove(name)),
         }
         written.extend(file.rules);
-        let all = written.into_iter().map(|(name, map)| (name, Value::Object(map))).collect();
-        for rule in &read_rules(&all)? {
+        for rule in &read_rules(&written)? {
             self.check_search(rule)?;
         }
         let (event, said) = if settings.is_some() { ("rule_set", "set") } else { ("rule_removed", "removed") };
-        let body = settings.map(|settings| Value::Object(settings).to_string());
+        let body = settings.map(|settings| settings.to_string());
         self.change_table((RULE, name), body, (event, &format!("the rule {name} was {said}")), by)
     }
 
@@ -263,7 +260,7 @@ impl Engine {
     /// When the catalog refuses.
     pub fn channels(&self) -> Result<BTreeMap<String, (Map<String, Value>, bool)>, AlertError> {
         let mut channels: BTreeMap<String, (Map<String, Value>, bool)> =
-            self.tables(CHANNEL)?.into_iter().map(|(name, settings)| (name, (settings, false))).collect();
+            self.tables::<Tables, _>(CHANNEL)?.into_iter().map(|(name, settings)| (name, (settings, false))).collect();
         let file = self.alert_settings.read().channels.clone();
         channels.extend(file.into_iter().map(|(name, settings)| (name, (settings, true))));
         Ok(channels)
@@ -309,14 +306,8 @@ impl Engine {
 
     /// A notice to try a channel with.
     #[must_use]
-    pub fn test_notice(&self) -> Notice {
-        let now = self.clock.now();
-        let mut notice = Notice::new("test", Trigger::NewIssue, now);
-        notice.id = alerts::notice_id(&["test", &now.to_string()]);
-        "This is a test: notices of Everlog reach this channel".clone_into(&mut notice.title);
-        crate::DEFAULT_LOG.clone_into(&mut notice.log);
-        notice.link = self.link("/");
-        notice
+    pub fn test_notice(&self, channel: &str) -> Notice {
+        Notice { link: self.link("/"), ..Notice::test(channel, self.clock.now()) }
     }
 
     /// What a rule would have said between two moments of the past, looked at once in each half of its window.
