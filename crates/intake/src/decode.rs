@@ -9,7 +9,8 @@ use event::{Batch, BatchBuilder, Id, Timestamp, Value};
 use thiserror::Error;
 
 use crate::keys::is_within;
-use crate::normalise::{Kept, Noticed, Now, Role, role};
+use crate::normalise::{Kept, Noticed, Now};
+use crate::vocabulary::{Role, role};
 
 /// Bounds that are settings.
 #[derive(Clone, Copy, Debug)]
@@ -559,6 +560,9 @@ impl Decoder {
                 path.push_str(&event::escape_segment(key, false));
             }
             if raw.starts_with('{') && !raw[1..].trim_start().starts_with('}') {
+                if depth == 0 && path == "exception" {
+                    noticed.exception_object = Some(raw);
+                }
                 if self.walk(raw, path, depth + 1, noticed)? == Walked::Repeated {
                     walked = Walked::Repeated;
                 }
@@ -634,7 +638,7 @@ pub(crate) fn each_member<'a>(
 }
 
 /// A list or an empty object without the line breaks it was sent with: an answer has one event a line.
-fn on_one_line(raw: &str) -> Cow<'_, str> {
+pub(crate) fn on_one_line(raw: &str) -> Cow<'_, str> {
     if memchr::memchr2(b'\n', b'\r', raw.as_bytes()).is_none() {
         return Cow::Borrowed(raw);
     }

@@ -19,7 +19,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use regex::Regex;
 use sha2::Sha256;
 
-use crate::normalise::{Role, role, shared_name};
+use crate::vocabulary::{Role, role};
 use names::{Place, Rule, Verdict, fold};
 pub use settings::{SettingError, Settings};
 
@@ -518,8 +518,8 @@ struct Derived {
 
 impl Derived {
     fn note_secret(&mut self, path: &str, value: Value<'_>, mark: &str) {
-        if let Role::Alias(shared, _) = role(path) {
-            self.secrets.push((shared_name(shared), plain(value), mark.to_owned()));
+        if let Role::Alias(shared, _) | Role::Source(shared) = role(path) {
+            self.secrets.push((shared.columns(), plain(value), mark.to_owned()));
         }
     }
 
@@ -539,7 +539,7 @@ impl Derived {
             return true;
         }
         let names = match role(path) {
-            Role::Alias(shared, _) => shared_name(shared).to_vec(),
+            Role::Alias(shared, _) | Role::Source(shared) => shared.columns().to_vec(),
             Role::User => vec!["user"],
             Role::Exception => vec!["exception.message"],
             _ => Vec::new(),
@@ -567,13 +567,15 @@ fn plain(value: Value<'_>) -> String {
     }
 }
 
-/// Whether a shared key has the value of another name, or a part of it: `GET /pay` fills `method` and `path`.
+/// Whether a shared key has the value of another name, or a part of it: `GET /pay` fills `method` and `path`. Frames, and
+/// durations in another unit, are not in what they were made from: they are taken for it.
 fn is_from(value: Value<'_>, source: &str, names: &[&str]) -> bool {
     let text = plain(value);
     let number = |text: &str| text.parse::<f64>().ok();
     text == source
         || (number(&text).is_some() && number(&text) == number(source))
-        || (names.len() > 1 && source.split([' ', '?']).any(|part| part == text))
+        || (names.len() > 1 && source.contains(&text))
+        || matches!((value, names), (Value::Raw(_), [_, _, ..]) | (Value::Float(_), ["duration_ms"]))
 }
 
 #[cfg(test)]

@@ -209,11 +209,13 @@ fn judge_person(parent: Place, folded: &str) -> Option<Judged<'static>> {
             Place::Ip
         }
         "xrealip" | "cfconnectingip" | "trueclientip" => Place::Ip,
+        "remoteaddress" | "sourceipaddress" | "calleripaddress" => Place::Ip,
         "phone" | "phonenumber" | "mobile" | "mobilenumber" | "telephone" | "tel" => Place::Phone,
         "useragent" if parent == Place::Identity => Place::Address,
         "user" | "userid" | "username" | "person" | "personid" | "enduser" | "actor" | "actorid" | "login" => {
             Place::Identity
         }
+        "usr" | "remoteuser" | "userauthenticatedid" | "useraccountid" => Place::Identity,
         "email" | "emailaddress" | "useremail" | "mail" | "uid" | "cid" | "clientid" | "userpseudoid" => {
             Place::Identity
         }
@@ -244,6 +246,7 @@ fn judge_address(parent: Place, folded: &str) -> Judged<'static> {
 mod tests {
     use super::*;
     use crate::redact::{Key, Settings};
+    use crate::vocabulary::Shared;
 
     fn rules(level: Level) -> Redact {
         Redact::new(&Settings { level: Some(level), ..Settings::default() }, Level::Standard, Some(&Key::new([7; 32])))
@@ -315,6 +318,9 @@ mod tests {
             assert_eq!(place(Level::Standard, path), Place::Text, "{path}");
         }
         for path in ["user", "user.email", "sentry.user.name", "user_id", "person.id", "enduser.id", "email"] {
+            assert_eq!(place(Level::Strict, path), Place::Identity, "{path}");
+        }
+        for path in crate::vocabulary::names(Shared::User) {
             assert_eq!(place(Level::Strict, path), Place::Identity, "{path}");
         }
         assert_eq!(place(Level::Strict, "user.ip_address"), Place::Ip);

@@ -11,3 +11,4 @@ mod python;
 mod redact;
 mod rollbar;
 mod sentry;
+mod shared_keys;

@@ -114,7 +114,7 @@ fn what_may_stay() {
     stays(&standard, json!({"trace_id": "4111111111111111", "when": 1_767_323_045_000_123_i64}));
     stays(
         &rules(json!("off")),
-        json!({"password": "x", "url": "/?mail=bob@example.com", "n": 4_111_111_111_111_111_i64}),
+        json!({"password": "x", "url": "/?mail=bob@example.com", "path": "/", "n": 4_111_111_111_111_111_i64}),
     );
 }
 
