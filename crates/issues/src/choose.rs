@@ -108,7 +108,8 @@ impl Chosen {
         let Some(innermost) = self.counted.first().copied() else { return };
         let keeps_frames =
             matches!(frames[innermost].language, Language::Python | Language::Java | Language::Ruby | Language::Php);
-        let next = frames.iter().enumerate().skip(innermost + 1).find(|(_, frame)| frame.standing != Standing::Machinery);
+        let next =
+            frames.iter().enumerate().skip(innermost + 1).find(|(_, frame)| frame.standing != Standing::Machinery);
         if let Some((place, frame)) = next
             && keeps_frames
             && frame.standing == Standing::Library

@@ -25,8 +25,18 @@ const TYPES_MAX: usize = 2;
 
 /// Names of events that say nothing about what happened.
 const GENERAL_EVENTS: [&str; 12] = [
-    "exception", "message", "error", "log", "request", "transaction", "http_request", "request_finished", "request_failed",
-    "response", "access", "handled_exception",
+    "exception",
+    "message",
+    "error",
+    "log",
+    "request",
+    "transaction",
+    "http_request",
+    "request_finished",
+    "request_failed",
+    "response",
+    "access",
+    "handled_exception",
 ];
 
 /// Where an event belongs.
@@ -179,7 +189,8 @@ impl<'a> Keyed<'a> {
 
     fn culprit(&self, facts: &Facts<'_>) -> String {
         let own = self.raised.as_ref().zip(self.chosen.counted.first().copied());
-        let of_frame = own.and_then(|(raised, place)| Some(culprit(raised.frames.get(place)?, self.judged.get(place)?)));
+        let of_frame =
+            own.and_then(|(raised, place)| Some(culprit(raised.frames.get(place)?, self.judged.get(place)?)));
         let found = match of_frame {
             Some(found) => found,
             None if !facts.culprit.is_empty() => facts.culprit.to_owned(),
@@ -224,23 +235,41 @@ fn type_name(kind: &str) -> Cow<'_, str> {
 }
 
 fn is_of_control_flow(kind: &str) -> bool {
-    matches!(kind, "KeyError" | "AttributeError" | "IndexError" | "LookupError" | "StopIteration" | "StopAsyncIteration")
+    matches!(
+        kind,
+        "KeyError" | "AttributeError" | "IndexError" | "LookupError" | "StopIteration" | "StopAsyncIteration"
+    )
 }
 
 /// Errors of which the quoted names are the cause: `'NoneType' object has no attribute 'items'`.
 fn names_the_cause(kind: &str) -> bool {
     matches!(
         kind,
-        "TypeError" | "AttributeError" | "NameError" | "ReferenceError" | "NoMethodError" | "ImportError" | "ModuleNotFoundError"
-            | "UnboundLocalError" | "ClassNotFoundException" | "NoClassDefFoundError" | "NullPointerException" | "UndefinedError"
-            | "panic" | "UndefinedFunctionError" | "FieldError" | "ImproperlyConfigured"
+        "TypeError"
+            | "AttributeError"
+            | "NameError"
+            | "ReferenceError"
+            | "NoMethodError"
+            | "ImportError"
+            | "ModuleNotFoundError"
+            | "UnboundLocalError"
+            | "ClassNotFoundException"
+            | "NoClassDefFoundError"
+            | "NullPointerException"
+            | "UndefinedError"
+            | "panic"
+            | "UndefinedFunctionError"
+            | "FieldError"
+            | "ImproperlyConfigured"
     )
 }
 
 fn is_overflow(kind: &str, message: &str) -> bool {
     let kind = type_name(kind);
-    matches!(&*kind, "RecursionError" | "StackOverflowError" | "SystemStackError" | "StackOverflowException" | "InternalError")
-        || message.contains("Maximum call stack")
+    matches!(
+        &*kind,
+        "RecursionError" | "StackOverflowError" | "SystemStackError" | "StackOverflowException" | "InternalError"
+    ) || message.contains("Maximum call stack")
         || message.contains("maximum recursion depth")
         || message.contains("stack overflow")
         || message.contains("goroutine stack exceeds")
@@ -282,7 +311,8 @@ fn place_length(text: &str) -> usize {
     if text.starts_with('{') {
         return text.find('}').filter(|end| *end <= 60 && !text[..*end].contains([' ', '"'])).map_or(0, |end| end + 1);
     }
-    let named = text.get(1..).filter(|rest| rest.starts_with('(')).and_then(|rest| rest.find(')')).map_or(1, |end| end + 2);
+    let named =
+        text.get(1..).filter(|rest| rest.starts_with('(')).and_then(|rest| rest.find(')')).map_or(1, |end| end + 2);
     let flags = text.get(named..).unwrap_or("");
     let end = flags.find(|character: char| !matches!(character, '0'..='9' | '.' | '-' | '+' | '#' | ' ' | 'l'));
     match end.and_then(|end| flags[end..].chars().next().map(|letter| (end, letter))) {

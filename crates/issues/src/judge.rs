@@ -35,7 +35,8 @@ pub(crate) fn judge(frame: &Frame<'_>) -> Judged {
     if whose == Owner::Watcher || is_machinery(language, frame, &function) {
         return judged(function.into_owned(), Standing::Machinery);
     }
-    let in_app = frame.in_app.0.unwrap_or_else(|| whose == Owner::App && !is_of_library(language, &frame.file, &function));
+    let in_app =
+        frame.in_app.0.unwrap_or_else(|| whose == Owner::App && !is_of_library(language, &frame.file, &function));
     if is_address(&function) {
         return judged(String::new(), Standing::Nameless);
     }
@@ -72,7 +73,11 @@ pub(crate) fn culprit(frame: &Frame<'_>, judged: &Judged) -> String {
         return judged.name.clone();
     };
     let is_dotted = frame.module.contains('.') && !frame.module.contains([' ', ',', '/']);
-    let place = if is_dotted && judged.language == Language::Python { frame.module.to_string() } else { place.replace('/', ".") };
+    let place = if is_dotted && judged.language == Language::Python {
+        frame.module.to_string()
+    } else {
+        place.replace('/', ".")
+    };
     if place.is_empty() { function.to_owned() } else { format!("{place} in {function}") }
 }
 
@@ -96,59 +101,232 @@ fn is_machinery(language: Language, frame: &Frame<'_>, function: &str) -> bool {
         Language::Python => matches!(function, "<listcomp>" | "<dictcomp>" | "<setcomp>" | "<genexpr>"),
         Language::JavaScript => matches!(
             function,
-            "__awaiter" | "asyncGeneratorStep" | "_next" | "_throw" | "fulfilled" | "rejected" | "__generator" | "tryCatch"
-                | "sentryWrapped" | "processTicksAndRejections" | "_asyncToGenerator" | "maybeInvoke" | "__async"
+            "__awaiter"
+                | "asyncGeneratorStep"
+                | "_next"
+                | "_throw"
+                | "fulfilled"
+                | "rejected"
+                | "__generator"
+                | "tryCatch"
+                | "sentryWrapped"
+                | "processTicksAndRejections"
+                | "_asyncToGenerator"
+                | "maybeInvoke"
+                | "__async"
         ),
         Language::Java => {
             frame.function.starts_with("access$")
-                || ["$$Lambda", "$Proxy", "GeneratedMethodAccessor", "internal.reflect.", "sun.reflect.", "lang.reflect.",
-                    "LambdaForm", "DirectMethodHandle", "CGLIB$", "FastClass", "ByteBuddy", "java.lang.invoke."]
-                    .iter()
-                    .any(|made| frame.module.contains(made) || frame.module.is_empty() && frame.function.contains(made))
+                || [
+                    "$$Lambda",
+                    "$Proxy",
+                    "GeneratedMethodAccessor",
+                    "internal.reflect.",
+                    "sun.reflect.",
+                    "lang.reflect.",
+                    "LambdaForm",
+                    "DirectMethodHandle",
+                    "CGLIB$",
+                    "FastClass",
+                    "ByteBuddy",
+                    "java.lang.invoke.",
+                ]
+                .iter()
+                .any(|made| frame.module.contains(made) || frame.module.is_empty() && frame.function.contains(made))
         }
-        Language::DotNet => begins(&["System.Runtime.", "System.Threading.Tasks.", "lambda_method"]) || function.is_empty(),
-        Language::Go => begins(&["runtime.", "debug.Stack", "debug.PrintStack"]) || matches!(function, "panic" | "main.init"),
+        Language::DotNet => {
+            begins(&["System.Runtime.", "System.Threading.Tasks.", "lambda_method"]) || function.is_empty()
+        }
+        Language::Go => {
+            begins(&["runtime.", "debug.Stack", "debug.PrintStack"]) || matches!(function, "panic" | "main.init")
+        }
         Language::Colons => {
-            begins(&["core::panicking", "__rustc::", "std::panicking", "std::sys", "std::backtrace", "backtrace::", "std::panic::", "std::rt::",
-                "core::ops::function::", "core::option::", "core::result::", "__rust_", "__libc_", "__GI_", "__cxa_", "std::terminate", "_Unwind_"])
-                || matches!(function, "rust_begin_unwind" | "rust_panic" | "_start" | "main" | "abort" | "raise" | "start_thread" | "__clone" | "clone3" | "gsignal")
+            begins(&[
+                "core::panicking",
+                "__rustc::",
+                "std::panicking",
+                "std::sys",
+                "std::backtrace",
+                "backtrace::",
+                "std::panic::",
+                "std::rt::",
+                "core::ops::function::",
+                "core::option::",
+                "core::result::",
+                "__rust_",
+                "__libc_",
+                "__GI_",
+                "__cxa_",
+                "std::terminate",
+                "_Unwind_",
+            ]) || matches!(
+                function,
+                "rust_begin_unwind"
+                    | "rust_panic"
+                    | "_start"
+                    | "main"
+                    | "abort"
+                    | "raise"
+                    | "start_thread"
+                    | "__clone"
+                    | "clone3"
+                    | "gsignal"
+            )
         }
         Language::Ruby | Language::Php => function == "{main}",
-        Language::Unknown => matches!(function, "rust_begin_unwind" | "rust_panic" | "_start" | "main" | "abort" | "raise" | "start_thread" | "__clone" | "clone3")
-            || begins(&["__rust_", "__libc_", "__GI_", "__pthread"]),
+        Language::Unknown => {
+            matches!(
+                function,
+                "rust_begin_unwind"
+                    | "rust_panic"
+                    | "_start"
+                    | "main"
+                    | "abort"
+                    | "raise"
+                    | "start_thread"
+                    | "__clone"
+                    | "clone3"
+            ) || begins(&["__rust_", "__libc_", "__GI_", "__pthread"])
+        }
     }
 }
 
 /// Packages of Java and its like that are nobody's own.
 const JAVA: [&str; 54] = [
-    "java.", "javax.", "jakarta.", "jdk.", "sun.", "com.sun.", "kotlin.", "kotlinx.", "scala.", "akka.", "groovy.", "clojure.",
-    "org.springframework.", "org.apache.", "org.hibernate.", "org.eclipse.", "org.jboss.", "org.postgresql.", "org.mongodb.",
-    "org.slf4j.", "org.junit.", "org.codehaus.", "org.aopalliance.", "org.jetbrains.", "org.thymeleaf.", "io.netty.", "io.vertx.",
-    "io.grpc.", "io.micrometer.", "io.undertow.", "io.ktor.", "io.quarkus.", "io.micronaut.", "io.lettuce.", "io.reactivex.",
-    "io.sentry.", "reactor.", "okhttp3.", "okio.", "retrofit2.", "feign.", "com.fasterxml.", "com.zaxxer.", "com.mysql.",
-    "com.mongodb.", "com.google.", "com.netflix.", "com.android.", "com.squareup.", "redis.clients.", "android.", "androidx.",
-    "dalvik.", "ch.qos.",
+    "java.",
+    "javax.",
+    "jakarta.",
+    "jdk.",
+    "sun.",
+    "com.sun.",
+    "kotlin.",
+    "kotlinx.",
+    "scala.",
+    "akka.",
+    "groovy.",
+    "clojure.",
+    "org.springframework.",
+    "org.apache.",
+    "org.hibernate.",
+    "org.eclipse.",
+    "org.jboss.",
+    "org.postgresql.",
+    "org.mongodb.",
+    "org.slf4j.",
+    "org.junit.",
+    "org.codehaus.",
+    "org.aopalliance.",
+    "org.jetbrains.",
+    "org.thymeleaf.",
+    "io.netty.",
+    "io.vertx.",
+    "io.grpc.",
+    "io.micrometer.",
+    "io.undertow.",
+    "io.ktor.",
+    "io.quarkus.",
+    "io.micronaut.",
+    "io.lettuce.",
+    "io.reactivex.",
+    "io.sentry.",
+    "reactor.",
+    "okhttp3.",
+    "okio.",
+    "retrofit2.",
+    "feign.",
+    "com.fasterxml.",
+    "com.zaxxer.",
+    "com.mysql.",
+    "com.mongodb.",
+    "com.google.",
+    "com.netflix.",
+    "com.android.",
+    "com.squareup.",
+    "redis.clients.",
+    "android.",
+    "androidx.",
+    "dalvik.",
+    "ch.qos.",
 ];
 
 /// The same of .NET.
 const DOTNET: [&str; 22] = [
-    "System.", "Microsoft.", "Newtonsoft.", "Npgsql.", "MySql.", "MySqlConnector.", "Dapper.", "Serilog.", "Polly.", "MediatR.",
-    "AutoMapper.", "FluentValidation.", "Grpc.", "Quartz.", "Hangfire.", "StackExchange.", "MassTransit.", "RabbitMQ.", "MongoDB.",
-    "Autofac.", "Castle.", "Sentry.",
+    "System.",
+    "Microsoft.",
+    "Newtonsoft.",
+    "Npgsql.",
+    "MySql.",
+    "MySqlConnector.",
+    "Dapper.",
+    "Serilog.",
+    "Polly.",
+    "MediatR.",
+    "AutoMapper.",
+    "FluentValidation.",
+    "Grpc.",
+    "Quartz.",
+    "Hangfire.",
+    "StackExchange.",
+    "MassTransit.",
+    "RabbitMQ.",
+    "MongoDB.",
+    "Autofac.",
+    "Castle.",
+    "Sentry.",
 ];
 
 /// Crates, for names without a file.
 const CRATES: [&str; 44] = [
-    "core", "std", "alloc", "proc_macro", "test", "tokio", "futures", "futures_util", "futures_core", "hyper", "hyper_util", "axum",
-    "axum_core", "tower", "tower_http", "tower_service", "tracing", "actix_web", "actix_rt", "actix_server", "actix_http", "rayon",
-    "rayon_core", "anyhow", "eyre", "color_eyre", "reqwest", "sqlx", "sqlx_core", "diesel", "serde", "serde_json", "async_std", "poem",
-    "rocket", "warp", "tonic", "h2", "rustls", "parking_lot", "hashbrown", "mio", "sentry", "sentry_core",
+    "core",
+    "std",
+    "alloc",
+    "proc_macro",
+    "test",
+    "tokio",
+    "futures",
+    "futures_util",
+    "futures_core",
+    "hyper",
+    "hyper_util",
+    "axum",
+    "axum_core",
+    "tower",
+    "tower_http",
+    "tower_service",
+    "tracing",
+    "actix_web",
+    "actix_rt",
+    "actix_server",
+    "actix_http",
+    "rayon",
+    "rayon_core",
+    "anyhow",
+    "eyre",
+    "color_eyre",
+    "reqwest",
+    "sqlx",
+    "sqlx_core",
+    "diesel",
+    "serde",
+    "serde_json",
+    "async_std",
+    "poem",
+    "rocket",
+    "warp",
+    "tonic",
+    "h2",
+    "rustls",
+    "parking_lot",
+    "hashbrown",
+    "mio",
+    "sentry",
+    "sentry_core",
 ];
 
 /// Packages of Go's own, for names without a file.
 const GO: [&str; 18] = [
-    "http.", "json.", "sync.", "reflect.", "os.", "io.", "fmt.", "strconv.", "strings.", "bytes.", "context.", "bufio.", "sql.", "testing.",
-    "errors.", "time.", "syscall.", "net.",
+    "http.", "json.", "sync.", "reflect.", "os.", "io.", "fmt.", "strconv.", "strings.", "bytes.", "context.",
+    "bufio.", "sql.", "testing.", "errors.", "time.", "syscall.", "net.",
 ];
 
 /// Whether the name tells that the code is of others.

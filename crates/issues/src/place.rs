@@ -2,10 +2,46 @@
 
 /// Folders that say nothing about what is in them, so that the same file is found with them and without.
 const PLAIN_FOLDERS: [&str; 40] = [
-    "app", "src", "lib", "dist", "build", "out", "code", "workspace", "srv", "opt", "home", "usr", "var", "www", "html",
-    "task", "current", "releases", "release", "public", "static", "js", "assets", "_next", "chunks", "target", "main",
-    "java", "kotlin", "site-packages", "dist-packages", "node_modules", "bin", "tmp", "root", "server", "repo", "esm",
-    "cjs", "local",
+    "app",
+    "src",
+    "lib",
+    "dist",
+    "build",
+    "out",
+    "code",
+    "workspace",
+    "srv",
+    "opt",
+    "home",
+    "usr",
+    "var",
+    "www",
+    "html",
+    "task",
+    "current",
+    "releases",
+    "release",
+    "public",
+    "static",
+    "js",
+    "assets",
+    "_next",
+    "chunks",
+    "target",
+    "main",
+    "java",
+    "kotlin",
+    "site-packages",
+    "dist-packages",
+    "node_modules",
+    "bin",
+    "tmp",
+    "root",
+    "server",
+    "repo",
+    "esm",
+    "cjs",
+    "local",
 ];
 
 /// Files that stand for their folder.
@@ -13,8 +49,32 @@ const STANDING_FOR_FOLDER: [&str; 3] = ["__init__", "index", "mod"];
 
 /// Endings of files that say how they were made.
 const ENDINGS: [&str; 26] = [
-    "py", "pyc", "js", "mjs", "cjs", "jsx", "ts", "tsx", "mts", "vue", "svelte", "rb", "php", "phtml", "erb", "go", "java",
-    "kt", "cs", "min", "bundle", "chunk", "esm", "prod", "development", "production",
+    "py",
+    "pyc",
+    "js",
+    "mjs",
+    "cjs",
+    "jsx",
+    "ts",
+    "tsx",
+    "mts",
+    "vue",
+    "svelte",
+    "rb",
+    "php",
+    "phtml",
+    "erb",
+    "go",
+    "java",
+    "kt",
+    "cs",
+    "min",
+    "bundle",
+    "chunk",
+    "esm",
+    "prod",
+    "development",
+    "production",
 ];
 
 /// The last two parts of a path, as `orders/views` of `/srv/shop/releases/20240501/orders/views.py`, and whether a
@@ -118,16 +178,30 @@ pub(crate) fn owner(file: &str) -> Owner {
     let mut owner = Owner::App;
     for segment in file.split(['/', '\\']) {
         let is_library = match segment {
-            "sentry_sdk" | "opentelemetry" | "ddtrace" | "newrelic" | "wrapt" | "elasticapm" | "@sentry" | "dd-trace"
-            | "@opentelemetry" | "@sentry-internal" | "rollbar"
+            "sentry_sdk" | "opentelemetry" | "ddtrace" | "newrelic" | "wrapt" | "elasticapm" | "@sentry"
+            | "dd-trace" | "@opentelemetry" | "@sentry-internal" | "rollbar"
                 if owner == Owner::Library =>
             {
                 return Owner::Watcher;
             }
-            "site-packages" | "dist-packages" | "node_modules" | "bower_components" | "rustc" | "vendor" | "gems"
-            | "chrome-extension:" | "moz-extension:" | "safari-extension:" | "safari-web-extension:"
-            | "cdn.jsdelivr.net" | "unpkg.com" | "cdnjs.cloudflare.com" | "www.googletagmanager.com"
-            | "www.google-analytics.com" | "connect.facebook.net" | "(webpack)" => true,
+            "site-packages"
+            | "dist-packages"
+            | "node_modules"
+            | "bower_components"
+            | "rustc"
+            | "vendor"
+            | "gems"
+            | "chrome-extension:"
+            | "moz-extension:"
+            | "safari-extension:"
+            | "safari-web-extension:"
+            | "cdn.jsdelivr.net"
+            | "unpkg.com"
+            | "cdnjs.cloudflare.com"
+            | "www.googletagmanager.com"
+            | "www.google-analytics.com"
+            | "connect.facebook.net"
+            | "(webpack)" => true,
             "registry" | "git" => previous == ".cargo",
             "mod" => previous == "pkg",
             "src" => previous == "go",

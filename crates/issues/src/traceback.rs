@@ -52,7 +52,9 @@ fn named<'a>(line: &'a str) -> Exception<'a> {
 fn is_name(kind: &str) -> bool {
     !kind.is_empty()
         && kind.len() <= 200
-        && kind.chars().all(|character| character.is_alphanumeric() || matches!(character, '.' | '_' | '$' | ':' | '\\'))
+        && kind
+            .chars()
+            .all(|character| character.is_alphanumeric() || matches!(character, '.' | '_' | '$' | ':' | '\\'))
 }
 
 /// Turns frames that come with where it was raised first.
@@ -106,7 +108,10 @@ fn rust(text: &str) -> Exception<'_> {
         });
         if let Some((_, function)) = numbered {
             // `0x55d0c8a7f1b2 - shop::pay`
-            let function = function.split_once(" - ").filter(|(address, _)| address.starts_with("0x")).map_or(function, |(_, name)| name);
+            let function = function
+                .split_once(" - ")
+                .filter(|(address, _)| address.starts_with("0x"))
+                .map_or(function, |(_, name)| name);
             one.frames.push(frame(function.trim(), ""));
         } else if let (Some(place), Some(last)) = (line.strip_prefix("at "), one.frames.last_mut()) {
             last.file = without_numbers(place).into();
@@ -138,9 +143,13 @@ fn go(text: &str) -> Exception<'_> {
             one.frames.push(frame(called, without_numbers(trimmed.split(" +0x").next().unwrap_or(trimmed))));
             function = None;
         } else {
-            let called = trimmed.strip_prefix("created by ").map_or(trimmed, |rest| rest.split(" in goroutine").next().unwrap_or(rest));
-            function = Some(called.strip_suffix(')').and_then(|called| called.rsplit_once('(')).map_or(called, |(name, _)| name))
-                .filter(|name| !name.is_empty());
+            let called = trimmed
+                .strip_prefix("created by ")
+                .map_or(trimmed, |rest| rest.split(" in goroutine").next().unwrap_or(rest));
+            function = Some(
+                called.strip_suffix(')').and_then(|called| called.rsplit_once('(')).map_or(called, |(name, _)| name),
+            )
+            .filter(|name| !name.is_empty());
             if trimmed.starts_with("created by ") {
                 // Where the goroutine was started is no part of what it called.
                 function = None;
@@ -155,7 +164,10 @@ fn php(text: &str) -> Vec<Exception<'_>> {
     let mut chain: Vec<Exception<'_>> = Vec::new();
     for line in lines(text) {
         let line = line.trim();
-        let numbered = line.strip_prefix('#').and_then(|rest| rest.split_once(' ')).filter(|(number, _)| number.parse::<u32>().is_ok());
+        let numbered = line
+            .strip_prefix('#')
+            .and_then(|rest| rest.split_once(' '))
+            .filter(|(number, _)| number.parse::<u32>().is_ok());
         if let (Some((_, called)), Some(one)) = (numbered, chain.last_mut()) {
             let (place, function) = called.split_once(": ").unwrap_or(("", called));
             let place = place.rsplit_once('(').map_or(place, |(file, _)| file);
@@ -225,7 +237,9 @@ fn ruby(text: &str) -> Exception<'_> {
 }
 
 fn is_of_browser(text: &str) -> bool {
-    let is_frame = |line: &str| line.contains('@') && without_numbers(line).len() < line.len() && !line.trim_start().starts_with("at ");
+    let is_frame = |line: &str| {
+        line.contains('@') && without_numbers(line).len() < line.len() && !line.trim_start().starts_with("at ")
+    };
     text.lines().take(6).any(is_frame)
 }
 
@@ -256,10 +270,15 @@ fn placed(text: &str) -> Vec<Exception<'_>> {
         let cause = cause.or_else(|| trimmed.strip_prefix("---> "));
         if let Some(cause) = cause {
             chain.push(named(cause.trim_end_matches(" {")));
-        } else if let (Some(place), Some(one)) = (trimmed.strip_prefix("at ").filter(|_| line.starts_with([' ', '\t'])), chain.last_mut()) {
+        } else if let (Some(place), Some(one)) =
+            (trimmed.strip_prefix("at ").filter(|_| line.starts_with([' ', '\t'])), chain.last_mut())
+        {
             one.frames.push(placed_frame(place));
         } else if chain.is_empty() && !trimmed.is_empty() {
-            let head = trimmed.strip_prefix("Exception in thread \"").and_then(|rest| rest.split_once("\" ")).map_or(trimmed, |(_, rest)| rest);
+            let head = trimmed
+                .strip_prefix("Exception in thread \"")
+                .and_then(|rest| rest.split_once("\" "))
+                .map_or(trimmed, |(_, rest)| rest);
             let head = head.trim_start_matches("Unhandled exception. ").trim_start_matches("Uncaught ");
             let mut parts = head.split(" ---> ");
             chain.extend(parts.next().map(named));
@@ -302,7 +321,17 @@ fn placed_frame(place: &str) -> Frame<'_> {
     if !function.ends_with(' ')
         && let Some((module, method)) = function.rsplit_once('.')
     {
-        return Frame { module: module.into(), ..frame(method, if file.contains([' ', ',']) && !file.contains("Native") && !file.contains("Unknown") { "" } else { file }) };
+        return Frame {
+            module: module.into(),
+            ..frame(
+                method,
+                if file.contains([' ', ',']) && !file.contains("Native") && !file.contains("Unknown") {
+                    ""
+                } else {
+                    file
+                },
+            )
+        };
     }
     frame(function.trim(), file)
 }
@@ -312,7 +341,9 @@ fn without_numbers(place: &str) -> &str {
     let mut place = place;
     for _ in 0..2 {
         match place.rsplit_once(':') {
-            Some((rest, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => place = rest,
+            Some((rest, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                place = rest
+            }
             _ => break,
         }
     }
@@ -327,7 +358,19 @@ mod tests {
         let shown: Vec<String> = read(text)
             .iter()
             .map(|one| {
-                let frames: Vec<String> = one.frames.iter().map(|frame| format!("{}{}{}@{}", &*frame.module, if frame.module.is_empty() { "" } else { "." }, &*frame.function, &*frame.file)).collect();
+                let frames: Vec<String> = one
+                    .frames
+                    .iter()
+                    .map(|frame| {
+                        format!(
+                            "{}{}{}@{}",
+                            &*frame.module,
+                            if frame.module.is_empty() { "" } else { "." },
+                            &*frame.function,
+                            &*frame.file
+                        )
+                    })
+                    .collect();
                 format!("{} | {} | {}", &*one.kind, &*one.message, frames.join(" "))
             })
             .collect();
@@ -344,8 +387,14 @@ mod tests {
 
     #[test]
     fn of_javascript() {
-        check("TypeError: x\n    at pay (/app/cart.js:7:3)\n    at /app/main.js:1:9", &["TypeError | x | @/app/main.js pay@/app/cart.js"]);
-        check("TypeError: x\npay@https://a.b/cart.js:7:3\n@https://a.b/m.js:1:9", &["TypeError | x | @https://a.b/m.js pay@https://a.b/cart.js"]);
+        check(
+            "TypeError: x\n    at pay (/app/cart.js:7:3)\n    at /app/main.js:1:9",
+            &["TypeError | x | @/app/main.js pay@/app/cart.js"],
+        );
+        check(
+            "TypeError: x\npay@https://a.b/cart.js:7:3\n@https://a.b/m.js:1:9",
+            &["TypeError | x | @https://a.b/m.js pay@https://a.b/cart.js"],
+        );
     }
 
     #[test]
@@ -356,7 +405,10 @@ mod tests {
         );
         check(
             "System.Exception: no\n ---> System.TimeoutException: slow\n   at Shop.Db.Get() in /src/Db.cs:line 2\n   --- End of inner exception stack trace ---\n   at Shop.Cart.Pay(Int32 n) in /src/Cart.cs:line 7\n   at Shop.Main()",
-            &["System.Exception | no | Shop.Main@ Shop.Cart.Pay@/src/Cart.cs", "System.TimeoutException | slow | Shop.Db.Get@/src/Db.cs"],
+            &[
+                "System.Exception | no | Shop.Main@ Shop.Cart.Pay@/src/Cart.cs",
+                "System.TimeoutException | slow | Shop.Db.Get@/src/Db.cs",
+            ],
         );
     }
 
@@ -387,7 +439,17 @@ mod tests {
 
     #[test]
     fn no_text_makes_it_panic() {
-        for text in ["", "\n#0 ", "a:in `", "@:1:2", "goroutine .go:", "panicked at ", "Traceback (most recent call last):", "at \n at", "é: ü\n\tat ("] {
+        for text in [
+            "",
+            "\n#0 ",
+            "a:in `",
+            "@:1:2",
+            "goroutine .go:",
+            "panicked at ",
+            "Traceback (most recent call last):",
+            "at \n at",
+            "é: ü\n\tat (",
+        ] {
             read(text);
         }
     }

@@ -144,7 +144,11 @@ mod tests {
             let (mut one, mut other, mut all) = (Users::default(), Users::default(), Users::default());
             for user in 0..many {
                 let hash = user_hash(7, &user.to_string());
-                if user % 3 == 0 { one.add(hash) } else { other.add(hash) }
+                if user % 3 == 0 {
+                    one.add(hash)
+                } else {
+                    other.add(hash)
+                }
                 all.add(hash);
             }
             one.add_all(&other);

@@ -1,1 +1,6 @@
-//! x
+//! Issues, seen from outside.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod life;
+mod properties;
