@@ -8,8 +8,8 @@ use crate::symbol::Language;
 /// that is reached on many ways would be many issues, and a new middleware would make all of them new.
 const FUNCTIONS_MAX: usize = 4;
 
-/// A function that is there so often in an overflow of the stack is of the circle that caused it.
-const CIRCLE_MIN: usize = 8;
+/// A function that is there so often in an overflow of the stack is of the circle that caused it. V8 keeps ten frames.
+const CIRCLE_MIN: usize = 3;
 
 /// What was chosen.
 #[derive(Debug, Default)]

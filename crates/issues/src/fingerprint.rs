@@ -237,7 +237,13 @@ fn type_name(kind: &str) -> Cow<'_, str> {
 fn is_of_control_flow(kind: &str) -> bool {
     matches!(
         kind,
-        "KeyError" | "AttributeError" | "IndexError" | "LookupError" | "StopIteration" | "StopAsyncIteration"
+        "CancelledError"
+            | "KeyError"
+            | "AttributeError"
+            | "IndexError"
+            | "LookupError"
+            | "StopIteration"
+            | "StopAsyncIteration"
     )
 }
 

@@ -27,7 +27,15 @@ pub(crate) struct Judged {
     pub(crate) language: Language,
 }
 
-pub(crate) fn judge(frame: &Frame<'_>) -> Judged {
+pub(crate) fn judge(sent: &Frame<'_>) -> Judged {
+    // Without debugging symbols .NET has arguments in place of a file: `Int32 amount`, `Closure , Object`.
+    let bare;
+    let frame = if is_of_arguments(&sent.file) {
+        bare = Frame { file: "".into(), ..sent.clone() };
+        &bare
+    } else {
+        sent
+    };
     let language = Language::of(&frame.file, &frame.module, &frame.function);
     let function = clean(language, &frame.module, &frame.function);
     let whose = owner(&frame.file);
@@ -56,6 +64,13 @@ pub(crate) fn judge(frame: &Frame<'_>) -> Judged {
     name.push(':');
     name.push_str(&function);
     judged(name, own)
+}
+
+fn is_of_arguments(file: &str) -> bool {
+    file.contains([' ', ','])
+        && !file.contains(['/', '\\', '.', '<'])
+        && !matches!(file, "Native Method" | "Unknown Source")
+        && !file.starts_with('[')
 }
 
 fn place(language: Language, frame: &Frame<'_>) -> (String, bool) {
@@ -96,6 +111,9 @@ fn is_minified(function: &str) -> bool {
 
 fn is_machinery(language: Language, frame: &Frame<'_>, function: &str) -> bool {
     let begins = |known: &[&str]| known.iter().any(|start| function.starts_with(start));
+    if function.starts_with("lambda_method") {
+        return true;
+    }
     match language {
         // Since Python 3.12 the loop of a comprehension is no frame of its own.
         Language::Python => matches!(function, "<listcomp>" | "<dictcomp>" | "<setcomp>" | "<genexpr>"),
@@ -134,9 +152,7 @@ fn is_machinery(language: Language, frame: &Frame<'_>, function: &str) -> bool {
                 .iter()
                 .any(|made| frame.module.contains(made) || frame.module.is_empty() && frame.function.contains(made))
         }
-        Language::DotNet => {
-            begins(&["System.Runtime.", "System.Threading.Tasks.", "lambda_method"]) || function.is_empty()
-        }
+        Language::DotNet => begins(&["System.Runtime.", "System.Threading.Tasks."]) || function.is_empty(),
         Language::Go => {
             begins(&["runtime.", "debug.Stack", "debug.PrintStack"]) || matches!(function, "panic" | "main.init")
         }

@@ -127,13 +127,14 @@ fn stem(name: &str) -> (String, bool) {
     for (place, part) in name.split('.').enumerate() {
         if place > 0 && (ENDINGS.contains(&part) || part == "rs") {
             has_hash |= matches!(part, "min" | "bundle" | "chunk");
-        } else if is_hash(part) {
-            has_hash = true;
+        } else if is_hash(part) || part == "_" {
+            has_hash |= part != "_";
         } else {
             if !out.is_empty() {
                 out.push('.');
             }
             let kept = part.rsplit_once('-').filter(|(_, tail)| is_hash(tail) || is_mixed_hash(tail));
+            let kept = kept.or_else(|| part.rsplit_once('_').filter(|(_, tail)| is_hash(tail)));
             has_hash |= kept.is_some();
             out.push_str(kept.map_or(part, |(kept, _)| kept));
         }
@@ -208,7 +209,7 @@ pub(crate) fn owner(file: &str) -> Owner {
             "library" => previous.len() == 40,
             "ruby" => previous == "lib",
             "runtime" | "bootstrap" => previous == "webpack",
-            other => other.starts_with("python") && previous == "lib",
+            other => other.starts_with("python") && previous == "lib" || other.starts_with("node_modules_"),
         };
         if is_library {
             owner = Owner::Library;
