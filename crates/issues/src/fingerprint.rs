@@ -126,7 +126,9 @@ impl<'a> Keyed<'a> {
         let first = types.first().map_or("", String::as_str);
         let text = if raised.message.is_empty() { facts.message } else { &raised.message };
         let masked = match first {
-            "panic" | "fatal error" if !self.chosen.counted.is_empty() => Some(panic_head(text)),
+            kind if !self.chosen.counted.is_empty() && !self.chosen.is_weak && is_general(kind) => {
+                Some(general_head(text, kind))
+            }
             _ if self.chosen.counted.is_empty() || self.chosen.is_weak => Some(message(text, names_the_cause(first))),
             _ => None,
         };
@@ -220,7 +222,7 @@ fn types(chain: &[Exception<'_>]) -> Vec<String> {
     let only_wrappers = chain.iter().all(|one| is_wrapper(&one.kind));
     let mut kept = chain.iter().filter(|one| only_wrappers || !is_wrapper(&one.kind)).map(|one| type_name(&one.kind));
     let mut types: Vec<String> = kept.next().into_iter().map(Cow::into_owned).collect();
-    let began = kept.filter(|kind| !is_of_control_flow(kind)).last().map(Cow::into_owned);
+    let began = kept.rfind(|kind| !is_of_control_flow(kind)).map(Cow::into_owned);
     types.extend(began.filter(|kind| !types.contains(kind)));
     types.truncate(TYPES_MAX);
     types
@@ -281,12 +283,33 @@ fn is_overflow(kind: &str, message: &str) -> bool {
         || message.contains("goroutine stack exceeds")
 }
 
-/// What a panic says before the values that it carries.
-fn panic_head(text: &str) -> String {
+/// Types that say nothing: only the message tells one cause from another.
+fn is_general(kind: &str) -> bool {
+    matches!(
+        kind,
+        "panic"
+            | "fatal error"
+            | "Error"
+            | "Exception"
+            | "RuntimeError"
+            | "RuntimeException"
+            | "StandardError"
+            | "ApplicationException"
+            | "ErrorException"
+            | "Throwable"
+            | "anyhow::Error"
+            | "TRPCError"
+            | "HttpException"
+            | "HTTPException"
+    )
+}
+
+/// What such an error says before the values that it carries.
+fn general_head(text: &str, kind: &str) -> String {
     let text = head(text);
     let start = text.strip_prefix("runtime error: ").map_or(0, |rest| text.len() - rest.len());
     let length = text[start..].find(": ").unwrap_or(text.len() - start);
-    message(&text[..start + length], true)
+    message(&text[..start + length], matches!(kind, "panic" | "fatal error"))
 }
 
 /// A template with its places as marks, as the message would be masked; none if it says nothing by itself.

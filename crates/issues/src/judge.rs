@@ -43,8 +43,7 @@ pub(crate) fn judge(sent: &Frame<'_>) -> Judged {
     if whose == Owner::Watcher || is_machinery(language, frame, &function) {
         return judged(function.into_owned(), Standing::Machinery);
     }
-    let in_app =
-        frame.in_app.0.unwrap_or_else(|| whose == Owner::App && !is_of_library(language, &frame.file, &function));
+    let in_app = frame.in_app.0.unwrap_or_else(|| whose == Owner::App && !is_of_library(language, frame, &function));
     if is_address(&function) {
         return judged(String::new(), Standing::Nameless);
     }
@@ -109,101 +108,85 @@ fn is_minified(function: &str) -> bool {
     function.is_empty() || function.chars().count() <= 2 || function.starts_with("_0x")
 }
 
+/// Since Python 3.12 the loop of a comprehension is no frame of its own.
+const PYTHON_MACHINERY: [&str; 4] = ["<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"];
+
+/// What compilers make of `async`, and what wraps callbacks.
+const JAVASCRIPT_MACHINERY: [&str; 13] = [
+    "__awaiter",
+    "asyncGeneratorStep",
+    "_next",
+    "_throw",
+    "fulfilled",
+    "rejected",
+    "__generator",
+    "tryCatch",
+    "sentryWrapped",
+    "processTicksAndRejections",
+    "_asyncToGenerator",
+    "maybeInvoke",
+    "__async",
+];
+
+/// Parts of the names of classes that a JVM or a framework makes while it runs.
+const JAVA_MACHINERY: [&str; 12] = [
+    "$$Lambda",
+    "$Proxy",
+    "GeneratedMethodAccessor",
+    "internal.reflect.",
+    "sun.reflect.",
+    "lang.reflect.",
+    "LambdaForm",
+    "DirectMethodHandle",
+    "CGLIB$",
+    "FastClass",
+    "ByteBuddy",
+    "java.lang.invoke.",
+];
+
+/// How names begin that panic, unwind, or start a program.
+const COLONS_MACHINERY: [&str; 20] = [
+    "core::panicking",
+    "std::panicking",
+    "std::sys",
+    "std::backtrace",
+    "std::panic::",
+    "std::rt::",
+    "std::terminate",
+    "core::ops::function::",
+    "core::option::",
+    "core::result::",
+    "backtrace::",
+    "__rustc::",
+    "__rust_",
+    "__libc_",
+    "__GI_",
+    "__cxa_",
+    "__pthread",
+    "_Unwind_",
+    "rust_begin_unwind",
+    "rust_panic",
+];
+
+/// Functions of the C library that do.
+const C_MACHINERY: [&str; 8] = ["_start", "main", "abort", "raise", "start_thread", "__clone", "clone3", "gsignal"];
+
 fn is_machinery(language: Language, frame: &Frame<'_>, function: &str) -> bool {
     let begins = |known: &[&str]| known.iter().any(|start| function.starts_with(start));
     if function.starts_with("lambda_method") {
         return true;
     }
     match language {
-        // Since Python 3.12 the loop of a comprehension is no frame of its own.
-        Language::Python => matches!(function, "<listcomp>" | "<dictcomp>" | "<setcomp>" | "<genexpr>"),
-        Language::JavaScript => matches!(
-            function,
-            "__awaiter"
-                | "asyncGeneratorStep"
-                | "_next"
-                | "_throw"
-                | "fulfilled"
-                | "rejected"
-                | "__generator"
-                | "tryCatch"
-                | "sentryWrapped"
-                | "processTicksAndRejections"
-                | "_asyncToGenerator"
-                | "maybeInvoke"
-                | "__async"
-        ),
+        Language::Python => PYTHON_MACHINERY.contains(&function),
+        Language::JavaScript => JAVASCRIPT_MACHINERY.contains(&function),
         Language::Java => {
-            frame.function.starts_with("access$")
-                || [
-                    "$$Lambda",
-                    "$Proxy",
-                    "GeneratedMethodAccessor",
-                    "internal.reflect.",
-                    "sun.reflect.",
-                    "lang.reflect.",
-                    "LambdaForm",
-                    "DirectMethodHandle",
-                    "CGLIB$",
-                    "FastClass",
-                    "ByteBuddy",
-                    "java.lang.invoke.",
-                ]
-                .iter()
-                .any(|made| frame.module.contains(made) || frame.module.is_empty() && frame.function.contains(made))
+            let class = if frame.module.is_empty() { &frame.function } else { &frame.module };
+            frame.function.starts_with("access$") || JAVA_MACHINERY.iter().any(|made| class.contains(made))
         }
         Language::DotNet => begins(&["System.Runtime.", "System.Threading.Tasks."]) || function.is_empty(),
-        Language::Go => {
-            begins(&["runtime.", "debug.Stack", "debug.PrintStack"]) || matches!(function, "panic" | "main.init")
-        }
-        Language::Colons => {
-            begins(&[
-                "core::panicking",
-                "__rustc::",
-                "std::panicking",
-                "std::sys",
-                "std::backtrace",
-                "backtrace::",
-                "std::panic::",
-                "std::rt::",
-                "core::ops::function::",
-                "core::option::",
-                "core::result::",
-                "__rust_",
-                "__libc_",
-                "__GI_",
-                "__cxa_",
-                "std::terminate",
-                "_Unwind_",
-            ]) || matches!(
-                function,
-                "rust_begin_unwind"
-                    | "rust_panic"
-                    | "_start"
-                    | "main"
-                    | "abort"
-                    | "raise"
-                    | "start_thread"
-                    | "__clone"
-                    | "clone3"
-                    | "gsignal"
-            )
-        }
+        Language::Go => begins(&["runtime.", "debug.Stack", "debug.PrintStack"]) || function == "panic",
+        Language::Colons | Language::Unknown => begins(&COLONS_MACHINERY) || C_MACHINERY.contains(&function),
         Language::Ruby | Language::Php => function == "{main}",
-        Language::Unknown => {
-            matches!(
-                function,
-                "rust_begin_unwind"
-                    | "rust_panic"
-                    | "_start"
-                    | "main"
-                    | "abort"
-                    | "raise"
-                    | "start_thread"
-                    | "__clone"
-                    | "clone3"
-            ) || begins(&["__rust_", "__libc_", "__GI_", "__pthread"])
-        }
     }
 }
 
@@ -339,24 +322,61 @@ const CRATES: [&str; 44] = [
     "sentry_core",
 ];
 
-/// Packages of Go's own, for names without a file.
-const GO: [&str; 18] = [
-    "http.", "json.", "sync.", "reflect.", "os.", "io.", "fmt.", "strconv.", "strings.", "bytes.", "context.",
-    "bufio.", "sql.", "testing.", "errors.", "time.", "syscall.", "net.",
+/// Go's own packages: the first part of their paths, which has no host.
+const GO: [&str; 36] = [
+    "archive",
+    "bufio",
+    "bytes",
+    "compress",
+    "container",
+    "context",
+    "crypto",
+    "database",
+    "debug",
+    "encoding",
+    "errors",
+    "flag",
+    "fmt",
+    "go",
+    "hash",
+    "html",
+    "internal",
+    "io",
+    "iter",
+    "log",
+    "maps",
+    "math",
+    "mime",
+    "net",
+    "os",
+    "path",
+    "reflect",
+    "regexp",
+    "runtime",
+    "slices",
+    "sort",
+    "strconv",
+    "strings",
+    "sync",
+    "syscall",
+    "testing",
 ];
 
 /// Whether the name tells that the code is of others.
-fn is_of_library(language: Language, file: &str, function: &str) -> bool {
+fn is_of_library(language: Language, frame: &Frame<'_>, function: &str) -> bool {
     let begins = |known: &[&str]| known.iter().any(|start| function.starts_with(start));
     match language {
         Language::Java => begins(&JAVA),
         Language::DotNet => begins(&DOTNET),
-        Language::Go => file.is_empty() && begins(&GO),
+        Language::Go => {
+            let path: &str = if frame.module.is_empty() { &frame.function } else { &frame.module };
+            GO.contains(&path.split(['/', '.']).next().unwrap_or(path))
+        }
         Language::Colons => {
             let of_crate = function.split("::").next().unwrap_or(function);
             CRATES.contains(&of_crate)
         }
-        Language::Php => file == "[internal function]",
+        Language::Php => &*frame.file == "[internal function]",
         Language::Python | Language::JavaScript | Language::Ruby | Language::Unknown => false,
     }
 }

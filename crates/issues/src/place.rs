@@ -177,6 +177,7 @@ pub(crate) fn owner(file: &str) -> Owner {
     }
     let mut previous = "";
     let mut owner = Owner::App;
+    let mut is_of_go = false;
     for segment in file.split(['/', '\\']) {
         let is_library = match segment {
             "sentry_sdk" | "opentelemetry" | "ddtrace" | "newrelic" | "wrapt" | "elasticapm" | "@sentry"
@@ -205,14 +206,24 @@ pub(crate) fn owner(file: &str) -> Owner {
             | "(webpack)" => true,
             "registry" | "git" => previous == ".cargo",
             "mod" => previous == "pkg",
-            "src" => previous == "go",
+            "src" => matches!(previous, "go" | "Go" | "GOROOT" | "libexec"),
+            // Go's own packages have no host in their path; those of an application in GOPATH do.
+            host if is_of_go && previous == "src" && host.contains('.') => {
+                owner = Owner::App;
+                false
+            }
             "library" => previous.len() == 40,
             "ruby" => previous == "lib",
             "runtime" | "bootstrap" => previous == "webpack",
-            other => other.starts_with("python") && previous == "lib" || other.starts_with("node_modules_"),
+            other => {
+                other.starts_with("python") && previous == "lib"
+                    || other.starts_with("node_modules_")
+                    || other.ends_with("-vendor-cargo-deps")
+            }
         };
         if is_library {
             owner = Owner::Library;
+            is_of_go = segment == "src";
         }
         previous = segment;
     }
@@ -259,6 +270,9 @@ mod tests {
         check("/usr/lib/ruby/3.2.0/net/http.rb", true);
         check("/var/www/vendor/symfony/http-kernel/HttpKernel.php", true);
         check("/app/orders/views.py", false);
+        check("/Users/ann/go/src/github.com/shop/cart/cart.go", false);
+        check("/app/node_modules/pay/src/cart.js", true);
+        check("/nix/store/eeee-vendor-cargo-deps/c19b/tokio-1.43.0/src/runtime/task.rs", true);
         check("./src/pay.rs", false);
         check("", false);
     }

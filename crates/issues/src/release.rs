@@ -117,10 +117,7 @@ impl Releases {
     #[must_use]
     pub fn latest(&self) -> Option<&str> {
         let last = self.sightings.last()?.release.as_str();
-        let later = |best, known: &'_ Sighting| match compare_versions(&known.release, best) {
-            Some(Ordering::Greater) => true,
-            _ => false,
-        };
+        let later = |best, known: &Sighting| compare_versions(&known.release, best) == Some(Ordering::Greater);
         let mut best = last;
         for known in &self.sightings {
             if later(best, known) {
@@ -173,7 +170,7 @@ impl<'a> Version<'a> {
         for part in version.split(['.', '-', '_']) {
             match part.parse::<u64>() {
                 Ok(number) if before.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) => {
-                    numbers.push(number)
+                    numbers.push(number);
                 }
                 _ if numbers.is_empty() => return None,
                 _ => before.push(part),

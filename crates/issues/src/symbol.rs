@@ -122,6 +122,10 @@ fn javascript(function: &str) -> &str {
     }
     name = name.rsplit('.').next().unwrap_or(name);
     name = name.trim_start_matches('#');
+    // A guess from the source, as `try {`.
+    if name.contains(['{', ';', '=']) {
+        return "";
+    }
     match name {
         "?" | "<anonymous>" | "anonymous" | "<unknown>" | "{anonymous}" | "global code" | "module code"
         | "eval code" | "eval" | "null" | "undefined" | "<computed>" | "(anonymous)" | "<anonymous" | "anonymous>" => {
@@ -259,7 +263,7 @@ fn is_major_version(part: &str) -> bool {
 /// Rust and C++: no generics, arguments, closures, hashes; `<shop::Cart as shop::Pay>::pay` is `shop::Cart::pay`.
 fn colons(function: &str) -> Cow<'_, str> {
     let function = function.split(" + ").next().unwrap_or(function);
-    let plain = !function.contains(['<', '{', '(', '[', ' ']) && !function.contains("::h");
+    let plain = !function.contains(['<', '{', '(', '[', ' ', '$']) && !function.contains("::h");
     if plain {
         return Cow::Borrowed(function);
     }
@@ -267,7 +271,7 @@ fn colons(function: &str) -> Cow<'_, str> {
     push_colons(&mut name, &function.replace("(anonymous namespace)", "").replace("operator()", "call"));
     let mut out = String::with_capacity(name.len());
     for part in name.split("::") {
-        let made = part.is_empty() || part.starts_with('{') || is_rust_hash(part);
+        let made = part.is_empty() || part.starts_with('{') || part.contains('$') || is_rust_hash(part);
         if !made {
             if !out.is_empty() {
                 out.push_str("::");

@@ -106,7 +106,7 @@ fn rust(text: &str) -> Exception<'_> {
         let numbered = line.split_once(": ").filter(|(number, _)| {
             !number.is_empty() && number.len() <= 4 && number.bytes().all(|byte| byte.is_ascii_digit())
         });
-        if let Some((_, function)) = numbered {
+        if let Some((_, function)) = numbered.map(|(number, function)| (number, function.trim_start())) {
             // `0x55d0c8a7f1b2 - shop::pay`
             let function = function
                 .split_once(" - ")
@@ -342,7 +342,7 @@ fn without_numbers(place: &str) -> &str {
     for _ in 0..2 {
         match place.rsplit_once(':') {
             Some((rest, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                place = rest
+                place = rest;
             }
             _ => break,
         }

@@ -12,7 +12,7 @@ const PRECISION_MIN: f64 = 0.98;
 /// Of two errors with one cause, how many pairs must be in one issue.
 const RECALL_MIN: f64 = 0.98;
 
-const FILES: [&str; 9] = [
+pub(crate) const FILES: [&str; 9] = [
     include_str!("corpus/python.txt"),
     include_str!("corpus/javascript.txt"),
     include_str!("corpus/rust.txt"),

@@ -5,3 +5,4 @@
 mod corpus;
 mod life;
 mod properties;
+mod robust;

@@ -66,6 +66,8 @@ fn two(all: &[Made]) -> (Issue, Issue) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn the_order_does_not_matter(all in proptest::collection::vec(made(), 1..120), seed in any::<u64>()) {
         let mut turned = all.clone();
