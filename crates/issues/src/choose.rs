@@ -6,7 +6,7 @@ use crate::symbol::Language;
 
 /// So many functions make a fingerprint, those next to the error. Farther out are entry points and middleware: one cause
 /// that is reached on many ways would be many issues, and a new middleware would make all of them new.
-const FUNCTIONS_MAX: usize = 4;
+pub(crate) const FUNCTIONS_MAX: usize = 4;
 
 /// A function that is there so often in an overflow of the stack is of the circle that caused it. V8 keeps ten frames.
 const CIRCLE_MIN: usize = 3;

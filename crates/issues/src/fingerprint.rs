@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::choose::{Chosen, choose};
+use crate::choose::{Chosen, FUNCTIONS_MAX, choose};
 use crate::explain::{Basis, Explanation, FrameUse, Part, PartKind};
 use crate::facts::Facts;
-use crate::frames::{Exception, exceptions, is_wrapper};
+use crate::frames::{Exception, Frame, exceptions, is_wrapper};
 use crate::judge::{Judged, Standing, culprit, judge};
 use crate::mask::{bounded, head, message, route};
 
@@ -56,7 +56,7 @@ pub fn group(facts: &Facts<'_>) -> Option<Group> {
     if !facts.is_error() {
         return None;
     }
-    let Keyed { fingerprint, title, culprit, .. } = Keyed::of(facts);
+    let Keyed { fingerprint, title, culprit, .. } = Keyed::of(facts, Look::UntilDecided);
     Some(Group { fingerprint, title, culprit })
 }
 
@@ -66,10 +66,19 @@ pub fn explain(facts: &Facts<'_>) -> Option<Explanation> {
     if !facts.is_error() {
         return None;
     }
-    let keyed = Keyed::of(facts);
+    let keyed = Keyed::of(facts, Look::AtAll);
     let frames = keyed.frames();
     let Keyed { fingerprint, title, culprit, basis, parts, .. } = keyed;
     Some(Explanation { fingerprint, version: VERSION, basis, title, culprit, parts, frames })
+}
+
+/// How many frames are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// All of them.
+    AtAll,
+    /// Until those farther out change nothing.
+    UntilDecided,
 }
 
 struct Keyed<'a> {
@@ -84,7 +93,7 @@ struct Keyed<'a> {
 }
 
 impl<'a> Keyed<'a> {
-    fn of(facts: &Facts<'a>) -> Self {
+    fn of(facts: &Facts<'a>, look: Look) -> Self {
         let mut chain = exceptions(facts);
         let raised = chain.iter().position(|one| !is_wrapper(&one.kind)).unwrap_or(0);
         let types = types(&chain);
@@ -99,7 +108,7 @@ impl<'a> Keyed<'a> {
             judged: Vec::new(),
             chosen: Chosen::default(),
         };
-        keyed.default_parts(facts, types);
+        keyed.default_parts(facts, types, look);
         keyed.culprit = keyed.culprit(facts);
         if facts.fingerprint.iter().any(|part| !part.is_empty() && !is_variable(part, "default")) {
             keyed.client_parts(facts);
@@ -112,8 +121,8 @@ impl<'a> Keyed<'a> {
         self.parts.push(Part { kind, value: value.into() });
     }
 
-    fn default_parts(&mut self, facts: &Facts<'_>, types: Vec<String>) {
-        let Some(raised) = &self.raised else {
+    fn default_parts(&mut self, facts: &Facts<'_>, types: Vec<String>, look: Look) {
+        let Some(raised) = &mut self.raised else {
             self.said(facts);
             return;
         };
@@ -121,8 +130,12 @@ impl<'a> Keyed<'a> {
             self.said(facts);
             return;
         }
-        self.judged = raised.frames.iter().map(judge).collect();
-        self.chosen = choose(&self.judged, is_overflow(&raised.kind, &raised.message));
+        let is_overflow = is_overflow(&raised.kind, &raised.message);
+        let all = look == Look::AtAll || is_overflow;
+        self.judged = judged(&raised.frames, if all { usize::MAX } else { FUNCTIONS_MAX });
+        let skipped = raised.frames.len() - self.judged.len();
+        raised.frames.drain(..skipped);
+        self.chosen = choose(&self.judged, is_overflow);
         let first = types.first().map_or("", String::as_str);
         let text = if raised.message.is_empty() { facts.message } else { &raised.message };
         let masked = match first {
@@ -215,6 +228,25 @@ impl<'a> Keyed<'a> {
             })
             .collect()
     }
+}
+
+/// The frames made comparable, from where it was raised out, until there are so many functions of the application.
+fn judged(frames: &[Frame<'_>], functions_max: usize) -> Vec<Judged> {
+    let mut judged: Vec<Judged> = Vec::with_capacity(frames.len());
+    let mut functions = 0;
+    for frame in frames.iter().rev() {
+        if functions == functions_max {
+            break;
+        }
+        let next = judge(frame);
+        let is_known = |known: &Judged| known.standing == Standing::App && known.name == next.name;
+        if next.standing == Standing::App && !judged.iter().any(is_known) {
+            functions += 1;
+        }
+        judged.push(next);
+    }
+    judged.reverse();
+    judged
 }
 
 /// The types that count: not those of wrappers, and of what was handled not what programs raise to find their way.

@@ -17,7 +17,7 @@ pub const NAMES_MAX: usize = 50;
 /// One occurrence, or several of one kind that were only counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Occurrence<'a> {
-    /// The id of the event.
+    /// The id of the event; empty for what was only counted and not kept.
     pub id: &'a str,
     /// Its fingerprint, see [`crate::group`].
     pub fingerprint: &'a str,
@@ -142,10 +142,10 @@ pub struct Tally {
     /// When the last one happened.
     #[serde(with = "moment", default = "moment::epoch")]
     pub last_seen: Timestamp,
-    /// The id of the first one.
+    /// The id of the first one that was kept.
     #[serde(default)]
     pub first_id: String,
-    /// The id of the last one.
+    /// The id of the last one that was kept.
     #[serde(default)]
     pub last_id: String,
     /// In which releases.
@@ -187,16 +187,18 @@ impl Tally {
         let moment = occurrence.moment();
         self.occurrences = self.occurrences.saturating_add(occurrence.times);
         self.level = self.level.max(occurrence.level);
-        if (moment, occurrence.id) < (self.first_seen, self.first_id.as_str()) {
-            self.first_seen = moment;
+        // What was only counted has no event to show.
+        let has_id = !occurrence.id.is_empty();
+        if has_id && (self.first_id.is_empty() || (moment, occurrence.id) < (self.first_seen, self.first_id.as_str())) {
             occurrence.id.clone_into(&mut self.first_id);
             occurrence.title.clone_into(&mut self.title);
             occurrence.culprit.clone_into(&mut self.culprit);
         }
-        if (moment, occurrence.id) > (self.last_seen, self.last_id.as_str()) {
-            self.last_seen = moment;
+        if has_id && (self.last_id.is_empty() || (moment, occurrence.id) > (self.last_seen, self.last_id.as_str())) {
             occurrence.id.clone_into(&mut self.last_id);
         }
+        self.first_seen = self.first_seen.min(moment);
+        self.last_seen = self.last_seen.max(moment);
         self.environments.add(occurrence.environment, moment, occurrence.times);
         if let Some(user) = occurrence.user {
             self.users.add(user);

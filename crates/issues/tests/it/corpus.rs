@@ -34,7 +34,9 @@ struct Entry {
 
 impl Entry {
     fn new(group: &str, text: &str, facts: &Facts<'_>) -> Self {
-        let found = explain(&Facts { level: Some(Level::Error), ..*facts }).unwrap();
+        let facts = Facts { level: Some(Level::Error), ..*facts };
+        let found = explain(&facts).unwrap();
+        assert_eq!(issues::group(&facts).unwrap().fingerprint, found.fingerprint, "{text}");
         let parts = found.parts.iter().map(|part| format!("{:?}={}", part.kind, part.value));
         let parts = format!("{:?}: {}", found.basis, parts.collect::<Vec<_>>().join(" | "));
         Self { group: group.to_owned(), text: text.to_owned(), fingerprint: found.fingerprint, parts }

@@ -166,6 +166,26 @@ fn what_claims_to_be_of_the_future_happened_when_it_was_received() {
 }
 
 #[test]
+fn what_was_only_counted_has_no_event_to_show() {
+    let (mut issue, known) = (Issue::new("1"), Releases::default());
+    issue.fold(&Occurrence { id: "", times: 500, ..plain(5) }, &known);
+    issue.fold(&Occurrence { id: "b", ..plain(7) }, &known);
+    issue.fold(&Occurrence { id: "", times: 500, ..plain(9) }, &known);
+    assert_eq!((issue.first(), issue.last()), (Some((at(5), "b")), Some((at(9), "b"))));
+    assert_eq!(issue.occurrences(), 1001);
+}
+
+#[test]
+fn releases_are_stored_with_their_order() {
+    let mut known = Releases::default();
+    for (second, release) in [(2, "bbb"), (1, "aaa"), (3, "ccc")] {
+        known.see(release, at(second));
+    }
+    let again: Releases = serde_json::from_str(&serde_json::to_string(&known).unwrap()).unwrap();
+    assert_eq!((again.latest(), again == known), (Some("ccc"), true));
+}
+
+#[test]
 fn stored_issues_of_another_version_are_read() {
     let issue: Issue =
         serde_json::from_str(r#"{"id":"1","colour":"red","tallies":[{"fingerprint":"1-a","sound":7}]}"#).unwrap();

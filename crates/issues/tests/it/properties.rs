@@ -101,7 +101,7 @@ proptest! {
         prop_assert_eq!(one.counts().total(), one.occurrences());
         let mut again = one.clone();
         prop_assert_eq!(again.undo_merge(&merged).unwrap(), other_before);
-        prop_assert_eq!(again, one_before.clone());
+        prop_assert_eq!(again, one_before);
         // What was counted since goes where its fingerprint goes.
         let known = one.fingerprints().map(str::to_owned).collect::<Vec<_>>();
         for made in since.iter().filter(|made| known.contains(&made.fingerprint)) {
