@@ -9,12 +9,15 @@ const LINES_MAX: usize = 4000;
 /// What begins a traceback of Python.
 const PYTHON: &str = "Traceback (most recent call last):";
 
+/// What begins the frames of Rust: `stack backtrace:` of a panic, `Stack backtrace:` of an error.
+const RUST: &str = "tack backtrace:\n";
+
 /// Reads a traceback of Python, JavaScript, Java, Kotlin, .NET, Rust, Go, Ruby or PHP: the exception that was not caught
 /// first, with the frames of each, where it was raised last. Another text is an exception without type.
 pub(crate) fn read(text: &str) -> Vec<Exception<'_>> {
     let mut found = if text.contains(PYTHON) {
         python(text)
-    } else if text.contains("panicked at ") || text.contains("stack backtrace:") {
+    } else if text.contains("panicked at ") || text.contains(RUST) {
         vec![rust(text)]
     } else if text.contains("goroutine ") && text.contains(".go:") {
         vec![go(text)]
@@ -95,13 +98,15 @@ fn rust(text: &str) -> Exception<'_> {
     let panic = text.find("panicked at ").map(|at| &text[at + "panicked at ".len()..]);
     let mut one = match panic {
         Some(rest) => {
-            let old = rest.strip_prefix('\'').and_then(|rest| rest.rsplit_once("', ").map(|(message, _)| message));
+            let old = rest.strip_prefix('\'').and_then(|rest| rest.split_once("', ").map(|(message, _)| message));
             let message = old.or_else(|| rest.lines().nth(1)).unwrap_or("");
             Exception { kind: "panic".into(), message: message.trim().into(), ..Exception::default() }
         }
         None => named(text.lines().find(|line| !line.trim().is_empty()).unwrap_or("")),
     };
-    for line in lines(text) {
+    // What is numbered before are causes.
+    let frames = text.find(RUST).map_or(text, |at| &text[at..]);
+    for line in lines(frames) {
         let line = line.trim();
         let numbered = line.split_once(": ").filter(|(number, _)| {
             !number.is_empty() && number.len() <= 4 && number.bytes().all(|byte| byte.is_ascii_digit())
@@ -274,13 +279,9 @@ fn placed(text: &str) -> Vec<Exception<'_>> {
             (trimmed.strip_prefix("at ").filter(|_| line.starts_with([' ', '\t'])), chain.last_mut())
         {
             one.frames.push(placed_frame(place));
-        } else if chain.is_empty() && !trimmed.is_empty() {
-            let head = trimmed
-                .strip_prefix("Exception in thread \"")
-                .and_then(|rest| rest.split_once("\" "))
-                .map_or(trimmed, |(_, rest)| rest);
-            let head = head.trim_start_matches("Unhandled exception. ").trim_start_matches("Uncaught ");
-            let mut parts = head.split(" ---> ");
+        } else if !trimmed.is_empty() && (chain.is_empty() || is_only_announced(&chain) && is_raised(trimmed)) {
+            chain.clear();
+            let mut parts = raised_head(trimmed).split(" ---> ");
             chain.extend(parts.next().map(named));
             chain.extend(parts.map(named));
         }
@@ -290,6 +291,27 @@ fn placed(text: &str) -> Vec<Exception<'_>> {
         dotnet_inner(text, &mut chain);
     }
     chain.into_iter().map(turned).collect()
+}
+
+/// The line that names what was raised, without what runtimes write before it.
+fn raised_head(line: &str) -> &str {
+    let after_thread = line.strip_prefix("Exception in thread \"").and_then(|rest| rest.split_once("\" "));
+    let mut head = after_thread.map_or(line, |(_, rest)| rest);
+    for ahead in ["Unhandled exception. ", "Uncaught ", "(in promise) "] {
+        head = head.strip_prefix(ahead).unwrap_or(head);
+    }
+    head
+}
+
+/// Whether all that is known is a line that is no name, as a log line or the place in the source.
+fn is_only_announced(chain: &[Exception<'_>]) -> bool {
+    let is_level = |kind: &str| kind.bytes().all(|byte| byte.is_ascii_uppercase());
+    matches!(chain, [only] if only.frames.is_empty() && is_level(&only.kind))
+}
+
+fn is_raised(line: &str) -> bool {
+    let one = named(raised_head(line));
+    ["Exception", "Error", "Throwable"].iter().any(|end| one.kind.ends_with(end))
 }
 
 /// Gives each exception its frames: those of the innermost come first, and a line ends each.
