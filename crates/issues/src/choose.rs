@@ -6,10 +6,10 @@ use crate::symbol::Language;
 
 /// So many functions make a fingerprint, those next to the error. Farther out are entry points and middleware: one cause
 /// that is reached on many ways would be many issues, and a new middleware would make all of them new.
-const FUNCTIONS_MAX: usize = 4;
+pub(crate) const FUNCTIONS_MAX: usize = 4;
 
-/// A function that is there so often in an overflow of the stack is of the circle that caused it.
-const CIRCLE_MIN: usize = 8;
+/// A function that is there so often in an overflow of the stack is of the circle that caused it. V8 keeps ten frames.
+const CIRCLE_MIN: usize = 3;
 
 /// What was chosen.
 #[derive(Debug, Default)]
@@ -108,7 +108,8 @@ impl Chosen {
         let Some(innermost) = self.counted.first().copied() else { return };
         let keeps_frames =
             matches!(frames[innermost].language, Language::Python | Language::Java | Language::Ruby | Language::Php);
-        let next = frames.iter().enumerate().skip(innermost + 1).find(|(_, frame)| frame.standing != Standing::Machinery);
+        let next =
+            frames.iter().enumerate().skip(innermost + 1).find(|(_, frame)| frame.standing != Standing::Machinery);
         if let Some((place, frame)) = next
             && keeps_frames
             && frame.standing == Standing::Library

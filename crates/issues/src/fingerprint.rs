@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::choose::{Chosen, choose};
+use crate::choose::{Chosen, FUNCTIONS_MAX, choose};
 use crate::explain::{Basis, Explanation, FrameUse, Part, PartKind};
 use crate::facts::Facts;
-use crate::frames::{Exception, exceptions, is_wrapper};
+use crate::frames::{Exception, Frame, exceptions, is_wrapper};
 use crate::judge::{Judged, Standing, culprit, judge};
 use crate::mask::{bounded, head, message, route};
 
@@ -25,8 +25,18 @@ const TYPES_MAX: usize = 2;
 
 /// Names of events that say nothing about what happened.
 const GENERAL_EVENTS: [&str; 12] = [
-    "exception", "message", "error", "log", "request", "transaction", "http_request", "request_finished", "request_failed",
-    "response", "access", "handled_exception",
+    "exception",
+    "message",
+    "error",
+    "log",
+    "request",
+    "transaction",
+    "http_request",
+    "request_finished",
+    "request_failed",
+    "response",
+    "access",
+    "handled_exception",
 ];
 
 /// Where an event belongs.
@@ -46,7 +56,7 @@ pub fn group(facts: &Facts<'_>) -> Option<Group> {
     if !facts.is_error() {
         return None;
     }
-    let Keyed { fingerprint, title, culprit, .. } = Keyed::of(facts);
+    let Keyed { fingerprint, title, culprit, .. } = Keyed::of(facts, Look::UntilDecided);
     Some(Group { fingerprint, title, culprit })
 }
 
@@ -56,10 +66,19 @@ pub fn explain(facts: &Facts<'_>) -> Option<Explanation> {
     if !facts.is_error() {
         return None;
     }
-    let keyed = Keyed::of(facts);
+    let keyed = Keyed::of(facts, Look::AtAll);
     let frames = keyed.frames();
     let Keyed { fingerprint, title, culprit, basis, parts, .. } = keyed;
     Some(Explanation { fingerprint, version: VERSION, basis, title, culprit, parts, frames })
+}
+
+/// How many frames are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// All of them.
+    AtAll,
+    /// Until those farther out change nothing.
+    UntilDecided,
 }
 
 struct Keyed<'a> {
@@ -74,7 +93,7 @@ struct Keyed<'a> {
 }
 
 impl<'a> Keyed<'a> {
-    fn of(facts: &Facts<'a>) -> Self {
+    fn of(facts: &Facts<'a>, look: Look) -> Self {
         let mut chain = exceptions(facts);
         let raised = chain.iter().position(|one| !is_wrapper(&one.kind)).unwrap_or(0);
         let types = types(&chain);
@@ -89,7 +108,7 @@ impl<'a> Keyed<'a> {
             judged: Vec::new(),
             chosen: Chosen::default(),
         };
-        keyed.default_parts(facts, types);
+        keyed.default_parts(facts, types, look);
         keyed.culprit = keyed.culprit(facts);
         if facts.fingerprint.iter().any(|part| !part.is_empty() && !is_variable(part, "default")) {
             keyed.client_parts(facts);
@@ -102,8 +121,8 @@ impl<'a> Keyed<'a> {
         self.parts.push(Part { kind, value: value.into() });
     }
 
-    fn default_parts(&mut self, facts: &Facts<'_>, types: Vec<String>) {
-        let Some(raised) = &self.raised else {
+    fn default_parts(&mut self, facts: &Facts<'_>, types: Vec<String>, look: Look) {
+        let Some(raised) = &mut self.raised else {
             self.said(facts);
             return;
         };
@@ -111,12 +130,18 @@ impl<'a> Keyed<'a> {
             self.said(facts);
             return;
         }
-        self.judged = raised.frames.iter().map(judge).collect();
-        self.chosen = choose(&self.judged, is_overflow(&raised.kind, &raised.message));
+        let is_overflow = is_overflow(&raised.kind, &raised.message);
+        let all = look == Look::AtAll || is_overflow;
+        self.judged = judged(&raised.frames, if all { usize::MAX } else { FUNCTIONS_MAX });
+        let skipped = raised.frames.len() - self.judged.len();
+        raised.frames.drain(..skipped);
+        self.chosen = choose(&self.judged, is_overflow);
         let first = types.first().map_or("", String::as_str);
         let text = if raised.message.is_empty() { facts.message } else { &raised.message };
         let masked = match first {
-            "panic" | "fatal error" if !self.chosen.counted.is_empty() => Some(panic_head(text)),
+            kind if !self.chosen.counted.is_empty() && !self.chosen.is_weak && is_general(kind) => {
+                Some(general_head(text, kind))
+            }
             _ if self.chosen.counted.is_empty() || self.chosen.is_weak => Some(message(text, names_the_cause(first))),
             _ => None,
         };
@@ -179,7 +204,8 @@ impl<'a> Keyed<'a> {
 
     fn culprit(&self, facts: &Facts<'_>) -> String {
         let own = self.raised.as_ref().zip(self.chosen.counted.first().copied());
-        let of_frame = own.and_then(|(raised, place)| Some(culprit(raised.frames.get(place)?, self.judged.get(place)?)));
+        let of_frame =
+            own.and_then(|(raised, place)| Some(culprit(raised.frames.get(place)?, self.judged.get(place)?)));
         let found = match of_frame {
             Some(found) => found,
             None if !facts.culprit.is_empty() => facts.culprit.to_owned(),
@@ -204,12 +230,31 @@ impl<'a> Keyed<'a> {
     }
 }
 
+/// The frames made comparable, from where it was raised out, until there are so many functions of the application.
+fn judged(frames: &[Frame<'_>], functions_max: usize) -> Vec<Judged> {
+    let mut judged: Vec<Judged> = Vec::with_capacity(frames.len());
+    let mut functions = 0;
+    for frame in frames.iter().rev() {
+        if functions == functions_max {
+            break;
+        }
+        let next = judge(frame);
+        let is_known = |known: &Judged| known.standing == Standing::App && known.name == next.name;
+        if next.standing == Standing::App && !judged.iter().any(is_known) {
+            functions += 1;
+        }
+        judged.push(next);
+    }
+    judged.reverse();
+    judged
+}
+
 /// The types that count: not those of wrappers, and of what was handled not what programs raise to find their way.
 fn types(chain: &[Exception<'_>]) -> Vec<String> {
     let only_wrappers = chain.iter().all(|one| is_wrapper(&one.kind));
     let mut kept = chain.iter().filter(|one| only_wrappers || !is_wrapper(&one.kind)).map(|one| type_name(&one.kind));
     let mut types: Vec<String> = kept.next().into_iter().map(Cow::into_owned).collect();
-    let began = kept.filter(|kind| !is_of_control_flow(kind)).last().map(Cow::into_owned);
+    let began = kept.rfind(|kind| !is_of_control_flow(kind)).map(Cow::into_owned);
     types.extend(began.filter(|kind| !types.contains(kind)));
     types.truncate(TYPES_MAX);
     types
@@ -224,34 +269,79 @@ fn type_name(kind: &str) -> Cow<'_, str> {
 }
 
 fn is_of_control_flow(kind: &str) -> bool {
-    matches!(kind, "KeyError" | "AttributeError" | "IndexError" | "LookupError" | "StopIteration" | "StopAsyncIteration")
+    matches!(
+        kind,
+        "CancelledError"
+            | "KeyError"
+            | "AttributeError"
+            | "IndexError"
+            | "LookupError"
+            | "StopIteration"
+            | "StopAsyncIteration"
+    )
 }
 
 /// Errors of which the quoted names are the cause: `'NoneType' object has no attribute 'items'`.
 fn names_the_cause(kind: &str) -> bool {
     matches!(
         kind,
-        "TypeError" | "AttributeError" | "NameError" | "ReferenceError" | "NoMethodError" | "ImportError" | "ModuleNotFoundError"
-            | "UnboundLocalError" | "ClassNotFoundException" | "NoClassDefFoundError" | "NullPointerException" | "UndefinedError"
-            | "panic" | "UndefinedFunctionError" | "FieldError" | "ImproperlyConfigured"
+        "TypeError"
+            | "AttributeError"
+            | "NameError"
+            | "ReferenceError"
+            | "NoMethodError"
+            | "ImportError"
+            | "ModuleNotFoundError"
+            | "UnboundLocalError"
+            | "ClassNotFoundException"
+            | "NoClassDefFoundError"
+            | "NullPointerException"
+            | "UndefinedError"
+            | "panic"
+            | "UndefinedFunctionError"
+            | "FieldError"
+            | "ImproperlyConfigured"
     )
 }
 
 fn is_overflow(kind: &str, message: &str) -> bool {
     let kind = type_name(kind);
-    matches!(&*kind, "RecursionError" | "StackOverflowError" | "SystemStackError" | "StackOverflowException" | "InternalError")
-        || message.contains("Maximum call stack")
+    matches!(
+        &*kind,
+        "RecursionError" | "StackOverflowError" | "SystemStackError" | "StackOverflowException" | "InternalError"
+    ) || message.contains("Maximum call stack")
         || message.contains("maximum recursion depth")
         || message.contains("stack overflow")
         || message.contains("goroutine stack exceeds")
 }
 
-/// What a panic says before the values that it carries.
-fn panic_head(text: &str) -> String {
+/// Types that say nothing: only the message tells one cause from another.
+fn is_general(kind: &str) -> bool {
+    matches!(
+        kind,
+        "panic"
+            | "fatal error"
+            | "Error"
+            | "Exception"
+            | "RuntimeError"
+            | "RuntimeException"
+            | "StandardError"
+            | "ApplicationException"
+            | "ErrorException"
+            | "Throwable"
+            | "anyhow::Error"
+            | "TRPCError"
+            | "HttpException"
+            | "HTTPException"
+    )
+}
+
+/// What such an error says before the values that it carries.
+fn general_head(text: &str, kind: &str) -> String {
     let text = head(text);
     let start = text.strip_prefix("runtime error: ").map_or(0, |rest| text.len() - rest.len());
     let length = text[start..].find(": ").unwrap_or(text.len() - start);
-    message(&text[..start + length], true)
+    message(&text[..start + length], matches!(kind, "panic" | "fatal error"))
 }
 
 /// A template with its places as marks, as the message would be masked; none if it says nothing by itself.
@@ -282,7 +372,8 @@ fn place_length(text: &str) -> usize {
     if text.starts_with('{') {
         return text.find('}').filter(|end| *end <= 60 && !text[..*end].contains([' ', '"'])).map_or(0, |end| end + 1);
     }
-    let named = text.get(1..).filter(|rest| rest.starts_with('(')).and_then(|rest| rest.find(')')).map_or(1, |end| end + 2);
+    let named =
+        text.get(1..).filter(|rest| rest.starts_with('(')).and_then(|rest| rest.find(')')).map_or(1, |end| end + 2);
     let flags = text.get(named..).unwrap_or("");
     let end = flags.find(|character: char| !matches!(character, '0'..='9' | '.' | '-' | '+' | '#' | ' ' | 'l'));
     match end.and_then(|end| flags[end..].chars().next().map(|letter| (end, letter))) {

@@ -163,7 +163,8 @@ pub(crate) fn exceptions<'a>(facts: &Facts<'a>) -> Vec<Exception<'a>> {
 /// Adds the frames that only the text has.
 fn of_text<'a>(chain: &mut Vec<Exception<'a>>, text: &'a str) {
     let lacks_frames = |one: &Exception<'_>| one.frames.is_empty();
-    let outermost_is_wrapper = chain.first().is_some_and(|one| is_wrapper(&one.kind)) && chain.iter().skip(1).all(lacks_frames);
+    let outermost_is_wrapper =
+        chain.first().is_some_and(|one| is_wrapper(&one.kind)) && chain.iter().skip(1).all(lacks_frames);
     if !outermost_is_wrapper && chain.iter().any(|one| !lacks_frames(one)) {
         return;
     }

@@ -108,7 +108,9 @@ impl<'a> Masker<'a> {
     fn quote(&mut self, open: char, quoted: &str) {
         let is_name = !quoted.is_empty()
             && quoted.len() <= 80
-            && quoted.chars().all(|character| is_of_word(character) || matches!(character, '(' | ')' | '<' | '>' | '[' | ']'));
+            && quoted
+                .chars()
+                .all(|character| is_of_word(character) || matches!(character, '(' | ')' | '<' | '>' | '[' | ']'));
         let open = if matches!(open, '"' | '`' | '“' | '‘' | '«') { '\'' } else { open };
         self.out.push(open);
         if self.keeps_quoted && is_name {
@@ -124,7 +126,12 @@ impl<'a> Masker<'a> {
     fn word(&mut self, word: &'a str, after: &str) {
         let trimmed = word.trim_end_matches(['.', ':', '-', '/', '+']);
         let (trimmed, tail) = if trimmed.is_empty() { (word, "") } else { (trimmed, &word[trimmed.len()..]) };
-        let (key, value) = trimmed.split_once('=').map_or((None, trimmed), |(key, value)| (Some(key), value));
+        let (key, value) = trimmed
+            .split_once('=')
+            .filter(|(key, _)| {
+                key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+            })
+            .map_or((None, trimmed), |(key, value)| (Some(key), value));
         if let Some(key) = key {
             self.out.push_str(key);
             self.out.push('=');
@@ -188,11 +195,16 @@ impl<'a> Masker<'a> {
                 && word.bytes().all(|byte| byte.is_ascii_alphabetic())
                 && word.get(..3).is_some_and(|head| names.iter().any(|name| head.eq_ignore_ascii_case(name)))
         };
-        let before_number = || after.trim_start_matches([' ', ',', '.']).starts_with(|next: char| next.is_ascii_digit());
+        let before_number =
+            || after.trim_start_matches([' ', ',', '.']).starts_with(|next: char| next.is_ascii_digit());
         let after_number = || self.out.trim_end().ends_with(MARK);
         (word.len() <= 9 && named(&MONTHS) && (before_number() || after_number()))
-            || (word.len() <= 9 && named(&DAYS) && (before_number() || after.starts_with(", ") || after.starts_with(" ")) && word.len() == 3)
-            || (["AM", "PM", "UTC", "GMT", "am", "pm", "ms", "s", "seconds", "minutes", "bytes", "KB", "MB", "GB"].contains(&word)
+            || (word.len() <= 9
+                && named(&DAYS)
+                && (before_number() || after.starts_with(", ") || after.starts_with(" "))
+                && word.len() == 3)
+            || (["AM", "PM", "UTC", "GMT", "am", "pm", "ms", "s", "seconds", "minutes", "bytes", "KB", "MB", "GB"]
+                .contains(&word)
                 && after_number())
     }
 
@@ -222,7 +234,10 @@ impl<'a> Masker<'a> {
 
 fn is_of_word(character: char) -> bool {
     character.is_alphanumeric()
-        || matches!(character, '_' | '-' | '.' | ':' | '/' | '@' | '+' | '%' | '$' | '~' | '=' | '?' | '&' | '#' | '\\' | '*')
+        || matches!(
+            character,
+            '_' | '-' | '.' | ':' | '/' | '@' | '+' | '%' | '$' | '~' | '=' | '?' | '&' | '#' | '\\' | '*'
+        )
 }
 
 /// The length of a mark that redaction left: `[REDACTED:email]`.
@@ -256,7 +271,10 @@ pub(crate) fn is_variable(word: &str) -> bool {
     if body.starts_with(|first: char| first.is_ascii_digit()) && letters <= 3.max(digits / 3) {
         return true;
     }
-    if bytes.len() >= 6 && letters > 0 && bytes.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'-' | b':' | b'.')) {
+    if bytes.len() >= 6
+        && letters > 0
+        && bytes.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'-' | b':' | b'.'))
+    {
         return true;
     }
     is_key(bytes)
@@ -288,7 +306,9 @@ pub(crate) fn push_path(out: &mut String, path: &str, mark: char) {
 
 fn push_segment(out: &mut String, segment: &str, mark: char) {
     let is_version = |segment: &str| {
-        segment.strip_prefix('v').is_some_and(|number| (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+        segment.strip_prefix('v').is_some_and(|number| {
+            (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        })
     };
     let is_address = segment.contains('@') || segment.contains("%40");
     if is_version(segment) {
@@ -309,9 +329,8 @@ fn push_identifier(out: &mut String, name: &str, mark: char) {
     let mut previous = None;
     for part in name.split_inclusive(['-', '_', '.', ':']) {
         let body = part.trim_end_matches(['-', '_', '.', ':']);
-        let is_hash = body.len() >= 6
-            && is_hexadecimal(body.as_bytes())
-            && body.bytes().any(|byte| byte.is_ascii_digit());
+        let is_hash =
+            body.len() >= 6 && is_hexadecimal(body.as_bytes()) && body.bytes().any(|byte| byte.is_ascii_digit());
         if is_hash || (!body.is_empty() && body.bytes().all(|byte| byte.is_ascii_digit()) && previous.is_some()) {
             out.push(mark);
         } else {
@@ -371,7 +390,10 @@ mod tests {
         check("at 2024-05-01 10:11:12 it broke", "at # it broke");
         check("at Mon, 06 May 2024 10:11:12 GMT it broke", "at # it broke");
         check("ids [1, 2, 3] and ['a', 'b']", "ids [#] and ['#']");
-        check("GET https://api.pay.example/v1/charges/123?x=1 failed", "GET https://api.pay.example/v1/charges/# failed");
+        check(
+            "GET https://api.pay.example/v1/charges/123?x=1 failed",
+            "GET https://api.pay.example/v1/charges/# failed",
+        );
         check("cannot read /srv/files/8412/a.pdf", "cannot read /srv/files/#/a.pdf");
         check("Request failed with status code 404", "Request failed with status code 404");
         check("[Errno 111] Connection refused", "[Errno 111] Connection refused");
@@ -402,7 +424,9 @@ mod tests {
 
     #[test]
     fn no_text_makes_it_panic() {
-        for text in ["'", "''", "'#", "\u{1}", "«", "a:\n", ":\n\n", "=", "a=", "=1", "://", "a://", "é'é'é", "[REDACTED"] {
+        for text in
+            ["'", "''", "'#", "\u{1}", "«", "a:\n", ":\n\n", "=", "a=", "=1", "://", "a://", "é'é'é", "[REDACTED"]
+        {
             message(text, false);
             route(text);
         }

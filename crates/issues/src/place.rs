@@ -2,10 +2,46 @@
 
 /// Folders that say nothing about what is in them, so that the same file is found with them and without.
 const PLAIN_FOLDERS: [&str; 40] = [
-    "app", "src", "lib", "dist", "build", "out", "code", "workspace", "srv", "opt", "home", "usr", "var", "www", "html",
-    "task", "current", "releases", "release", "public", "static", "js", "assets", "_next", "chunks", "target", "main",
-    "java", "kotlin", "site-packages", "dist-packages", "node_modules", "bin", "tmp", "root", "server", "repo", "esm",
-    "cjs", "local",
+    "app",
+    "src",
+    "lib",
+    "dist",
+    "build",
+    "out",
+    "code",
+    "workspace",
+    "srv",
+    "opt",
+    "home",
+    "usr",
+    "var",
+    "www",
+    "html",
+    "task",
+    "current",
+    "releases",
+    "release",
+    "public",
+    "static",
+    "js",
+    "assets",
+    "_next",
+    "chunks",
+    "target",
+    "main",
+    "java",
+    "kotlin",
+    "site-packages",
+    "dist-packages",
+    "node_modules",
+    "bin",
+    "tmp",
+    "root",
+    "server",
+    "repo",
+    "esm",
+    "cjs",
+    "local",
 ];
 
 /// Files that stand for their folder.
@@ -13,8 +49,32 @@ const STANDING_FOR_FOLDER: [&str; 3] = ["__init__", "index", "mod"];
 
 /// Endings of files that say how they were made.
 const ENDINGS: [&str; 26] = [
-    "py", "pyc", "js", "mjs", "cjs", "jsx", "ts", "tsx", "mts", "vue", "svelte", "rb", "php", "phtml", "erb", "go", "java",
-    "kt", "cs", "min", "bundle", "chunk", "esm", "prod", "development", "production",
+    "py",
+    "pyc",
+    "js",
+    "mjs",
+    "cjs",
+    "jsx",
+    "ts",
+    "tsx",
+    "mts",
+    "vue",
+    "svelte",
+    "rb",
+    "php",
+    "phtml",
+    "erb",
+    "go",
+    "java",
+    "kt",
+    "cs",
+    "min",
+    "bundle",
+    "chunk",
+    "esm",
+    "prod",
+    "development",
+    "production",
 ];
 
 /// The last two parts of a path, as `orders/views` of `/srv/shop/releases/20240501/orders/views.py`, and whether a
@@ -67,13 +127,14 @@ fn stem(name: &str) -> (String, bool) {
     for (place, part) in name.split('.').enumerate() {
         if place > 0 && (ENDINGS.contains(&part) || part == "rs") {
             has_hash |= matches!(part, "min" | "bundle" | "chunk");
-        } else if is_hash(part) {
-            has_hash = true;
+        } else if is_hash(part) || part == "_" {
+            has_hash |= part != "_";
         } else {
             if !out.is_empty() {
                 out.push('.');
             }
             let kept = part.rsplit_once('-').filter(|(_, tail)| is_hash(tail) || is_mixed_hash(tail));
+            let kept = kept.or_else(|| part.rsplit_once('_').filter(|(_, tail)| is_hash(tail)));
             has_hash |= kept.is_some();
             out.push_str(kept.map_or(part, |(kept, _)| kept));
         }
@@ -116,28 +177,53 @@ pub(crate) fn owner(file: &str) -> Owner {
     }
     let mut previous = "";
     let mut owner = Owner::App;
+    let mut is_of_go = false;
     for segment in file.split(['/', '\\']) {
         let is_library = match segment {
-            "sentry_sdk" | "opentelemetry" | "ddtrace" | "newrelic" | "wrapt" | "elasticapm" | "@sentry" | "dd-trace"
-            | "@opentelemetry" | "@sentry-internal" | "rollbar"
+            "sentry_sdk" | "opentelemetry" | "ddtrace" | "newrelic" | "wrapt" | "elasticapm" | "@sentry"
+            | "dd-trace" | "@opentelemetry" | "@sentry-internal" | "rollbar"
                 if owner == Owner::Library =>
             {
                 return Owner::Watcher;
             }
-            "site-packages" | "dist-packages" | "node_modules" | "bower_components" | "rustc" | "vendor" | "gems"
-            | "chrome-extension:" | "moz-extension:" | "safari-extension:" | "safari-web-extension:"
-            | "cdn.jsdelivr.net" | "unpkg.com" | "cdnjs.cloudflare.com" | "www.googletagmanager.com"
-            | "www.google-analytics.com" | "connect.facebook.net" | "(webpack)" => true,
+            "site-packages"
+            | "dist-packages"
+            | "node_modules"
+            | "bower_components"
+            | "rustc"
+            | "vendor"
+            | "gems"
+            | "chrome-extension:"
+            | "moz-extension:"
+            | "safari-extension:"
+            | "safari-web-extension:"
+            | "cdn.jsdelivr.net"
+            | "unpkg.com"
+            | "cdnjs.cloudflare.com"
+            | "www.googletagmanager.com"
+            | "www.google-analytics.com"
+            | "connect.facebook.net"
+            | "(webpack)" => true,
             "registry" | "git" => previous == ".cargo",
             "mod" => previous == "pkg",
-            "src" => previous == "go",
+            "src" => matches!(previous, "go" | "Go" | "GOROOT" | "libexec"),
+            // Go's own packages have no host in their path; those of an application in GOPATH do.
+            host if is_of_go && previous == "src" && host.contains('.') => {
+                owner = Owner::App;
+                false
+            }
             "library" => previous.len() == 40,
             "ruby" => previous == "lib",
             "runtime" | "bootstrap" => previous == "webpack",
-            other => other.starts_with("python") && previous == "lib",
+            other => {
+                other.starts_with("python") && previous == "lib"
+                    || other.starts_with("node_modules_")
+                    || other.ends_with("-vendor-cargo-deps")
+            }
         };
         if is_library {
             owner = Owner::Library;
+            is_of_go = segment == "src";
         }
         previous = segment;
     }
@@ -184,6 +270,9 @@ mod tests {
         check("/usr/lib/ruby/3.2.0/net/http.rb", true);
         check("/var/www/vendor/symfony/http-kernel/HttpKernel.php", true);
         check("/app/orders/views.py", false);
+        check("/Users/ann/go/src/github.com/shop/cart/cart.go", false);
+        check("/app/node_modules/pay/src/cart.js", true);
+        check("/nix/store/eeee-vendor-cargo-deps/c19b/tokio-1.43.0/src/runtime/task.rs", true);
         check("./src/pay.rs", false);
         check("", false);
     }

@@ -117,10 +117,7 @@ impl Releases {
     #[must_use]
     pub fn latest(&self) -> Option<&str> {
         let last = self.sightings.last()?.release.as_str();
-        let later = |best, known: &'_ Sighting| match compare_versions(&known.release, best) {
-            Some(Ordering::Greater) => true,
-            _ => false,
-        };
+        let later = |best, known: &Sighting| compare_versions(&known.release, best) == Some(Ordering::Greater);
         let mut best = last;
         for known in &self.sightings {
             if later(best, known) {
@@ -172,15 +169,22 @@ impl<'a> Version<'a> {
         let mut before = Vec::new();
         for part in version.split(['.', '-', '_']) {
             match part.parse::<u64>() {
-                Ok(number) if before.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) => numbers.push(number),
+                Ok(number) if before.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    numbers.push(number);
+                }
                 _ if numbers.is_empty() => return None,
                 _ => before.push(part),
             }
         }
         // Seven digits and nothing else may as well be a commit.
-        let is_commit = numbers.len() == 1 && before.is_empty() && (version.len() == 7 || version.len() >= 15) && ahead.is_empty();
+        let is_commit =
+            numbers.len() == 1 && before.is_empty() && (version.len() == 7 || version.len() >= 15) && ahead.is_empty();
         let is_commit = is_commit || numbers.len() == 1 && before.first().is_some_and(|part| part.len() > 12);
-        (!is_commit && numbers.len() <= 10).then_some(Self { package: if package.is_empty() { ahead } else { package }, numbers, before })
+        (!is_commit && numbers.len() <= 10).then_some(Self {
+            package: if package.is_empty() { ahead } else { package },
+            numbers,
+            before,
+        })
     }
 
     fn cmp_numbers(&self, other: &Self) -> Ordering {
@@ -263,11 +267,20 @@ mod tests {
     #[test]
     fn a_deploy_is_suspected() {
         let mut known = Releases::default();
-        for (release, environment, second) in [("1", "production", 10), ("2", "staging", 20), ("2", "production", 30), ("3", "", 40)] {
-            known.deploy(Deploy { release: release.into(), environment: environment.into(), time: at(second), user: String::new(), comment: String::new() });
+        for (release, environment, second) in
+            [("1", "production", 10), ("2", "staging", 20), ("2", "production", 30), ("3", "", 40)]
+        {
+            known.deploy(Deploy {
+                release: release.into(),
+                environment: environment.into(),
+                time: at(second),
+                user: String::new(),
+                comment: String::new(),
+            });
         }
         let check = |release: &str, environment: &str, second, expected: Option<i64>| {
-            let found = known.suspect(release, environment, at(second)).map(|deploy| deploy.time.as_micros() / 1_000_000);
+            let found =
+                known.suspect(release, environment, at(second)).map(|deploy| deploy.time.as_micros() / 1_000_000);
             assert_eq!(found, expected, "{release} {environment} {second}");
         };
         check("2", "production", 35, Some(30));

@@ -56,16 +56,26 @@ impl Language {
         if function.contains('\\') || function.contains("->") {
             return Self::Php;
         }
-        if function.contains("(*") || module.split_once('/').is_some_and(|(host, _)| host.contains('.')) || module == "main" {
+        if function.contains("(*")
+            || module.split_once('/').is_some_and(|(host, _)| host.contains('.'))
+            || module == "main"
+        {
             return Self::Go;
         }
         if function.contains("::") {
             return Self::Colons;
         }
-        if module.contains(", Version=") || function.contains(">d__") || function.contains(">b__") || function.contains('`') {
+        if module.contains(", Version=")
+            || function.contains(">d__")
+            || function.contains(">b__")
+            || function.contains('`')
+        {
             return Self::DotNet;
         }
-        if function.contains('.') || module.contains('.') || module.starts_with(|first: char| first.is_ascii_uppercase()) {
+        if function.contains('.')
+            || module.contains('.')
+            || module.starts_with(|first: char| first.is_ascii_uppercase())
+        {
             return Self::DotNet;
         }
         Self::Unknown
@@ -112,9 +122,15 @@ fn javascript(function: &str) -> &str {
     }
     name = name.rsplit('.').next().unwrap_or(name);
     name = name.trim_start_matches('#');
+    // A guess from the source, as `try {`.
+    if name.contains(['{', ';', '=']) {
+        return "";
+    }
     match name {
-        "?" | "<anonymous>" | "anonymous" | "<unknown>" | "{anonymous}" | "global code" | "module code" | "eval code"
-        | "eval" | "null" | "undefined" | "<computed>" | "(anonymous)" | "<anonymous" | "anonymous>" => "",
+        "?" | "<anonymous>" | "anonymous" | "<unknown>" | "{anonymous}" | "global code" | "module code"
+        | "eval code" | "eval" | "null" | "undefined" | "<computed>" | "(anonymous)" | "<anonymous" | "anonymous>" => {
+            ""
+        }
         _ => name,
     }
 }
@@ -158,7 +174,10 @@ fn java(module: &str, function: &str) -> String {
         let made = place > 0
             && (part.is_empty()
                 || part.bytes().all(|byte| byte.is_ascii_digit())
-                || matches!(part, "lambda" | "anonfun" | "default" | "inlined" | "invokeSuspend" | "Companion" | "suspendImpl")
+                || matches!(
+                    part,
+                    "lambda" | "anonfun" | "default" | "inlined" | "invokeSuspend" | "Companion" | "suspendImpl"
+                )
                 || part.starts_with("lambda-"));
         if made {
             continue;
@@ -177,7 +196,8 @@ fn java(module: &str, function: &str) -> String {
 fn dotnet(module: &str, function: &str) -> String {
     let function = function.strip_prefix("async ").unwrap_or(function);
     let function = function.split([' ', '(']).next().unwrap_or(function);
-    let module = if module.contains([' ', ',']) || function.contains(module) && !module.is_empty() { "" } else { module };
+    let module =
+        if module.contains([' ', ',']) || function.contains(module) && !module.is_empty() { "" } else { module };
     let mut out = String::with_capacity(module.len() + function.len() + 1);
     let mut was_machine = false;
     let both = module.split(['.', '+', '/']).chain(function.split(['.', '+', '/']));
@@ -221,9 +241,10 @@ fn go(module: &str, function: &str) -> String {
     for part in function.split('.').filter(|part| !part.is_empty()) {
         let name = part.trim_start_matches("(*").trim_start_matches('(').trim_end_matches(')').trim_end_matches("-fm");
         let name = name.split_once("-range").map_or(name, |(name, _)| name);
-        let made = ["func", "gowrap", "deferwrap"].iter().any(|made| {
-            name.strip_prefix(made).is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-        }) || name.bytes().all(|byte| byte.is_ascii_digit());
+        let made = ["func", "gowrap", "deferwrap"]
+            .iter()
+            .any(|made| name.strip_prefix(made).is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())))
+            || name.bytes().all(|byte| byte.is_ascii_digit());
         if made && !out.is_empty() {
             continue;
         }
@@ -242,7 +263,7 @@ fn is_major_version(part: &str) -> bool {
 /// Rust and C++: no generics, arguments, closures, hashes; `<shop::Cart as shop::Pay>::pay` is `shop::Cart::pay`.
 fn colons(function: &str) -> Cow<'_, str> {
     let function = function.split(" + ").next().unwrap_or(function);
-    let plain = !function.contains(['<', '{', '(', '[', ' ']) && !function.contains("::h");
+    let plain = !function.contains(['<', '{', '(', '[', ' ', '$']) && !function.contains("::h");
     if plain {
         return Cow::Borrowed(function);
     }
@@ -250,7 +271,7 @@ fn colons(function: &str) -> Cow<'_, str> {
     push_colons(&mut name, &function.replace("(anonymous namespace)", "").replace("operator()", "call"));
     let mut out = String::with_capacity(name.len());
     for part in name.split("::") {
-        let made = part.is_empty() || part.starts_with('{') || is_rust_hash(part);
+        let made = part.is_empty() || part.starts_with('{') || part.contains('$') || is_rust_hash(part);
         if !made {
             if !out.is_empty() {
                 out.push_str("::");
@@ -283,7 +304,10 @@ fn push_colons(out: &mut String, name: &str) {
             if inside.starts_with("impl ") {
                 out.clear();
             }
-            push_colons(out, if is_parameter { of_trait } else { own }.trim_start_matches("&mut ").trim_start_matches(['&', '*']));
+            push_colons(
+                out,
+                if is_parameter { of_trait } else { own }.trim_start_matches("&mut ").trim_start_matches(['&', '*']),
+            );
         }
         rest = opened.get(length..).unwrap_or("");
     }
@@ -323,7 +347,9 @@ mod tests {
             assert_eq!(clean(language, module, function), expected, "{module} {function}");
         };
         use Language::{Colons, DotNet, Go, Java, JavaScript, Php, Ruby};
-        for name in ["pay", "async pay", "Object.pay", "Cart.prototype.pay", "new pay", "Object.get [as pay]", "async*pay"] {
+        for name in
+            ["pay", "async pay", "Object.pay", "Cart.prototype.pay", "new pay", "Object.get [as pay]", "async*pay"]
+        {
             check(JavaScript, "", name, if name.contains("[as") { "get" } else { "pay" });
         }
         for name in ["", "?", "<anonymous>", "Object.<anonymous>", "pay/<", "pay/</<", "global code"] {
@@ -384,8 +410,17 @@ mod tests {
 
     #[test]
     fn no_name_makes_it_panic() {
-        for name in ["<", "<<", "::", "<impl ", "<>", "(", "a<b", "é<é", "$", "$$", "<>d__", ".", "/", "[", "<a as >"] {
-            for language in [Language::JavaScript, Language::Java, Language::DotNet, Language::Go, Language::Colons, Language::Php, Language::Ruby] {
+        for name in ["<", "<<", "::", "<impl ", "<>", "(", "a<b", "é<é", "$", "$$", "<>d__", ".", "/", "[", "<a as >"]
+        {
+            for language in [
+                Language::JavaScript,
+                Language::Java,
+                Language::DotNet,
+                Language::Go,
+                Language::Colons,
+                Language::Php,
+                Language::Ruby,
+            ] {
                 clean(language, name, name);
             }
         }

@@ -9,12 +9,15 @@ const LINES_MAX: usize = 4000;
 /// What begins a traceback of Python.
 const PYTHON: &str = "Traceback (most recent call last):";
 
+/// What begins the frames of Rust: `stack backtrace:` of a panic, `Stack backtrace:` of an error.
+const RUST: &str = "tack backtrace:\n";
+
 /// Reads a traceback of Python, JavaScript, Java, Kotlin, .NET, Rust, Go, Ruby or PHP: the exception that was not caught
 /// first, with the frames of each, where it was raised last. Another text is an exception without type.
 pub(crate) fn read(text: &str) -> Vec<Exception<'_>> {
     let mut found = if text.contains(PYTHON) {
         python(text)
-    } else if text.contains("panicked at ") || text.contains("stack backtrace:") {
+    } else if text.contains("panicked at ") || text.contains(RUST) {
         vec![rust(text)]
     } else if text.contains("goroutine ") && text.contains(".go:") {
         vec![go(text)]
@@ -52,7 +55,9 @@ fn named<'a>(line: &'a str) -> Exception<'a> {
 fn is_name(kind: &str) -> bool {
     !kind.is_empty()
         && kind.len() <= 200
-        && kind.chars().all(|character| character.is_alphanumeric() || matches!(character, '.' | '_' | '$' | ':' | '\\'))
+        && kind
+            .chars()
+            .all(|character| character.is_alphanumeric() || matches!(character, '.' | '_' | '$' | ':' | '\\'))
 }
 
 /// Turns frames that come with where it was raised first.
@@ -93,20 +98,25 @@ fn rust(text: &str) -> Exception<'_> {
     let panic = text.find("panicked at ").map(|at| &text[at + "panicked at ".len()..]);
     let mut one = match panic {
         Some(rest) => {
-            let old = rest.strip_prefix('\'').and_then(|rest| rest.rsplit_once("', ").map(|(message, _)| message));
+            let old = rest.strip_prefix('\'').and_then(|rest| rest.split_once("', ").map(|(message, _)| message));
             let message = old.or_else(|| rest.lines().nth(1)).unwrap_or("");
             Exception { kind: "panic".into(), message: message.trim().into(), ..Exception::default() }
         }
         None => named(text.lines().find(|line| !line.trim().is_empty()).unwrap_or("")),
     };
-    for line in lines(text) {
+    // What is numbered before are causes.
+    let frames = text.find(RUST).map_or(text, |at| &text[at..]);
+    for line in lines(frames) {
         let line = line.trim();
         let numbered = line.split_once(": ").filter(|(number, _)| {
             !number.is_empty() && number.len() <= 4 && number.bytes().all(|byte| byte.is_ascii_digit())
         });
-        if let Some((_, function)) = numbered {
+        if let Some((_, function)) = numbered.map(|(number, function)| (number, function.trim_start())) {
             // `0x55d0c8a7f1b2 - shop::pay`
-            let function = function.split_once(" - ").filter(|(address, _)| address.starts_with("0x")).map_or(function, |(_, name)| name);
+            let function = function
+                .split_once(" - ")
+                .filter(|(address, _)| address.starts_with("0x"))
+                .map_or(function, |(_, name)| name);
             one.frames.push(frame(function.trim(), ""));
         } else if let (Some(place), Some(last)) = (line.strip_prefix("at "), one.frames.last_mut()) {
             last.file = without_numbers(place).into();
@@ -138,9 +148,13 @@ fn go(text: &str) -> Exception<'_> {
             one.frames.push(frame(called, without_numbers(trimmed.split(" +0x").next().unwrap_or(trimmed))));
             function = None;
         } else {
-            let called = trimmed.strip_prefix("created by ").map_or(trimmed, |rest| rest.split(" in goroutine").next().unwrap_or(rest));
-            function = Some(called.strip_suffix(')').and_then(|called| called.rsplit_once('(')).map_or(called, |(name, _)| name))
-                .filter(|name| !name.is_empty());
+            let called = trimmed
+                .strip_prefix("created by ")
+                .map_or(trimmed, |rest| rest.split(" in goroutine").next().unwrap_or(rest));
+            function = Some(
+                called.strip_suffix(')').and_then(|called| called.rsplit_once('(')).map_or(called, |(name, _)| name),
+            )
+            .filter(|name| !name.is_empty());
             if trimmed.starts_with("created by ") {
                 // Where the goroutine was started is no part of what it called.
                 function = None;
@@ -155,7 +169,10 @@ fn php(text: &str) -> Vec<Exception<'_>> {
     let mut chain: Vec<Exception<'_>> = Vec::new();
     for line in lines(text) {
         let line = line.trim();
-        let numbered = line.strip_prefix('#').and_then(|rest| rest.split_once(' ')).filter(|(number, _)| number.parse::<u32>().is_ok());
+        let numbered = line
+            .strip_prefix('#')
+            .and_then(|rest| rest.split_once(' '))
+            .filter(|(number, _)| number.parse::<u32>().is_ok());
         if let (Some((_, called)), Some(one)) = (numbered, chain.last_mut()) {
             let (place, function) = called.split_once(": ").unwrap_or(("", called));
             let place = place.rsplit_once('(').map_or(place, |(file, _)| file);
@@ -225,7 +242,9 @@ fn ruby(text: &str) -> Exception<'_> {
 }
 
 fn is_of_browser(text: &str) -> bool {
-    let is_frame = |line: &str| line.contains('@') && without_numbers(line).len() < line.len() && !line.trim_start().starts_with("at ");
+    let is_frame = |line: &str| {
+        line.contains('@') && without_numbers(line).len() < line.len() && !line.trim_start().starts_with("at ")
+    };
     text.lines().take(6).any(is_frame)
 }
 
@@ -256,12 +275,13 @@ fn placed(text: &str) -> Vec<Exception<'_>> {
         let cause = cause.or_else(|| trimmed.strip_prefix("---> "));
         if let Some(cause) = cause {
             chain.push(named(cause.trim_end_matches(" {")));
-        } else if let (Some(place), Some(one)) = (trimmed.strip_prefix("at ").filter(|_| line.starts_with([' ', '\t'])), chain.last_mut()) {
+        } else if let (Some(place), Some(one)) =
+            (trimmed.strip_prefix("at ").filter(|_| line.starts_with([' ', '\t'])), chain.last_mut())
+        {
             one.frames.push(placed_frame(place));
-        } else if chain.is_empty() && !trimmed.is_empty() {
-            let head = trimmed.strip_prefix("Exception in thread \"").and_then(|rest| rest.split_once("\" ")).map_or(trimmed, |(_, rest)| rest);
-            let head = head.trim_start_matches("Unhandled exception. ").trim_start_matches("Uncaught ");
-            let mut parts = head.split(" ---> ");
+        } else if !trimmed.is_empty() && (chain.is_empty() || is_only_announced(&chain) && is_raised(trimmed)) {
+            chain.clear();
+            let mut parts = raised_head(trimmed).split(" ---> ");
             chain.extend(parts.next().map(named));
             chain.extend(parts.map(named));
         }
@@ -271,6 +291,27 @@ fn placed(text: &str) -> Vec<Exception<'_>> {
         dotnet_inner(text, &mut chain);
     }
     chain.into_iter().map(turned).collect()
+}
+
+/// The line that names what was raised, without what runtimes write before it.
+fn raised_head(line: &str) -> &str {
+    let after_thread = line.strip_prefix("Exception in thread \"").and_then(|rest| rest.split_once("\" "));
+    let mut head = after_thread.map_or(line, |(_, rest)| rest);
+    for ahead in ["Unhandled exception. ", "Uncaught ", "(in promise) "] {
+        head = head.strip_prefix(ahead).unwrap_or(head);
+    }
+    head
+}
+
+/// Whether all that is known is a line that is no name, as a log line or the place in the source.
+fn is_only_announced(chain: &[Exception<'_>]) -> bool {
+    let is_level = |kind: &str| kind.bytes().all(|byte| byte.is_ascii_uppercase());
+    matches!(chain, [only] if only.frames.is_empty() && is_level(&only.kind))
+}
+
+fn is_raised(line: &str) -> bool {
+    let one = named(raised_head(line));
+    ["Exception", "Error", "Throwable"].iter().any(|end| one.kind.ends_with(end))
 }
 
 /// Gives each exception its frames: those of the innermost come first, and a line ends each.
@@ -302,7 +343,17 @@ fn placed_frame(place: &str) -> Frame<'_> {
     if !function.ends_with(' ')
         && let Some((module, method)) = function.rsplit_once('.')
     {
-        return Frame { module: module.into(), ..frame(method, if file.contains([' ', ',']) && !file.contains("Native") && !file.contains("Unknown") { "" } else { file }) };
+        return Frame {
+            module: module.into(),
+            ..frame(
+                method,
+                if file.contains([' ', ',']) && !file.contains("Native") && !file.contains("Unknown") {
+                    ""
+                } else {
+                    file
+                },
+            )
+        };
     }
     frame(function.trim(), file)
 }
@@ -312,7 +363,9 @@ fn without_numbers(place: &str) -> &str {
     let mut place = place;
     for _ in 0..2 {
         match place.rsplit_once(':') {
-            Some((rest, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => place = rest,
+            Some((rest, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                place = rest;
+            }
             _ => break,
         }
     }
@@ -327,7 +380,19 @@ mod tests {
         let shown: Vec<String> = read(text)
             .iter()
             .map(|one| {
-                let frames: Vec<String> = one.frames.iter().map(|frame| format!("{}{}{}@{}", &*frame.module, if frame.module.is_empty() { "" } else { "." }, &*frame.function, &*frame.file)).collect();
+                let frames: Vec<String> = one
+                    .frames
+                    .iter()
+                    .map(|frame| {
+                        format!(
+                            "{}{}{}@{}",
+                            &*frame.module,
+                            if frame.module.is_empty() { "" } else { "." },
+                            &*frame.function,
+                            &*frame.file
+                        )
+                    })
+                    .collect();
                 format!("{} | {} | {}", &*one.kind, &*one.message, frames.join(" "))
             })
             .collect();
@@ -344,8 +409,14 @@ mod tests {
 
     #[test]
     fn of_javascript() {
-        check("TypeError: x\n    at pay (/app/cart.js:7:3)\n    at /app/main.js:1:9", &["TypeError | x | @/app/main.js pay@/app/cart.js"]);
-        check("TypeError: x\npay@https://a.b/cart.js:7:3\n@https://a.b/m.js:1:9", &["TypeError | x | @https://a.b/m.js pay@https://a.b/cart.js"]);
+        check(
+            "TypeError: x\n    at pay (/app/cart.js:7:3)\n    at /app/main.js:1:9",
+            &["TypeError | x | @/app/main.js pay@/app/cart.js"],
+        );
+        check(
+            "TypeError: x\npay@https://a.b/cart.js:7:3\n@https://a.b/m.js:1:9",
+            &["TypeError | x | @https://a.b/m.js pay@https://a.b/cart.js"],
+        );
     }
 
     #[test]
@@ -356,7 +427,10 @@ mod tests {
         );
         check(
             "System.Exception: no\n ---> System.TimeoutException: slow\n   at Shop.Db.Get() in /src/Db.cs:line 2\n   --- End of inner exception stack trace ---\n   at Shop.Cart.Pay(Int32 n) in /src/Cart.cs:line 7\n   at Shop.Main()",
-            &["System.Exception | no | Shop.Main@ Shop.Cart.Pay@/src/Cart.cs", "System.TimeoutException | slow | Shop.Db.Get@/src/Db.cs"],
+            &[
+                "System.Exception | no | Shop.Main@ Shop.Cart.Pay@/src/Cart.cs",
+                "System.TimeoutException | slow | Shop.Db.Get@/src/Db.cs",
+            ],
         );
     }
 
@@ -387,7 +461,17 @@ mod tests {
 
     #[test]
     fn no_text_makes_it_panic() {
-        for text in ["", "\n#0 ", "a:in `", "@:1:2", "goroutine .go:", "panicked at ", "Traceback (most recent call last):", "at \n at", "é: ü\n\tat ("] {
+        for text in [
+            "",
+            "\n#0 ",
+            "a:in `",
+            "@:1:2",
+            "goroutine .go:",
+            "panicked at ",
+            "Traceback (most recent call last):",
+            "at \n at",
+            "é: ü\n\tat (",
+        ] {
             read(text);
         }
     }

@@ -52,8 +52,11 @@ impl Users {
                 self.write(&registers);
             }
         } else {
-            let mut registers = self.registers();
-            if note(&mut registers, hash) {
+            let (place, rank) = register_of(hash);
+            let known = self.sketch.as_bytes().get(place).map_or(0, |byte| byte.saturating_sub(ZERO));
+            if rank > known {
+                let mut registers = self.registers();
+                note(&mut registers, hash);
                 self.write(&registers);
             }
         }
@@ -109,15 +112,18 @@ impl Users {
     }
 }
 
-/// Whether it was news.
-fn note(registers: &mut [u8; REGISTERS], hash: u64) -> bool {
+/// The register of a hash, and the rank that it gives to it.
+fn register_of(hash: u64) -> (usize, u8) {
     let place = usize::try_from(hash >> (64 - REGISTER_BITS)).unwrap_or(0);
     let rest = (hash << REGISTER_BITS) | (1 << (REGISTER_BITS - 1));
-    let rank = u8::try_from(rest.leading_zeros() + 1).unwrap_or(64);
-    let Some(register) = registers.get_mut(place) else { return false };
-    let is_news = rank > *register;
-    *register = rank.max(*register);
-    is_news
+    (place, u8::try_from(rest.leading_zeros() + 1).unwrap_or(64))
+}
+
+fn note(registers: &mut [u8; REGISTERS], hash: u64) {
+    let (place, rank) = register_of(hash);
+    if let Some(register) = registers.get_mut(place) {
+        *register = rank.max(*register);
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +150,8 @@ mod tests {
             let (mut one, mut other, mut all) = (Users::default(), Users::default(), Users::default());
             for user in 0..many {
                 let hash = user_hash(7, &user.to_string());
-                if user % 3 == 0 { one.add(hash) } else { other.add(hash) }
+                let half = if user % 3 == 0 { &mut one } else { &mut other };
+                half.add(hash);
                 all.add(hash);
             }
             one.add_all(&other);
