@@ -49,7 +49,7 @@ pub const CONFIGURATION_ERROR: &str = "configuration_error";
 
 impl Facts<'_> {
     /// Whether the event belongs into an issue: a level of error or above, an exception, the stream ERROR, or an answer
-    /// of 500 and above; but nothing that a crawler, a probe or a bot provoked, no configuration error, and nothing of
+    /// of 500 and above; but nothing that a crawler or a probe provoked (a script that meets a failure is somebody's client), no configuration error, and nothing of
     /// the streams that tell of Everlog itself, of changes, views, spans and attacks.
     ///
     /// Every event that is stored passes by here, so that it takes a few nanoseconds to say no.
@@ -72,7 +72,7 @@ impl Facts<'_> {
     fn is_never_one(&self) -> bool {
         let apart = ["INTERNAL", "AUDIT", "VIEW", "SPAN", "SECURITY ALERT", "STRANGE ACTIVITY"];
         apart.contains(&self.stream)
-            || ["crawler", "probe", "bot"].contains(&self.client_kind)
+            || ["crawler", "probe"].contains(&self.client_kind)
             || self.event == CONFIGURATION_ERROR
     }
 }
@@ -97,10 +97,12 @@ mod tests {
         for stream in ["INTERNAL", "AUDIT", "VIEW", "SPAN", "SECURITY ALERT", "STRANGE ACTIVITY"] {
             check(Facts { stream, level: Some(Level::Error), ..nothing }, false);
         }
-        for client_kind in ["crawler", "probe", "bot"] {
+        for client_kind in ["crawler", "probe"] {
             check(Facts { client_kind, status: Some(500), ..nothing }, false);
         }
-        check(Facts { client_kind: "browser", status: Some(500), ..nothing }, true);
+        for client_kind in ["browser", "app", "bot"] {
+            check(Facts { client_kind, status: Some(500), ..nothing }, true);
+        }
         check(Facts { event: CONFIGURATION_ERROR, level: Some(Level::Error), ..nothing }, false);
     }
 }

@@ -21,7 +21,7 @@ pub struct Occurrence<'a> {
     pub id: &'a str,
     /// Its fingerprint, see [`crate::group`].
     pub fingerprint: &'a str,
-    /// What it is called.
+    /// What it is called; empty if that was said with another occurrence of the fingerprint.
     pub title: &'a str,
     /// Where it happened.
     pub culprit: &'a str,
@@ -191,8 +191,11 @@ impl Tally {
         let has_id = !occurrence.id.is_empty();
         if has_id && (self.first_id.is_empty() || (moment, occurrence.id) < (self.first_seen, self.first_id.as_str())) {
             occurrence.id.clone_into(&mut self.first_id);
-            occurrence.title.clone_into(&mut self.title);
-            occurrence.culprit.clone_into(&mut self.culprit);
+            // Whoever counts may leave them out once they are known.
+            if !occurrence.title.is_empty() {
+                occurrence.title.clone_into(&mut self.title);
+                occurrence.culprit.clone_into(&mut self.culprit);
+            }
         }
         if has_id && (self.last_id.is_empty() || (moment, occurrence.id) > (self.last_seen, self.last_id.as_str())) {
             occurrence.id.clone_into(&mut self.last_id);
