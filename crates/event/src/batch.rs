@@ -200,6 +200,23 @@ impl<'a> Row<'a> {
         std::iter::from_fn(move || if reader.at < reader.bytes.len() { reader.field().ok() } else { None })
     }
 
+    /// The values of some keys, in the order they were sent. The others are passed over, which is quicker than to read them.
+    pub fn fields_of(&self, mut is_wanted: impl FnMut(KeyIndex) -> bool) -> impl Iterator<Item = Field<'a>> {
+        let mut reader = Reader { bytes: self.data, at: 0 };
+        std::iter::from_fn(move || {
+            while reader.at < reader.bytes.len() {
+                let start = reader.at;
+                let key = u32::try_from(reader.count().ok()?).ok()?;
+                if is_wanted(key) {
+                    reader.at = start;
+                    return reader.field().ok();
+                }
+                reader.pass().ok()?;
+            }
+            None
+        })
+    }
+
     /// The values as they are encoded: numbers and lengths between the bytes of the texts.
     #[must_use]
     pub fn data(&self) -> &'a [u8] {
@@ -255,6 +272,17 @@ impl<'a> Reader<'a> {
         let length = self.count()?;
         let error = self.error();
         std::str::from_utf8(self.take(length)?).map_err(|_| error)
+    }
+
+    /// Goes on behind a value, whose key was read.
+    fn pass(&mut self) -> Result<(), BatchError> {
+        let length = match self.byte()? & !SENT {
+            TAG_NULL | TAG_FALSE | TAG_TRUE => 0,
+            TAG_INT | TAG_FLOAT => 8,
+            TAG_UUID => 16,
+            _ => self.count()?,
+        };
+        self.take(length).map(drop)
     }
 
     fn field(&mut self) -> Result<Field<'a>, BatchError> {
@@ -341,8 +369,14 @@ impl BatchBuilder {
 
     /// Adds an event of the batch that this one continues, as it is. False when there is no room for it.
     pub fn copy(&mut self, row: &Row<'_>) -> bool {
-        self.batch.data.extend_from_slice(row.data);
+        self.begin(row);
         self.commit(row.id.clone(), row.timestamp)
+    }
+
+    /// Begins an event with the values of one of the batch that this one continues; more may be pushed. That a key
+    /// is pushed which it has already is not noticed.
+    pub fn begin(&mut self, row: &Row<'_>) {
+        self.batch.data.extend_from_slice(row.data);
     }
 
     /// How many events were committed.
@@ -497,6 +531,23 @@ mod tests {
         let read = Batch::decode(&bytes).unwrap();
         assert_eq!(read, batch);
         assert_eq!(read.row(2).fields().count(), 3);
+    }
+
+    #[test]
+    fn an_event_is_continued() {
+        let batch = sample();
+        let mut builder = BatchBuilder::continuing(&batch);
+        assert!(builder.copy(&batch.row(0)));
+        builder.begin(&batch.row(1));
+        let key = builder.key("more");
+        assert!(builder.push(key, Value::Bool(true), false));
+        assert!(builder.commit(batch.row(1).id.clone(), batch.row(1).timestamp));
+        let read = builder.finish();
+        assert_eq!((read.len(), read.row(0).data()), (2, batch.row(0).data()));
+        let fields: Vec<Value<'_>> = read.row(1).fields().map(|field| field.value).collect();
+        assert_eq!(fields, [Value::Int(1), Value::Str("héllo"), Value::Raw("[1,2]"), Value::Bool(true)]);
+        let some: Vec<Value<'_>> = read.row(1).fields_of(|key| key != 1).map(|field| field.value).collect();
+        assert_eq!(some, [Value::Int(1), Value::Bool(true)]);
     }
 
     #[test]
