@@ -50,6 +50,18 @@ pub struct Field<'a> {
     pub sent: bool,
 }
 
+/// One value of an event as its bytes: no text is made of them, nor looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Which key, as an index into [`Batch::keys`].
+    pub key: KeyIndex,
+    /// Where the value ends in [`Row::data`].
+    pub end: usize,
+    /// What is written of the value: a text, or the eight bytes of a number.
+    pub bytes: &'a [u8],
+    tag: u8,
+}
+
 /// The bytes do not hold a batch.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("the bytes of a batch break off or contradict themselves at byte {at}")]
@@ -200,6 +212,13 @@ impl<'a> Row<'a> {
         std::iter::from_fn(move || if reader.at < reader.bytes.len() { reader.field().ok() } else { None })
     }
 
+    /// The values in the same order, as their bytes.
+    #[inline]
+    pub fn parts(&self) -> impl Iterator<Item = Part<'a>> + use<'a> {
+        let mut reader = Reader { bytes: self.data, at: 0 };
+        std::iter::from_fn(move || if reader.at < reader.bytes.len() { reader.part().ok() } else { None })
+    }
+
     /// The values as they are encoded: numbers and lengths between the bytes of the texts.
     #[must_use]
     pub fn data(&self) -> &'a [u8] {
@@ -213,6 +232,40 @@ impl<'a> Row<'a> {
     }
 }
 
+impl<'a> Part<'a> {
+    /// The value, where it is a whole number.
+    #[inline]
+    #[must_use]
+    pub fn int(&self) -> Option<i64> {
+        let bytes = self.bytes.try_into().ok().filter(|_| self.tag & !SENT == TAG_INT)?;
+        Some(i64::from_le_bytes(bytes))
+    }
+
+    /// Whether it is JSON text, kept as it was sent.
+    #[inline]
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.tag & !SENT == TAG_RAW
+    }
+
+    /// The whole field.
+    #[must_use]
+    pub fn field(&self) -> Option<Field<'a>> {
+        let value = match self.tag & !SENT {
+            TAG_NULL => Value::Null,
+            TAG_FALSE => Value::Bool(false),
+            TAG_TRUE => Value::Bool(true),
+            TAG_INT => Value::Int(i64::from_le_bytes(self.bytes.try_into().ok()?)),
+            TAG_FLOAT => Value::Float(f64::from_le_bytes(self.bytes.try_into().ok()?)),
+            TAG_STR => Value::Str(std::str::from_utf8(self.bytes).ok()?),
+            TAG_UUID => Value::Uuid(self.bytes.try_into().ok()?),
+            TAG_RAW => Value::Raw(std::str::from_utf8(self.bytes).ok()?),
+            _ => return None,
+        };
+        Some(Field { key: self.key, value, sent: self.tag & SENT != 0 })
+    }
+}
+
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -223,6 +276,7 @@ impl<'a> Reader<'a> {
         BatchError { at: self.at }
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], BatchError> {
         let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len()).ok_or(self.error())?;
         let taken = &self.bytes[self.at..end];
@@ -230,16 +284,30 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn byte(&mut self) -> Result<u8, BatchError> {
-        Ok(self.take(1)?[0])
+        let byte = *self.bytes.get(self.at).ok_or(self.error())?;
+        self.at += 1;
+        Ok(byte)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], BatchError> {
         let error = self.error();
         self.take(N)?.try_into().map_err(|_| error)
     }
 
+    #[inline]
     fn count(&mut self) -> Result<usize, BatchError> {
+        // Nearly all are below 128.
+        if let Some(byte) = self.bytes.get(self.at).filter(|byte| **byte < 0x80) {
+            self.at += 1;
+            return Ok(usize::from(*byte));
+        }
+        self.long_count()
+    }
+
+    fn long_count(&mut self) -> Result<usize, BatchError> {
         let mut value = 0_u64;
         for shift in (0..63).step_by(7) {
             let byte = self.byte()?;
@@ -257,21 +325,24 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.take(length)?).map_err(|_| error)
     }
 
-    fn field(&mut self) -> Result<Field<'a>, BatchError> {
+    #[inline]
+    fn part(&mut self) -> Result<Part<'a>, BatchError> {
         let key = u32::try_from(self.count()?).map_err(|_| self.error())?;
         let tag = self.byte()?;
-        let value = match tag & !SENT {
-            TAG_NULL => Value::Null,
-            TAG_FALSE => Value::Bool(false),
-            TAG_TRUE => Value::Bool(true),
-            TAG_INT => Value::Int(i64::from_le_bytes(self.array()?)),
-            TAG_FLOAT => Value::Float(f64::from_le_bytes(self.array()?)),
-            TAG_STR => Value::Str(self.text()?),
-            TAG_UUID => Value::Uuid(self.array()?),
-            TAG_RAW => Value::Raw(self.text()?),
+        let length = match tag & !SENT {
+            TAG_NULL | TAG_FALSE | TAG_TRUE => 0,
+            TAG_INT | TAG_FLOAT => 8,
+            TAG_STR | TAG_RAW => self.count()?,
+            TAG_UUID => 16,
             _ => return Err(self.error()),
         };
-        Ok(Field { key, value, sent: tag & SENT != 0 })
+        let bytes = self.take(length)?;
+        Ok(Part { key, end: self.at, bytes, tag })
+    }
+
+    fn field(&mut self) -> Result<Field<'a>, BatchError> {
+        let part = self.part()?;
+        part.field().ok_or(self.error())
     }
 }
 
@@ -329,13 +400,19 @@ impl BatchBuilder {
         builder
     }
 
-    /// One with the keys of a batch and none of its events: what is copied from it needs no new numbers.
+    /// One with the keys of a batch and its first events: what is copied from it needs no new numbers.
+    ///
+    /// # Panics
+    /// When the batch has fewer events.
     #[must_use]
-    pub fn continuing(batch: &Batch) -> Self {
+    pub fn continuing(batch: &Batch, events: usize) -> Self {
         let mut builder = Self::with_room(batch.data.len());
         for key in &batch.keys {
             builder.key(key);
         }
+        builder.batch.heads.extend_from_slice(&batch.heads[..events]);
+        let end = builder.batch.heads.last().map_or(0, |head| head.end as usize);
+        builder.batch.data.extend_from_slice(&batch.data[..end]);
         builder
     }
 

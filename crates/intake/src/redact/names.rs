@@ -3,6 +3,8 @@
 //! A name is judged within the place it stands in, from the outside in, so that a path of a batch, a key of nested JSON
 //! and an argument of a query string come to the same verdict.
 
+use std::borrow::Cow;
+
 use super::{Level, Redact};
 
 /// What kind of value stands at a place, which decides what is looked for in it.
@@ -71,6 +73,27 @@ impl<'r> Judged<'r> {
     }
 }
 
+/// Longest name that is folded without memory of its own, in bytes.
+const SHORT_BYTES_MAX: usize = 64;
+
+/// The same as [`fold`] for a name that is short and plain, as nearly all are, put into `room` if it has to change.
+fn fold_into<'n>(name: &'n str, room: &'n mut [u8; SHORT_BYTES_MAX]) -> Cow<'n, str> {
+    let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase() && !matches!(byte, b'-' | b'_');
+    if name.bytes().all(is_folded) {
+        return Cow::Borrowed(name);
+    }
+    if !name.is_ascii() || name.len() > SHORT_BYTES_MAX {
+        return Cow::Owned(fold(name));
+    }
+    let mut length = 0;
+    for byte in name.bytes().filter(|byte| !matches!(byte, b'-' | b'_')) {
+        room[length] = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    let folded = std::str::from_utf8(&room[..length]);
+    folded.map_or_else(|_| Cow::Owned(fold(name)), Cow::Borrowed)
+}
+
 /// Lower case, without hyphens and underscores.
 pub(super) fn fold(name: &str) -> String {
     name.chars().filter(|character| !matches!(character, '-' | '_')).flat_map(char::to_lowercase).collect()
@@ -87,7 +110,7 @@ fn inherited(parent: Place) -> Place {
 impl Redact {
     /// Judges the name of a key. One that is a path itself, `user.card` or `user[card]`, is judged part by part.
     pub(super) fn judge(&self, parent: Place, name: &str) -> Judged<'_> {
-        if !name.contains(['.', '[', ']']) {
+        if !name.bytes().any(|byte| matches!(byte, b'.' | b'[' | b']')) {
             return self.judge_part(parent, name);
         }
         if let Some(rule) = self.own_rule(&fold(name)) {
@@ -109,12 +132,16 @@ impl Redact {
     }
 
     fn own_rule(&self, folded: &str) -> Option<Rule<'_>> {
+        if self.own.is_empty() {
+            return None;
+        }
         self.own.get(folded).map(|name| Rule { name, own: true })
     }
 
     fn judge_part(&self, parent: Place, name: &str) -> Judged<'_> {
-        let folded = fold(name);
-        if let Some(rule) = self.own_rule(&folded) {
+        let mut room = [0; SHORT_BYTES_MAX];
+        let folded = &*fold_into(name, &mut room);
+        if let Some(rule) = self.own_rule(folded) {
             return Judged::Secret(rule);
         }
         if self.level == Level::Off {
@@ -122,26 +149,26 @@ impl Redact {
         }
         let secret = |name| Rule { name, own: false };
         match parent {
-            Place::Token if !is_harmless_of_token(&folded) => return Judged::Secret(secret("token")),
+            Place::Token if !is_harmless_of_token(folded) => return Judged::Secret(secret("token")),
             Place::Token => return Judged::In(Place::Text),
             Place::Cookies => return Judged::Secret(secret("cookie")),
             _ => {}
         }
-        match folded.as_str() {
+        match folded {
             "token" | "authtoken" => return Judged::SecretLeaf(secret("token"), Place::Token),
             "auth" | "authentication" => return Judged::SecretLeaf(secret("auth"), Place::Text),
             "cookies" => return Judged::SecretLeaf(secret("cookie"), Place::Cookies),
             _ => {}
         }
-        if let Some(name) = secret_name(&folded) {
+        if let Some(name) = secret_name(folded) {
             return Judged::Secret(secret(name));
         }
         if self.level == Level::Strict
-            && let Some(judged) = judge_person(parent, &folded)
+            && let Some(judged) = judge_person(parent, folded)
         {
             return judged;
         }
-        judge_address(parent, &folded)
+        judge_address(parent, folded)
     }
 
     /// Whether a key alone makes its value a secret, and by which rule.
@@ -173,7 +200,7 @@ fn secret_name(folded: &str) -> Option<&'static str> {
     };
     match () {
         () if !exact.is_empty() => Some(exact),
-        () if folded.contains("password") || folded.contains("passwd") => {
+        () if folded.as_bytes().contains(&b'w') && (folded.contains("password") || folded.contains("passwd")) => {
             let of_one = |end: &&str| folded.ends_with(*end);
             let about = ["changed", "changedat", "resetat", "expires", "expiresat", "length", "attempts", "count"];
             let further =
