@@ -355,10 +355,18 @@ impl Redact {
         }
         let mut found = Vec::new();
         addresses::find(key, true, &mut found);
-        let span = *found.first()?;
-        tally.names.push(if place == Place::Identity { "identity" } else { "email" });
-        let hash = self.hash(&key[span.start..span.end]);
-        Some(format!("{}{hash}{}", &key[..span.start], &key[span.end..]))
+        let (mut new, mut at) = (String::new(), 0);
+        for span in scan::apart(key, found) {
+            let identity = &key[span.start..span.end];
+            if !is_hash(identity) {
+                tally.names.push(if place == Place::Identity { "identity" } else { "email" });
+                new.push_str(&key[at..span.start]);
+                new.push_str(&self.hash(identity));
+                at = span.end;
+            }
+        }
+        new.push_str(&key[at..]);
+        (at > 0).then_some(new)
     }
 
     fn hash(&self, identity: &str) -> String {
@@ -366,10 +374,8 @@ impl Redact {
     }
 
     fn of_person<'r>(&'r self, identity: &str, tally: &mut Tally<'r>) -> Option<String> {
-        let is_hash = identity.strip_prefix(ANONYMOUS).is_some_and(|hash| {
-            hash.len() == 2 * HASH_BYTES && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        });
-        if is_hash || identity.trim().is_empty() || identity == shared::SYSTEM_USER || scan::is_mark(identity) {
+        if is_hash(identity) || identity.trim().is_empty() || identity == shared::SYSTEM_USER || scan::is_mark(identity)
+        {
             return None;
         }
         tally.names.push("identity");
@@ -404,6 +410,13 @@ fn truncated(text: &str) -> Option<String> {
     let new = all.join(", ");
     let known = text.split(',').any(|part| one(part).is_some());
     (known && new != text).then_some(new)
+}
+
+/// Whether an identity was replaced already.
+fn is_hash(identity: &str) -> bool {
+    identity.strip_prefix(ANONYMOUS).is_some_and(|hash| {
+        hash.len() == 2 * HASH_BYTES && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 /// Whether a text may be JSON.

@@ -22,6 +22,7 @@ enum Outcome {
 type Outcomes = Vec<(usize, Outcome)>;
 
 /// Where in a row something is that may have to go, found in one go over all its bytes.
+#[derive(Clone, Copy, Debug)]
 struct Signs<'a> {
     data: &'a [u8],
     /// The next trigger.
@@ -47,6 +48,12 @@ impl<'a> Signs<'a> {
     fn pass_sign(&mut self, from: usize) {
         let sign = memchr::memchr2(b'@', b'%', &self.data[from..]);
         self.sign = sign.map_or(self.data.len(), |ahead| from + ahead);
+    }
+
+    /// Whether there is none up to a place.
+    #[inline]
+    fn are_behind(&self, end: usize) -> bool {
+        self.trigger >= end && self.sign >= end
     }
 
     /// Whether anything in a value, and not only the names in it, may have to go.
@@ -112,6 +119,9 @@ impl Redact {
     ) {
         outcomes.clear();
         let mut signs = self.is_plain().then(|| Signs::new(row.data()));
+        if signs.is_some_and(|signs| self.is_clean(row, paths, signs)) {
+            return;
+        }
         let mut derived = Derived::default();
         for (at, part) in row.parts().enumerate() {
             let Some(of_path) = paths.get(part.key as usize) else { continue };
@@ -151,6 +161,18 @@ impl Redact {
             };
             outcomes.push((at, outcome));
         }
+    }
+
+    /// Whether all values of a row stay, as those of nearly all rows do.
+    fn is_clean(&self, row: &Row<'_>, paths: &[OfPath<'_>], mut signs: Signs<'_>) -> bool {
+        !signs.has_card
+            && row.parts().all(|part| match paths.get(part.key as usize) {
+                Some(OfPath::Look(place)) if !part.is_raw() => {
+                    (signs.are_behind(part.end) || self.depth(&mut signs, &part, *place) == Depth::Stays)
+                        && !part.int().is_some_and(numbers::is_card)
+                }
+                _ => false,
+            })
     }
 
     /// How closely a value must be looked at: whatever is replaced by the rules of `standard` is found by that.

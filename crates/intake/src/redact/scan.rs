@@ -78,7 +78,7 @@ pub(super) fn spans<'r>(rules: &'r Redact, text: &str, place: Place) -> Vec<Span
 }
 
 /// Sorts spans and joins those that overlap. What is a mark already stays as it is.
-fn apart<'r>(text: &str, mut found: Vec<Span<'r>>) -> Vec<Span<'r>> {
+pub(super) fn apart<'r>(text: &str, mut found: Vec<Span<'r>>) -> Vec<Span<'r>> {
     let marks: Vec<(usize, usize)> = memmem::find_iter(text.as_bytes(), MARK)
         .filter_map(|start| mark_at(&text.as_bytes()[start..]).map(|length| (start, start + length)))
         .collect();

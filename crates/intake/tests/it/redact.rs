@@ -230,6 +230,10 @@ fn persons_become_hashes() {
     stays(&strict, json!({"message": "2026-01-02 03:04:05 all is well", "n": 7}));
     let (event, _) = redacted(&strict, &json!({"seen": {"bob@example.com": 3}}));
     assert_eq!(event, json!({"seen": {hash.hash("bob@example.com"): 3}}));
+    let (event, _) =
+        redacted(&strict, &json!({"seen": {"bob@example.com, eve@example.com": 3}, "a://[REDACTED:email]@": 1}));
+    let both = format!("{}, {}", hash.hash("bob@example.com"), hash.hash("eve@example.com"));
+    assert_eq!(event, json!({"seen": {both: 3}, "a://[REDACTED:email]@": 1}));
 }
 
 #[test]
