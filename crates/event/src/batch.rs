@@ -80,6 +80,12 @@ const TAG_UUID: u8 = 6;
 const TAG_RAW: u8 = 7;
 const SENT: u8 = 0x80;
 
+/// Stands for a length that is written before the value.
+const OWN_LENGTH: u8 = u8::MAX;
+
+/// The lengths of values, by their tags.
+const LENGTHS: [u8; 8] = [0, 0, 0, 8, 8, OWN_LENGTH, 16, OWN_LENGTH];
+
 /// So much is reserved for the events of a body before they are read.
 const ROOM_BYTES_MAX: usize = 512 << 10;
 
@@ -325,8 +331,27 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.take(length)?).map_err(|_| error)
     }
 
+    /// Most keys and lengths are below 128: such a value is read without a loop.
     #[inline]
     fn part(&mut self) -> Result<Part<'a>, BatchError> {
+        if let Some(rest) = self.bytes.get(self.at..)
+            && let Some([key, tag, length]) = rest.first_chunk()
+            && let Some(fixed) = LENGTHS.get(usize::from(tag & !SENT))
+        {
+            let is_text = *fixed == OWN_LENGTH;
+            let start = 2 + usize::from(is_text);
+            let end = start + usize::from(if is_text { *length } else { *fixed });
+            if (key | if is_text { *length } else { 0 }) < 0x80
+                && let Some(bytes) = rest.get(start..end)
+            {
+                self.at += end;
+                return Ok(Part { key: u32::from(*key), end: self.at, bytes, tag: *tag });
+            }
+        }
+        self.long_part()
+    }
+
+    fn long_part(&mut self) -> Result<Part<'a>, BatchError> {
         let key = u32::try_from(self.count()?).map_err(|_| self.error())?;
         let tag = self.byte()?;
         let length = match tag & !SENT {

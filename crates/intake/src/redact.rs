@@ -274,7 +274,7 @@ impl Redact {
     fn may_hold_address(&self, bytes: &[u8], place: Place) -> bool {
         let of_address = matches!(place, Place::Address | Place::Request);
         let everywhere = of_address || is_nested(bytes) || self.level == Level::Strict;
-        (memchr::memchr(b'@', bytes).is_some() && (everywhere || memchr::memchr3(b'?', b'&', b':', bytes).is_some()))
+        ((everywhere || memchr::memchr3(b'?', b'&', b':', bytes).is_some()) && memchr::memchr(b'@', bytes).is_some())
             || (of_address && memchr::memchr(b'%', bytes).is_some())
     }
 

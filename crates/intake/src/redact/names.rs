@@ -76,22 +76,31 @@ impl<'r> Judged<'r> {
 /// Longest name that is folded without memory of its own, in bytes.
 const SHORT_BYTES_MAX: usize = 64;
 
-/// The same as [`fold`] for a name that is short and plain, as nearly all are, put into `room` if it has to change.
-fn fold_into<'n>(name: &'n str, room: &'n mut [u8; SHORT_BYTES_MAX]) -> Cow<'n, str> {
-    let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase() && !matches!(byte, b'-' | b'_');
-    if name.bytes().all(is_folded) {
-        return Cow::Borrowed(name);
+/// What becomes of each byte of a name that is folded: 0 for those that are left out.
+const FOLDED: [u8; 128] = {
+    let mut folded = [0; 128];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        folded[byte as usize] = if matches!(byte, b'-' | b'_') { 0 } else { byte.to_ascii_lowercase() };
+        byte += 1;
     }
-    if !name.is_ascii() || name.len() > SHORT_BYTES_MAX {
-        return Cow::Owned(fold(name));
-    }
+    folded
+};
+
+/// The same as [`fold`], put into `room` when the name is short and plain, as nearly all are.
+fn fold_into<'n>(name: &str, room: &'n mut [u8; SHORT_BYTES_MAX]) -> Cow<'n, str> {
     let mut length = 0;
-    for byte in name.bytes().filter(|byte| !matches!(byte, b'-' | b'_')) {
-        room[length] = byte.to_ascii_lowercase();
-        length += 1;
+    for byte in name.bytes() {
+        let (Some(folded), Some(place)) = (FOLDED.get(usize::from(byte)), room.get_mut(length)) else {
+            return Cow::Owned(fold(name));
+        };
+        *place = *folded;
+        length += usize::from(!matches!(byte, b'-' | b'_'));
     }
-    let folded = std::str::from_utf8(&room[..length]);
-    folded.map_or_else(|_| Cow::Owned(fold(name)), Cow::Borrowed)
+    match std::str::from_utf8(&room[..length]) {
+        Ok(folded) => Cow::Borrowed(folded),
+        Err(_) => Cow::Owned(fold(name)),
+    }
 }
 
 /// Lower case, without hyphens and underscores.
@@ -113,7 +122,9 @@ impl Redact {
         if !name.bytes().any(|byte| matches!(byte, b'.' | b'[' | b']')) {
             return self.judge_part(parent, name);
         }
-        if let Some(rule) = self.own_rule(&fold(name)) {
+        if !self.own.is_empty()
+            && let Some(rule) = self.own_rule(&fold(name))
+        {
             return Judged::Secret(rule);
         }
         let mut parts = name.split(['.', '[', ']']).filter(|part| !part.is_empty()).peekable();

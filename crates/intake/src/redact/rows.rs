@@ -21,6 +21,23 @@ enum Outcome {
 /// The values of a row that do not stay, by their places in it.
 type Outcomes = Vec<(usize, Outcome)>;
 
+/// What becomes of the values under the keys of a batch.
+struct Paths<'r> {
+    all: Vec<OfPath<'r>>,
+    /// The kinds of those that are looked at.
+    places: Vec<Option<Place>>,
+}
+
+impl<'r> Paths<'r> {
+    fn new(all: Vec<OfPath<'r>>) -> Self {
+        let place = |of_path: &OfPath<'_>| match of_path {
+            OfPath::Look(place) => Some(*place),
+            OfPath::Secret(..) => None,
+        };
+        Self { places: all.iter().map(place).collect(), all }
+    }
+}
+
 /// Where in a row something is that may have to go, found in one go over all its bytes.
 #[derive(Clone, Copy, Debug)]
 struct Signs<'a> {
@@ -50,12 +67,6 @@ impl<'a> Signs<'a> {
         self.sign = sign.map_or(self.data.len(), |ahead| from + ahead);
     }
 
-    /// Whether there is none up to a place.
-    #[inline]
-    fn are_behind(&self, end: usize) -> bool {
-        self.trigger >= end && self.sign >= end
-    }
-
     /// Whether anything in a value, and not only the names in it, may have to go.
     fn are_in(&mut self, part: &Part<'_>, holds: impl FnOnce() -> bool) -> bool {
         // The bytes of numbers and lengths may look like a sign, too: then it is passed.
@@ -76,7 +87,7 @@ impl Redact {
         if self.is_empty() {
             return (batch, redacted);
         }
-        let paths: Vec<OfPath<'_>> = batch.keys().iter().map(|path| of_path(path)).collect();
+        let paths = Paths::new(batch.keys().iter().map(|path| of_path(path)).collect());
         let mut builder: Option<BatchBuilder> = None;
         let mut tally = Tally::default();
         let mut outcomes = Outcomes::new();
@@ -114,17 +125,17 @@ impl Redact {
         &'r self,
         batch: &Batch,
         row: &Row<'_>,
-        paths: &[OfPath<'r>],
+        paths: &Paths<'r>,
         (outcomes, tally): (&mut Outcomes, &mut Tally<'r>),
     ) {
         outcomes.clear();
         let mut signs = self.is_plain().then(|| Signs::new(row.data()));
-        if signs.is_some_and(|signs| self.is_clean(row, paths, signs)) {
+        if signs.is_some_and(|signs| self.is_clean(row, &paths.places, signs)) {
             return;
         }
         let mut derived = Derived::default();
         for (at, part) in row.parts().enumerate() {
-            let Some(of_path) = paths.get(part.key as usize) else { continue };
+            let Some(of_path) = paths.all.get(part.key as usize) else { continue };
             let place = match of_path {
                 OfPath::Look(place) => *place,
                 OfPath::Secret(..) => Place::Text,
@@ -164,14 +175,19 @@ impl Redact {
     }
 
     /// Whether all values of a row stay, as those of nearly all rows do.
-    fn is_clean(&self, row: &Row<'_>, paths: &[OfPath<'_>], mut signs: Signs<'_>) -> bool {
+    fn is_clean(&self, row: &Row<'_>, places: &[Option<Place>], mut signs: Signs<'_>) -> bool {
+        let mut next = signs.trigger.min(signs.sign);
         !signs.has_card
-            && row.parts().all(|part| match paths.get(part.key as usize) {
-                Some(OfPath::Look(place)) if !part.is_raw() => {
-                    (signs.are_behind(part.end) || self.depth(&mut signs, &part, *place) == Depth::Stays)
-                        && !part.int().is_some_and(numbers::is_card)
+            && row.parts().all(|part| {
+                let Some(Some(place)) = places.get(part.key as usize) else { return false };
+                if part.end > next {
+                    if part.end > signs.trigger || self.may_hold_address(part.bytes, *place) {
+                        return false;
+                    }
+                    signs.pass_sign(part.end);
+                    next = signs.trigger.min(signs.sign);
                 }
-                _ => false,
+                !part.is_raw() && !part.int().is_some_and(numbers::is_card)
             })
     }
 
@@ -190,13 +206,13 @@ impl Redact {
         &'r self,
         builder: &mut BatchBuilder,
         (batch, row): (&Batch, &Row<'_>),
-        paths: &[OfPath<'r>],
+        paths: &Paths<'r>,
         (outcomes, tally): (&[(usize, Outcome)], &mut Tally<'r>),
     ) -> bool {
         let mut outcomes = outcomes.iter().peekable();
         for (at, field) in row.fields().enumerate() {
             let path = &*batch.keys()[field.key as usize];
-            match (&paths[field.key as usize], outcomes.next_if(|(of, _)| *of == at).map(|(_, outcome)| outcome)) {
+            match (&paths.all[field.key as usize], outcomes.next_if(|(of, _)| *of == at).map(|(_, outcome)| outcome)) {
                 (OfPath::Secret(cut, rule), Some(Outcome::Secret)) => {
                     let mark = mark(rule.name);
                     let key = if cut.len() == path.len() { field.key } else { builder.key(cut) };

@@ -191,12 +191,25 @@ impl Sieve {
 
     #[inline]
     fn is_of_interest(&self, read: &[u8; READ]) -> bool {
-        let mut all = 0;
-        for place in 0..PLACES {
-            let two = u16::from_le_bytes([read[2 * place], read[2 * place + 1]]);
-            all |= self.thirds[usize::from(two)] & BITS[usize::from(read[2 * place + 2])];
+        // Two words hold all but the last byte: what is taken from them needs no further reading.
+        let [mut low, mut high] = [0, STEP / 2].map(|at| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&read[at..at + 8]);
+            u64::from_le_bytes(eight)
+        });
+        let mut all = self.of_place(low >> 48, high) | self.of_place(high >> 48, u64::from(read[STEP]));
+        for _ in 0..PLACES / 2 - 1 {
+            all |= self.of_place(low, low >> 16) | self.of_place(high, high >> 16);
+            (low, high) = (low >> 16, high >> 16);
         }
         all != 0
+    }
+
+    /// Whether two bytes and a third one are of interest.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the lowest bytes are what is meant")]
+    fn of_place(&self, two: u64, third: u64) -> u32 {
+        self.thirds[usize::from(two as u16)] & BITS[usize::from(third as u8)]
     }
 
     /// Whether one of the places from `at` on shows a trigger.
