@@ -2,7 +2,8 @@
 //! occurrence, and whoever reacts to errors need not look at anything else.
 
 use event::shared::FINGERPRINT;
-use event::{Batch, BatchBuilder, Field, KeyIndex, Level, Row, Value, logical_name};
+use event::{ADDED, Added, Batch, BatchBuilder, Field, KeyIndex, Level, Row, Value, logical_name};
+use intake::classify::{LOGIN, PROBE};
 use issues::{Explanation, Facts, Group, explain, group};
 use store::Documents;
 
@@ -37,9 +38,8 @@ enum Column {
     Given,
     /// The same at the top of the event, where our own stands.
     Own,
-    Release,
-    Environment,
-    User,
+    /// What was added to a document of Elasticsearch.
+    Added,
     /// What detectors look for, and what else is reacted to.
     Noted,
 }
@@ -47,6 +47,8 @@ enum Column {
 impl Column {
     fn of(path: &str) -> Self {
         match &*logical_name(path) {
+            // No key that is sent has this path.
+            _ if path == ADDED => Self::Added,
             "stream" => Self::Stream,
             "level" => Self::Level,
             "client.kind" => Self::ClientKind,
@@ -66,10 +68,7 @@ impl Column {
             "http.route" | "otel.attributes.http.route" | "route" => Self::Route,
             "sentry.fingerprint" | "rollbar.fingerprint" => Self::Given,
             FINGERPRINT => Self::Own,
-            "release" => Self::Release,
-            "environment" => Self::Environment,
-            "user" => Self::User,
-            "security.probe" | "security.login" => Self::Noted,
+            PROBE | LOGIN => Self::Noted,
             _ => Self::Other,
         }
     }
@@ -105,11 +104,9 @@ struct Read<'a> {
 impl<'a> Read<'a> {
     fn of(row: &Row<'a>, columns: &[Column]) -> Self {
         let mut read = Self::default();
-        for field in row.fields() {
-            let column = columns.get(field.key as usize).copied().unwrap_or(Column::Other);
-            if column != Column::Other && !field.sent {
-                read.take(column, field.value);
-            }
+        let column = |key: KeyIndex| columns.get(key as usize).copied().unwrap_or(Column::Other);
+        for field in row.fields_of(|key| column(key) != Column::Other).filter(|field| !field.sent) {
+            read.take(column(field.key), field.value);
         }
         read
     }
@@ -155,7 +152,7 @@ impl<'a> Read<'a> {
             Column::Method => &mut facts.method,
             Column::Path => &mut facts.path,
             Column::Route => &mut facts.route,
-            Column::Other | Column::Status | Column::Release | Column::Environment | Column::User => return,
+            Column::Other | Column::Added | Column::Status => return,
         };
         if slot.is_empty() {
             *slot = text;
@@ -199,9 +196,10 @@ pub(crate) fn mark(batch: Batch) -> Marked {
     if found.is_empty() {
         return Marked { batch, errors: Vec::new(), is_notable };
     }
-    let mut builder = BatchBuilder::continuing(&batch);
+    let first = found.first().map_or(0, |(error, _)| error.row);
+    let mut builder = BatchBuilder::continuing(&batch, first);
     let mut errors = found.iter().peekable();
-    for (index, row) in batch.rows().enumerate() {
+    for (index, row) in batch.rows().enumerate().skip(first) {
         let kept = match errors.next_if(|(error, _)| error.row == index) {
             Some((error, has_own)) => with_fingerprint(&mut builder, &row, &columns, (&error.group.fingerprint, *has_own)),
             None => builder.copy(&row),
@@ -218,10 +216,15 @@ fn with_fingerprint(
     columns: &[Column],
     (fingerprint, has_own): (&str, bool),
 ) -> bool {
-    let is_own = |key: KeyIndex| columns.get(key as usize) == Some(&Column::Own);
-    if has_own {
-        for Field { key, value, sent } in row.fields() {
-            builder.push(key, value, sent || is_own(key));
+    let column = |key: KeyIndex| columns.get(key as usize).copied().unwrap_or(Column::Other);
+    if has_own || columns.contains(&Column::Added) {
+        for Field { key, mut value, sent } in row.fields() {
+            if column(key) == Column::Added {
+                let mut added = Added::read(value);
+                added.add(FINGERPRINT);
+                value = added.value();
+            }
+            builder.push(key, value, sent || column(key) == Column::Own);
         }
     } else {
         builder.begin(row);

@@ -114,9 +114,10 @@ pub fn rank(first_key: &str) -> usize {
 /// sent has it: an underscore that begins a key is escaped.
 pub const ADDED: &str = "_added";
 
-/// What classification adds, with the bit that notes it. Bits are kept on disk: those of shared keys count from the
+/// What classification and grouping add, with the bit that notes it. Bits are kept on disk: those of shared keys count from the
 /// lowest, these from the highest, and none may change.
-const CLASSES: [(&str, u32); 6] = [
+const CLASSES: [(&str, u32); 7] = [
+    (FINGERPRINT, 1 << 29),
     ("client.kind", 1 << 31),
     ("client.name", 1 << 31),
     ("client.os", 1 << 31),
@@ -125,7 +126,7 @@ const CLASSES: [(&str, u32); 6] = [
     ("security.login_outcome", 1 << 30),
 ];
 
-const _: () = assert!(ORDER.len() <= 30, "a mask has a bit for each shared key beside those of CLASSES");
+const _: () = assert!(ORDER.len() <= 29, "a mask has a bit for each shared key beside those of CLASSES");
 
 /// The keys that a document did not have when it was sent: shared ones, and what classification found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -129,12 +129,7 @@ struct Writer {
 
 impl Writer {
     fn new(batch: &Batch, copied: usize) -> Self {
-        let mut builder = BatchBuilder::continuing(batch);
-        for row in batch.rows().take(copied) {
-            let kept = builder.copy(&row);
-            debug_assert!(kept, "what was in a batch fits into one");
-        }
-        Self { builder, keys: [None; 6] }
+        Self { builder: BatchBuilder::continuing(batch, copied), keys: [None; 6] }
     }
 
     fn add(&mut self, row: &Row<'_>, roles: &Roles, found: &Found<'_>) -> bool {
@@ -158,6 +153,12 @@ impl Writer {
             }
         }
         self.builder.commit(row.id.clone(), row.timestamp)
+    }
+}
+
+impl Default for Classifier {
+    fn default() -> Self {
+        Self::new(&Settings::default())
     }
 }
 

@@ -292,8 +292,7 @@ impl Engine {
 
     /// Whether an event passes a search.
     pub(super) fn passes(&self, log: &str, search: &str, sequence: u64) -> bool {
-        let found = query::search::parse(search, self.clock.now()).map_err(query::QueryError::from);
-        let found = found.map_err(AskError::from).and_then(|filter| {
+        let found = query::searched(search, self.clock.now()).map_err(AskError::from).and_then(|filter| {
             let snapshot = self.store.snapshot(self.log(log)?);
             let order = Order::Sequence;
             let after_sequence = sequence.saturating_sub(1);
@@ -326,8 +325,7 @@ impl Engine {
 
 /// Whether nothing was seen for as long as is remembered.
 fn is_forgotten(baseline: &Baseline) -> bool {
-    let judged = baseline.judge();
-    judged.count == 0 && judged.usual == 0 && baseline.is_empty()
+    baseline.is_empty()
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -340,7 +338,7 @@ pub(crate) fn rule_filter(
     time: Option<(Timestamp, Timestamp)>,
     now: Timestamp,
 ) -> Result<Filter, query::QueryError> {
-    let mut parts = vec![query::search::parse(rule.search.as_deref().unwrap_or(""), now)?];
+    let mut parts = vec![query::searched(rule.search.as_deref().unwrap_or(""), now)?];
     if let Some((from, to)) = time {
         let side = |comparison, moment: Timestamp| {
             Filter::field("timestamp", Test::Compare(comparison, Scalar::from(moment.to_string())))
