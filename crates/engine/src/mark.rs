@@ -13,6 +13,9 @@ pub(crate) const DEPLOY: &str = "deploy";
 /// Parts of a fingerprint that a client gave which are looked at: nobody means more.
 const PARTS_MAX: usize = 16;
 
+/// Sources of one request that are noticed: who speaks is one, or a collector of some.
+const SOURCES_MAX: usize = 16;
+
 /// What a key means to grouping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Column {
@@ -24,6 +27,7 @@ enum Column {
     Message,
     Template,
     Logger,
+    Source,
     Culprit,
     ExceptionType,
     ExceptionMessage,
@@ -56,6 +60,7 @@ impl Column {
             "message" => Self::Message,
             "sentry.logentry.message" | "message_template" | "messageTemplate" | "@mt" => Self::Template,
             "logger" => Self::Logger,
+            "source" => Self::Source,
             "sentry.transaction" | "rollbar.context" | "transaction" | "culprit" => Self::Culprit,
             "exception.type" => Self::ExceptionType,
             "exception.message" => Self::ExceptionMessage,
@@ -82,6 +87,8 @@ pub(crate) struct Marked {
     pub(crate) errors: Vec<Error>,
     /// Whether anything in it is reacted to.
     pub(crate) is_notable: bool,
+    /// The sources that speak in it, some of very many.
+    pub(crate) sources: Vec<String>,
 }
 
 /// An error among the events of a batch.
@@ -99,6 +106,7 @@ struct Read<'a> {
     given: Option<Value<'a>>,
     has_own: bool,
     is_noted: bool,
+    source: &'a str,
 }
 
 impl<'a> Read<'a> {
@@ -145,6 +153,7 @@ impl<'a> Read<'a> {
             Column::Message => &mut facts.message,
             Column::Template => &mut facts.template,
             Column::Logger => &mut facts.logger,
+            Column::Source => &mut self.source,
             Column::Culprit => &mut facts.culprit,
             Column::ExceptionType => &mut facts.exception_type,
             Column::ExceptionMessage => &mut facts.exception_message,
@@ -187,14 +196,19 @@ pub(crate) fn mark(batch: Batch) -> Marked {
     let columns: Vec<Column> = batch.keys().iter().map(|path| Column::of(path)).collect();
     let mut is_notable = false;
     let mut found: Vec<(Error, bool)> = Vec::new();
+    let mut sources: Vec<String> = Vec::new();
     for (row, read) in batch.rows().map(|row| Read::of(&row, &columns)).enumerate() {
+        let is_known = read.source.is_empty() || sources.iter().any(|known| known == read.source);
+        if !is_known && sources.len() < SOURCES_MAX {
+            sources.push(read.source.to_owned());
+        }
         is_notable |= read.is_notable();
         if let Some(group) = read.group() {
             found.push((Error { row, group }, read.has_own));
         }
     }
     if found.is_empty() {
-        return Marked { batch, errors: Vec::new(), is_notable };
+        return Marked { batch, errors: Vec::new(), is_notable, sources };
     }
     let first = found.first().map_or(0, |(error, _)| error.row);
     let mut builder = BatchBuilder::continuing(&batch, first);
@@ -206,7 +220,7 @@ pub(crate) fn mark(batch: Batch) -> Marked {
         };
         debug_assert!(kept, "a fingerprint fits where an event of a request does");
     }
-    Marked { batch: builder.finish(), errors: found.into_iter().map(|(error, _)| error).collect(), is_notable: true }
+    Marked { batch: builder.finish(), errors: found.into_iter().map(|(error, _)| error).collect(), is_notable: true, sources }
 }
 
 /// The event with our fingerprint in the column. What it sent under that name is kept beside it, as it is sent.

@@ -9,6 +9,7 @@ use event::{Level, Timestamp, Value};
 use query::filter::{Comparison, Filter, Scalar, Test};
 use query::{Order, Request};
 use serde_json::json;
+use store::LogId;
 use store::catalog::Reaction;
 
 use super::calls::{Calls, Happened};
@@ -37,13 +38,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Which sources spoke since the last measurement, by log.
 #[derive(Debug, Default)]
-pub(crate) struct Heard(BTreeSet<(String, String)>);
+pub(crate) struct Heard(BTreeSet<(LogId, String)>);
 
 impl Heard {
-    /// A source spoke.
-    pub(crate) fn hear(&mut self, log: &str, source: &str) {
-        if self.0.len() < SOURCES_MAX && !self.0.iter().any(|(known, name)| known == log && name == source) {
-            self.0.insert((log.to_owned(), source.to_owned()));
+    /// These sources spoke.
+    pub(crate) fn hear(&mut self, log: LogId, sources: &[String]) {
+        for source in sources {
+            if self.0.len() < SOURCES_MAX {
+                self.0.insert((log, source.clone()));
+            }
         }
     }
 }
@@ -83,7 +86,10 @@ impl Engine {
     /// Measures what is due.
     pub(super) fn measure(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
         let heard = std::mem::take(&mut self.reacting.heard.lock().0);
+        let logs = self.log_numbers();
         for (log, source) in heard {
+            // Our own messages come when there is something to say.
+            let Some(log) = logs.get(&log).filter(|_| source != "everlog") else { continue };
             let name = format!("{log}\n{source}");
             if memory.presences.len() < SOURCES_MAX || memory.presences.contains_key(&name) {
                 memory.presences.entry(name).or_default().hear(now);
