@@ -145,6 +145,8 @@ fn doors_of_issues() -> OpenApiRouter<Doors> {
         .routes(routes!(issues::occurrences))
         .routes(routes!(issues::explain))
         .routes(routes!(issues::report))
+        .routes(routes!(issues::page))
+        .routes(routes!(issues::page_of_one))
         .routes(routes!(issues::deploys, issues::deploy))
         .routes(routes!(issues::configuration_error))
         .routes(routes!(alerts::rules))

@@ -315,6 +315,23 @@ pub(crate) async fn report(
     }
 }
 
+/// `GET /issues`: the open ones as a page.
+#[utoipa::path(get, path = "/issues", tag = "issues", operation_id = "issues_page", summary = "The open issues, as a page",
+    responses((status = 200, description = "A page", body = String, content_type = "text/html")))]
+pub(crate) async fn page(State(doors): State<Doors>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    super::page::issues(&doors, &parts).await
+}
+
+/// `GET /issues/{id}`: where the links of notices lead.
+#[utoipa::path(get, path = "/issues/{id}", tag = "issues", operation_id = "issue_page", summary = "One issue, as a page",
+    params(("id" = String, Path, description = "Number of an issue", example = "1")),
+    responses((status = 200, description = "A page", body = String, content_type = "text/html")))]
+pub(crate) async fn page_of_one(State(doors): State<Doors>, Path(id): Path<String>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    super::page::issue(&doors, &parts, &id).await
+}
+
 /// A deploy as it is told.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
