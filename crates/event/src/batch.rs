@@ -8,7 +8,7 @@ use std::hash::BuildHasher as _;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use thiserror::Error;
 
-use crate::{Id, Timestamp, Value};
+use crate::{Id, Timestamp, Value, varint};
 
 /// The number of a key within its batch.
 pub type KeyIndex = u32;
@@ -129,12 +129,12 @@ impl Batch {
 
     /// Appends the bytes of the batch, as the journal keeps them.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        write_varint(out, self.keys.len() as u64);
+        varint::write(out, self.keys.len() as u64);
         for key in &self.keys {
-            write_varint(out, key.len() as u64);
+            varint::write(out, key.len() as u64);
             out.extend_from_slice(key.as_bytes());
         }
-        write_varint(out, self.heads.len() as u64);
+        varint::write(out, self.heads.len() as u64);
         for row in self.rows() {
             out.extend_from_slice(&row.timestamp.as_micros().to_le_bytes());
             match row.id {
@@ -144,11 +144,11 @@ impl Batch {
                 }
                 Id::Text(text) => {
                     out.push(1);
-                    write_varint(out, text.len() as u64);
+                    varint::write(out, text.len() as u64);
                     out.extend_from_slice(text.as_bytes());
                 }
             }
-            write_varint(out, row.data.len() as u64);
+            varint::write(out, row.data.len() as u64);
             out.extend_from_slice(row.data);
         }
     }
@@ -240,15 +240,8 @@ impl<'a> Reader<'a> {
     }
 
     fn count(&mut self) -> Result<usize, BatchError> {
-        let mut value = 0_u64;
-        for shift in (0..63).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return usize::try_from(value).map_err(|_| self.error());
-            }
-        }
-        Err(self.error())
+        let count = varint::read(self.bytes, &mut self.at).and_then(|count| usize::try_from(count).ok());
+        count.ok_or(self.error())
     }
 
     fn text(&mut self) -> Result<&'a str, BatchError> {
@@ -273,16 +266,6 @@ impl<'a> Reader<'a> {
         };
         Ok(Field { key, value, sent: tag & SENT != 0 })
     }
-}
-
-fn write_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        #[expect(clippy::cast_possible_truncation, reason = "the low seven bits are what is meant")]
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "below 128 after the loop")]
-    out.push(value as u8);
 }
 
 /// Puts a batch together, one event after the other.
@@ -411,7 +394,7 @@ impl BatchBuilder {
         }
         self.position += 1;
         let out = &mut self.batch.data;
-        write_varint(out, u64::from(key));
+        varint::write(out, u64::from(key));
         let flag = if sent { SENT } else { 0 };
         match value {
             Value::Null => out.push(TAG_NULL | flag),
@@ -430,7 +413,7 @@ impl BatchBuilder {
             }
             Value::Str(text) | Value::Raw(text) => {
                 out.push(if matches!(value, Value::Str(_)) { TAG_STR } else { TAG_RAW } | flag);
-                write_varint(out, text.len() as u64);
+                varint::write(out, text.len() as u64);
                 out.extend_from_slice(text.as_bytes());
             }
         }
