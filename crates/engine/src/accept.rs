@@ -64,6 +64,14 @@ pub enum WriteError {
         /// What happened.
         reason: String,
     },
+    /// More errors in a minute than the log is to keep.
+    #[error(
+        "the log keeps no more errors of this minute: these are counted in their issues; wait {seconds} s, or raise errors_per_minute of the log"
+    )]
+    OverLimit {
+        /// After so many seconds there is room again.
+        seconds: u32,
+    },
     /// The server is stopping.
     #[error("the server is stopping: send it again in a moment")]
     Stopping,
@@ -77,6 +85,7 @@ impl WriteError {
             Self::Busy => "busy",
             Self::DiskFull => "disk_full",
             Self::Poisoned { .. } => "poisoned",
+            Self::OverLimit { .. } => "over_limit",
             Self::Stopping => "stopping",
         }
     }
@@ -94,6 +103,8 @@ pub(crate) struct Job {
     /// What is answered when all of it is stored.
     receipt: Receipt,
     bytes: usize,
+    /// Whether something follows from it.
+    is_notable: bool,
     done: Done,
 }
 
@@ -176,7 +187,12 @@ impl Engine {
         producer: Option<Producer>,
         done: impl FnOnce(Result<Receipt, WriteError>) + Send + 'static,
     ) {
-        let (kept_in, decoded) = self.ruled(log, decoded);
+        let (kept_in, mut decoded, limit) = self.ruled(log, decoded);
+        let marked = crate::mark::mark(std::mem::take(&mut decoded.batch));
+        let is_notable = marked.is_notable;
+        self.reacting.heard.lock().hear(kept_in, &marked.sources);
+        let (batch, wait) = self.limit_errors((kept_in, limit), marked, &mut decoded);
+        decoded.batch = batch;
         assert!(
             decoded.received == decoded.batch.len() + decoded.refused_count(),
             "every item is either kept or refused with a reason"
@@ -193,6 +209,10 @@ impl Engine {
             unlisted,
             sequence: 0,
         };
+        if let (0, Some(seconds)) = (events, wait) {
+            done(Err(WriteError::OverLimit { seconds }));
+            return;
+        }
         if events == 0 {
             let sequence = self.store.last_sequence();
             done(Ok(Receipt { sequence, ..receipt }));
@@ -211,13 +231,19 @@ impl Engine {
             producer: producer.map(|producer| (producer.name, producer.position)),
             batch: decoded.batch,
         };
-        let job = Job { log, incoming, receipt, bytes, done: Box::new(done) };
+        if is_notable {
+            self.reacting.expect();
+        }
+        let job = Job { log, incoming, receipt, bytes, is_notable, done: Box::new(done) };
         let unsent = match &*self.queue.sender.lock() {
             Some(sender) => sender.send(job).err().map(|error| error.0),
             None => Some(job),
         };
         if let Some(job) = unsent {
             self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            if is_notable {
+                self.reacting.arrived(None);
+            }
             self.refuse(log, events, job.done, WriteError::Stopping);
         }
     }
@@ -269,6 +295,9 @@ impl Engine {
     fn refuse_group(&self, group: Vec<Job>, bytes: usize) {
         self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
         for job in group {
+            if job.is_notable {
+                self.reacting.arrived(None);
+            }
             self.refuse(job.log, job.incoming.batch.len(), job.done, WriteError::Busy);
         }
     }
@@ -276,12 +305,15 @@ impl Engine {
     fn write_group(&self, group: Vec<Job>, bytes: usize) {
         let mut waiting = Vec::with_capacity(group.len());
         let mut incoming = Vec::with_capacity(group.len());
+        let notable = group.iter().filter(|job| job.is_notable).count();
         for job in group {
             waiting.push((job.log, job.receipt, job.done));
             incoming.push(job.incoming);
         }
         let stored = self.store.append(incoming);
         self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let last = stored.as_ref().ok().and_then(|appended| appended.last()).map(|appended| appended.last);
+        (0..notable).for_each(|_| self.reacting.arrived(last));
         match stored {
             Ok(appended) => {
                 self.queue.set_buffered(self.store.buffer_bytes());

@@ -15,7 +15,11 @@ mod forward;
 mod housekeeping;
 mod internal;
 mod logs;
+mod mark;
+mod over;
 mod people;
+mod problems;
+mod react;
 mod redact_key;
 mod removal;
 mod rules;
@@ -24,6 +28,7 @@ mod streams;
 pub mod threads;
 mod tokens;
 mod tree;
+mod waking;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,6 +45,7 @@ use text::TreeSettings;
 use thiserror::Error;
 
 pub use accept::{Producer, Receipt, WriteError};
+pub use alerts;
 pub use archive::{ArchiveOf, ArchivedSegment, HOLD, PurgeRequest};
 pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
@@ -55,6 +61,8 @@ pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, elastic, filter, search, time, url};
+pub use problems::{ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Occurrences, TRAIL_MAX};
+pub use react::{AlertError, AlertSettings, CONFIGURATION_MAIL, Due, RuleInfo, Settled, Tables, Told};
 pub use rules::{OPTIONS, Options, Rules, ShownOptions};
 pub use store::archive::{AWAY, Archive, Folders, Places};
 pub use store::disk::ReadAt;
@@ -97,6 +105,10 @@ pub struct Settings {
     pub tree: Option<TreeSettings>,
     /// How much is replaced in logs that say nothing of it.
     pub redact: Redaction,
+    /// The address under which people see this server, for links in notices.
+    pub public_url: Option<String>,
+    /// Hours between two mails about the same configuration error.
+    pub config_error_rate_limit_hours: u32,
 }
 
 impl Default for Settings {
@@ -116,6 +128,8 @@ impl Default for Settings {
             environment: BTreeMap::new(),
             tree: None,
             redact: Redaction::Standard,
+            public_url: None,
+            config_error_rate_limit_hours: alerts::configuration::RATE_LIMIT_HOURS,
         }
     }
 }
@@ -180,11 +194,13 @@ pub struct Engine {
     streams: RwLock<Vec<store::catalog::StreamRow>>,
     archiver: archive::Archiver,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-    following: tree::Following,
+    following: waking::Waking,
     attachments: attachments::Attachments,
     /// What is forwarded, by the names of the targets.
     forwards: RwLock<Vec<Arc<Forward>>>,
     redact_key: redact_key::Kept,
+    reacting: react::Reacting,
+    alert_settings: RwLock<react::AlertSettings>,
     _lock: DirectoryLock,
 }
 
@@ -272,10 +288,12 @@ impl Engine {
             streams,
             archiver: archive::Archiver::default(),
             threads: Mutex::default(),
-            following: tree::Following::default(),
+            following: waking::Waking::default(),
             forwards: RwLock::default(),
             attachments: attachments::Attachments::new(directory.join(attachments::FOLDER)),
             redact_key: redact_key::Kept::in_directory(directory),
+            reacting: react::Reacting::default(),
+            alert_settings: RwLock::default(),
             _lock: lock,
         });
         engine.start_threads(jobs)?;
@@ -293,6 +311,7 @@ impl Engine {
         let flusher = named("flush").spawn(move || flusher.keep_flushing()).map_err(refused)?;
         let keeper = named("housekeeping").spawn(move || keeper.keep_house()).map_err(refused)?;
         *self.threads.lock() = vec![writer, flusher, keeper];
+        self.start_reacting().map_err(refused)?;
         if let Some(tree) = self.settings.tree.clone() {
             self.follow(tree).map_err(refused)?;
         }
@@ -333,7 +352,8 @@ impl Engine {
                 tracing::error!("a thread of the engine ended badly");
             }
         }
-        self.following.end();
+        self.end_reacting();
+        self.following.end(tree::END_MAX, "writes the tree of text files");
         let flushed = self.store.flush().map(drop);
         let untold = self.untold.load(std::sync::atomic::Ordering::Relaxed);
         if untold > 0 {

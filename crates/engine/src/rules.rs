@@ -10,6 +10,7 @@ use std::sync::Arc;
 use event::Level;
 use event::limits::LOG_NAME_BYTES_MAX;
 use event::suggest::suggest;
+use intake::classify::{Classifier, Settings as ClassifySettings};
 use intake::keys::{Facts, KEYS_MAX, Key, complete};
 use intake::redact::{Level as Redaction, Redact, Redacted, Settings as RedactSettings};
 use intake::visitor::NAME_BYTES_MAX;
@@ -24,7 +25,18 @@ use crate::logs::LogError;
 pub type Options = Map<String, Value>;
 
 /// The names of the settings that are rules.
-pub const OPTIONS: [&str; 8] = ["keys", "fields", "index", "path", "public_write", "ga4", "arrays", "redact"];
+pub const OPTIONS: [&str; 10] = [
+    "keys",
+    "fields",
+    "index",
+    "path",
+    "public_write",
+    "ga4",
+    "arrays",
+    "redact",
+    "errors_per_minute",
+    "classify",
+];
 
 /// Most fixed fields of a log.
 const NAMES_MAX: usize = 200;
@@ -77,9 +89,14 @@ pub struct Rules {
     pub ga4: Option<String>,
     /// Whether a repeated argument becomes a list.
     pub arrays: bool,
+    /// So many errors of a minute are kept; the others are counted alone.
+    pub errors_per_minute: Option<u64>,
     redact: Redact,
     /// What this comes from; none for what holds for all logs.
     redaction: Option<RedactSettings>,
+    classify: Option<Arc<Classifier>>,
+    /// What that comes from.
+    classification: Option<ClassifySettings>,
 }
 
 /// The settings of all logs, and the rules they come to.
@@ -95,6 +112,7 @@ pub(crate) struct Settled {
     /// What is replaced in logs that say nothing of it.
     redaction: Redaction,
     redact: Arc<Redact>,
+    classify: Arc<Classifier>,
 }
 
 /// The settings of a log as they are shown: each with its value, and which stand in the file.
@@ -126,6 +144,7 @@ impl Settled {
             "redact" => json!(self.redaction.name()),
             "fields" => json!({}),
             "public_write" | "arrays" => json!(false),
+            "classify" => json!(true),
             _ => Value::Null,
         };
         let value = |name: &&str| ((*name).to_owned(), set.get(*name).cloned().unwrap_or_else(|| default(name)));
@@ -267,6 +286,10 @@ impl Engine {
         let redacted: BTreeMap<String, RedactSettings> =
             all.iter().map(|(log, rules)| (log.clone(), rules.redaction.clone().unwrap_or_default())).collect();
         settled.redact = Arc::new(self.redact_of("", &RedactSettings::default())?);
+        let classified: BTreeMap<String, ClassifySettings> = all
+            .iter()
+            .filter_map(|(log, rules)| Some((log.clone(), rules.classification.clone()?)))
+            .collect();
         let mut visited: BTreeMap<String, String> = BTreeMap::new();
         let mut measured: BTreeMap<String, String> = BTreeMap::new();
         for (log, mut rules) in all {
@@ -285,6 +308,13 @@ impl Engine {
                 |index| own.and(&RedactSettings { level: Some(index.level.unwrap_or(settled.redaction)), ..index }),
             );
             rules.redact = self.redact_of(&log, &both)?.but_for(rules.keys.iter().map(Key::name));
+            // A log that is kept in another follows its rules too.
+            let of_index = rules.index.as_ref().and_then(|index| classified.get(index));
+            rules.classify = match (&rules.classification, of_index) {
+                (Some(own), Some(index)) => Some(Arc::new(Classifier::new(&own.and(index)))),
+                (Some(one), None) | (None, Some(one)) => Some(Arc::new(Classifier::new(one))),
+                (None, None) => None,
+            };
             if let Some(path) = &rules.path
                 && let Some(other) = visited.insert(path.clone(), log.clone())
             {
@@ -346,6 +376,10 @@ impl Engine {
                 "path" => read_path(value).map(|path| rules.path = Some(path)),
                 "public_write" => read_truth(value).map(|truth| rules.public_write = truth),
                 "ga4" => read_text(value, "a measurement id such as \"G-ABC123\"").map(|id| rules.ga4 = Some(id)),
+                "errors_per_minute" => read_limit(value).map(|limit| rules.errors_per_minute = Some(limit)),
+                "classify" => ClassifySettings::parse(value)
+                    .map(|settings| rules.classification = Some(settings))
+                    .map_err(|error| error.to_string()),
                 "arrays" => read_truth(value).map(|truth| rules.arrays = truth),
                 _ => RedactSettings::parse(value)
                     .map(|settings| rules.redaction = Some(settings))
@@ -387,11 +421,11 @@ impl Engine {
         Facts { now: self.clock.now(), port: self.settings.port, environment: &self.settings.environment }
     }
 
-    /// What a door decoded, by the rules of its log; and the log that keeps it.
-    pub(crate) fn ruled(&self, log: LogId, decoded: Decoded) -> (LogId, Decoded) {
-        let (rules, default) = {
+    /// What a door decoded, by the rules of its log; the log that keeps it; and how many errors of a minute it keeps.
+    pub(crate) fn ruled(&self, log: LogId, decoded: Decoded) -> (LogId, Decoded, Option<u64>) {
+        let (rules, default, classify) = {
             let settled = &self.logs.read().settled;
-            (settled.rules(log), Arc::clone(&settled.redact))
+            (settled.rules(log), Arc::clone(&settled.redact), Arc::clone(&settled.classify))
         };
         let mut decoded = decoded;
         if let Some(rules) = rules.as_ref().filter(|rules| !rules.keys.is_empty() && !decoded.visit) {
@@ -401,6 +435,9 @@ impl Engine {
                 *decoded.unlisted.entry(Reason::BatchFull.name()).or_default() += lost;
             }
         }
+        // Before anything is replaced: who vouches for a crawler needs its whole address.
+        let classify = rules.as_ref().and_then(|rules| rules.classify.as_ref()).unwrap_or(&classify);
+        decoded.batch = classify.apply(decoded.batch);
         let redact = rules.as_ref().map_or(&*default, |rules| &rules.redact);
         if !redact.is_empty() {
             let (batch, redacted): (_, Redacted) = match decoded.visit {
@@ -412,9 +449,9 @@ impl Engine {
                 self.counters.redacted(log, redacted);
             }
         }
-        let Some(rules) = rules else { return (log, decoded) };
+        let Some(rules) = rules else { return (log, decoded, None) };
         let target = rules.index.as_ref().and_then(|index| self.logs.read().id(index));
-        (target.unwrap_or(log), decoded)
+        (target.unwrap_or(log), decoded, rules.errors_per_minute)
     }
 }
 
@@ -436,6 +473,10 @@ fn known_option(log: &str, name: &str) -> Result<(), LogError> {
 
 fn read_truth(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| format!("expected true or false, found {value}"))
+}
+
+fn read_limit(value: &Value) -> Result<u64, String> {
+    value.as_u64().filter(|limit| *limit > 0).ok_or_else(|| format!("expected a number of errors above 0, found {value}"))
 }
 
 fn read_text(value: &Value, what: &str) -> Result<String, String> {

@@ -4,11 +4,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use event::{Level, Value};
-use parking_lot::{Condvar, Mutex};
 use query::filter::Filter;
 use store::Belongs;
 use text::{Entry, Found, Layout, Tree, TreeError, TreeSettings};
@@ -39,68 +37,7 @@ const LOOK_ROUND: Duration = Duration::from_secs(5);
 const SWEEP_ROUND: Duration = Duration::from_secs(3600);
 
 /// How long it may go on writing when the server stops.
-const END_MAX: Duration = Duration::from_secs(5);
-
-/// How the thread is woken and ended.
-#[derive(Debug, Default)]
-pub(crate) struct Following {
-    signal: Mutex<Signal>,
-    wake: Condvar,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Debug, Default)]
-struct Signal {
-    stored: bool,
-    /// Until when it may go on at the most.
-    end: Option<Instant>,
-}
-
-impl Following {
-    /// Called when something was stored.
-    pub(crate) fn stored(&self) {
-        self.signal.lock().stored = true;
-        self.wake.notify_all();
-    }
-
-    /// Lets the thread write what is left, and waits for its end.
-    pub(crate) fn end(&self) {
-        self.signal.lock().end = Some(Instant::now() + END_MAX);
-        self.wake.notify_all();
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that writes the tree of text files ended badly");
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.signal.lock().end.is_some_and(|end| Instant::now() >= end)
-    }
-
-    /// Waits until something was stored since the last call, and a moment longer. False when the server stops.
-    fn wait_for_more(&self) -> bool {
-        let mut signal = self.signal.lock();
-        let until = Instant::now() + LOOK_ROUND;
-        while !signal.stored && signal.end.is_none() && Instant::now() < until {
-            self.wake.wait_until(&mut signal, until);
-        }
-        let more = signal.stored;
-        signal.stored = false;
-        drop(signal);
-        self.wait(BREATH) || more
-    }
-
-    /// Waits so long. False when the server stops.
-    fn wait(&self, time: Duration) -> bool {
-        let until = Instant::now() + time;
-        let mut signal = self.signal.lock();
-        while signal.end.is_none() && Instant::now() < until {
-            self.wake.wait_until(&mut signal, until);
-        }
-        signal.end.is_none()
-    }
-}
+pub(crate) const END_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Error)]
 enum Trouble {
@@ -151,7 +88,7 @@ impl Follower<'_> {
             match self.round() {
                 Ok(true) => {}
                 Ok(false) => {
-                    if !following.wait_for_more() {
+                    if !following.wait_for_more(LOOK_ROUND, BREATH) {
                         break;
                     }
                 }

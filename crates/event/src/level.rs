@@ -62,13 +62,13 @@ impl Level {
             return None;
         }
         Some(match text.to_ascii_lowercase().as_str() {
-            "trace" => Self::Trace,
-            "debug" => Self::Debug,
+            "trace" | "verbose" | "finest" => Self::Trace,
+            "debug" | "fine" | "finer" => Self::Debug,
             "info" | "information" | "informational" => Self::Info,
             "notice" => Self::Notice,
             "warning" | "warn" => Self::Warning,
-            "error" | "err" => Self::Error,
-            "critical" | "crit" | "fatal" | "alert" | "emergency" | "emerg" | "panic" => Self::Critical,
+            "error" | "err" | "severe" => Self::Error,
+            "critical" | "crit" | "fatal" | "alert" | "emergency" | "emerg" | "panic" | "dpanic" => Self::Critical,
             _ => return None,
         })
     }
@@ -83,6 +83,38 @@ impl Level {
             40 => Self::Warning,
             50 => Self::Error,
             60 => Self::Critical,
+            _ => return None,
+        })
+    }
+}
+
+impl Level {
+    /// Reads syslog's severity, which is also the journal's `PRIORITY`: 0 is the worst, 7 is debug.
+    #[must_use]
+    pub fn from_syslog(severity: u64) -> Option<Self> {
+        Some(match severity {
+            0..=2 => Self::Critical,
+            3 => Self::Error,
+            4 => Self::Warning,
+            5 => Self::Notice,
+            6 => Self::Info,
+            7 => Self::Debug,
+            _ => return None,
+        })
+    }
+
+    /// Reads the severity numbers of OpenTelemetry, four for each level; what is above the first of INFO is a notice.
+    /// <https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber>
+    #[must_use]
+    pub fn from_severity_number(number: u64) -> Option<Self> {
+        Some(match number {
+            1..=4 => Self::Trace,
+            5..=8 => Self::Debug,
+            9 => Self::Info,
+            10..=12 => Self::Notice,
+            13..=16 => Self::Warning,
+            17..=20 => Self::Error,
+            21..=24 => Self::Critical,
             _ => return None,
         })
     }

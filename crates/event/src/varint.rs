@@ -18,6 +18,16 @@ pub fn write(out: &mut Vec<u8>, mut value: u64) {
 /// Reads the number at `at`, which moves behind it. `None`, and `at` stays, where it breaks off or is none of 64 bits.
 #[inline]
 pub fn read(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    // Nearly all are below 128.
+    let first = *bytes.get(*at)?;
+    if first < 0x80 {
+        *at += 1;
+        return Some(u64::from(first));
+    }
+    read_long(bytes, at)
+}
+
+fn read_long(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let mut value = 0;
     for (place, byte) in bytes.get(*at..)?.iter().take(BYTES_MAX).enumerate() {
         // The tenth byte has room for one bit.

@@ -12,7 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::decode::{Decoded, Decoder, Door, Limits, Reason};
 use crate::frames;
+use crate::reading;
 use crate::shaped::{Shaped, path_of, snake_case};
+use crate::vocabulary::Reading;
 
 /// The key that the first envelope of a body names: a token.
 #[must_use]
@@ -237,16 +239,11 @@ impl Item {
 
 /// `SeverityLevel`: a number, or its name.
 fn severity(value: &Value) -> Option<Level> {
-    let number = value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
-    Some(match (number, value.as_str()) {
-        (Some(0), _) | (_, Some("Verbose")) => Level::Debug,
-        (Some(1), _) => Level::Info,
-        (Some(2), _) => Level::Warning,
-        (Some(3), _) => Level::Error,
-        (Some(4), _) => Level::Critical,
-        (None, Some(name)) => return Level::parse(name),
-        _ => return None,
-    })
+    let value = match value {
+        Value::Number(number) => event::Value::Int(number.as_i64()?),
+        value => event::Value::Str(value.as_str()?),
+    };
+    reading::level(value, Reading::AzureLevel)
 }
 
 /// `1.02:03:04.0056789`, days and fraction left out or not.

@@ -9,7 +9,8 @@ use event::{Batch, BatchBuilder, Id, Timestamp, Value};
 use thiserror::Error;
 
 use crate::keys::is_within;
-use crate::normalise::{Kept, Noticed, Now, Role, role};
+use crate::normalise::{Kept, Noticed, Now};
+use crate::vocabulary::{Role, role};
 
 /// Bounds that are settings.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +133,11 @@ pub enum Reason {
         /// The bound.
         bytes_max: usize,
     },
+    /// More errors in a minute than the log is to keep.
+    #[error(
+        "the log has as many errors of this minute as it keeps: this one is counted in its issue and not kept; send less, or raise errors_per_minute of the log"
+    )]
+    OverLimit,
     /// A visitor sent what only the server says.
     #[error(
         "{names} cannot come from a visitor: such names are set by the server alone; nothing of this request is kept"
@@ -233,6 +239,7 @@ impl Reason {
             Self::UnknownKey { .. } => "unknown_key",
             Self::WrongValue { .. } => "wrong_value",
             Self::TooLong { .. } => "too_long",
+            Self::OverLimit => "over_limit",
             Self::Reserved { .. } => "reserved_name",
             Self::TooManyArguments => "too_many_arguments",
             Self::ArgumentTooLong { .. } => "argument_too_long",
@@ -553,6 +560,9 @@ impl Decoder {
                 path.push_str(&event::escape_segment(key, false));
             }
             if raw.starts_with('{') && !raw[1..].trim_start().starts_with('}') {
+                if depth == 0 && path == "exception" {
+                    noticed.exception_object = Some(raw);
+                }
                 if self.walk(raw, path, depth + 1, noticed)? == Walked::Repeated {
                     walked = Walked::Repeated;
                 }
@@ -628,7 +638,7 @@ pub(crate) fn each_member<'a>(
 }
 
 /// A list or an empty object without the line breaks it was sent with: an answer has one event a line.
-fn on_one_line(raw: &str) -> Cow<'_, str> {
+pub(crate) fn on_one_line(raw: &str) -> Cow<'_, str> {
     if memchr::memchr2(b'\n', b'\r', raw.as_bytes()).is_none() {
         return Cow::Borrowed(raw);
     }
@@ -672,27 +682,70 @@ pub(crate) fn not_an_object(text: &str) -> Reason {
     Reason::NotAnObject { found }
 }
 
+/// The place of the quote that ends the text which begins with the one at `start`; the end of all where none does.
+fn end_of_text(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(rest) = bytes.get(at..) {
+        let Some(ahead) = memchr::memchr2(b'"', b'\\', rest) else { break };
+        if rest[ahead] == b'"' {
+            return at + ahead;
+        }
+        at += ahead + 2;
+    }
+    bytes.len()
+}
+
 /// Whether brackets are nested deeper than `depth_max`. Counts first, which is quick, and looks closer only then.
 pub(crate) fn is_too_deep(text: &str, depth_max: usize) -> bool {
     let bytes = text.as_bytes();
     if memchr::memchr2_iter(b'{', b'[', bytes).take(depth_max + 1).count() <= depth_max {
         return false;
     }
-    let (mut depth, mut in_text, mut at) = (0_usize, false, 0);
+    let (mut depth, mut at) = (0_usize, 0);
     while at < bytes.len() {
         match bytes[at] {
-            b'\\' if in_text => at += 1,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => {
+            b'"' => at = end_of_text(bytes, at),
+            b'{' | b'[' => {
                 depth += 1;
                 if depth > depth_max {
                     return true;
                 }
             }
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
         at += 1;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Byte by byte.
+    fn depth_of(text: &str) -> usize {
+        let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+        for byte in text.bytes() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_text => escaped = true,
+                b'"' => in_text = !in_text,
+                b'{' | b'[' if !in_text => depth += 1,
+                b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            deepest = deepest.max(depth);
+        }
+        deepest
+    }
+
+    proptest! {
+        #[test]
+        fn brackets_within_texts_do_not_count(text in r#"([\[\]{}"\\a]|\\"){0,40}"#, depth_max in 0..6_usize) {
+            prop_assert_eq!(is_too_deep(&text, depth_max), depth_of(&text) > depth_max);
+        }
+    }
 }

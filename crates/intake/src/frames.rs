@@ -21,14 +21,14 @@ pub(crate) struct Traceback {
     pub(crate) chain: Option<String>,
 }
 
-/// Reads a traceback of Python, Java, Kotlin, JavaScript, .NET or Rust. Of any other text nothing is found.
+/// Reads a traceback of Python, Java, Kotlin, JavaScript, .NET, Rust or Go. Of any other text nothing is found.
 pub(crate) fn traceback(text: &str) -> Traceback {
     let (mut parts, raised) = if text.contains("Traceback (most recent call last):") {
         let parts = python(text);
         let raised = parts.len().saturating_sub(1);
         (parts, raised)
     } else {
-        (others(text), 0)
+        (go(text).unwrap_or_else(|| others(text)), 0)
     };
     let mut chain: Vec<Value> = parts
         .iter()
@@ -123,6 +123,47 @@ fn python_frame(line: &str) -> Option<Value> {
     Some(json!({ "function": function.trim(), "file": file, "line": number }))
 }
 
+/// Go: a function, and on the next line, after a tab, where it was called. Where it was raised is first.
+fn go(text: &str) -> Option<Vec<Part<'_>>> {
+    let mut part = Part::default();
+    let mut called = None;
+    for line in text.lines() {
+        let place = line.strip_prefix('\t').map(|place| place.split(" +0x").next().unwrap_or(place));
+        match (called.take(), place) {
+            (Some(function), Some(place)) if place.contains(".go:") => {
+                let mut frame = go_function(function);
+                locate(&mut frame, place);
+                part.farther(frame);
+            }
+            _ => called = Some(line),
+        }
+    }
+    (!part.frames.is_empty()).then(|| vec![part])
+}
+
+/// `github.com/shop/pay.(*Cart).Pay(0xc000…)`, also with `created by ` before it.
+fn go_function(called: &str) -> Value {
+    let called = called.strip_prefix("created by ").unwrap_or(called);
+    let arguments = called.strip_suffix(')').and_then(|called| Some((called, called.rfind('(')?)));
+    let name = arguments.map_or(called, |(called, at)| &called[..at]);
+    let package = name.rfind('/').map_or(0, |at| at + 1);
+    match name[package..].split_once('.') {
+        Some((last, function)) => json!({ "function": function, "module": format!("{}{last}", &name[..package]) }),
+        None => json!({ "function": name }),
+    }
+}
+
+/// A frame in a list of texts: `/app/Cart.php:7` or ``/app/cart.rb:7:in `pay'``.
+pub(crate) fn line_of_list(line: &str) -> Option<Value> {
+    let (place, function) = line.split_once(":in ").map_or((line, None), |(place, rest)| (place, Some(rest)));
+    let mut frame = match function {
+        Some(function) => json!({ "function": function.trim_matches(['`', '\'']) }),
+        None => json!({}),
+    };
+    locate(&mut frame, place.trim());
+    frame.get("line").is_some().then_some(frame)
+}
+
 /// The languages that begin with the exception and go on with where it was raised.
 fn others(text: &str) -> Vec<Part<'_>> {
     let mut parts: Vec<Part<'_>> = vec![Part::default()];
@@ -130,7 +171,8 @@ fn others(text: &str) -> Vec<Part<'_>> {
     let mut function = None;
     for (number, line) in text.lines().enumerate() {
         let trimmed = line.trim_start();
-        if let Some(cause) = trimmed.strip_prefix("Caused by: ") {
+        // Java's way, and pino's.
+        if let Some(cause) = trimmed.strip_prefix("Caused by: ").or_else(|| trimmed.strip_prefix("caused by: ")) {
             parts.push(Part::default());
             if let Some(part) = parts.last_mut() {
                 part.name(cause);
@@ -253,6 +295,18 @@ mod tests {
         assert_eq!(
             frames(rust)[0],
             json!({ "function": "shop::main", "file": "./src/main.rs", "line": 2, "column": 3 })
+        );
+        let go = "main.(*Cart).Pay\n\t/app/cart.go:7\nmain.main\n\t/app/main.go:3";
+        assert_eq!(
+            frames(go),
+            json!([{ "function": "main", "module": "main", "file": "/app/main.go", "line": 3 },
+                   { "function": "(*Cart).Pay", "module": "main", "file": "/app/cart.go", "line": 7 }])
+        );
+        let panic =
+            "goroutine 1 [running]:\ngithub.com/shop/pay.Card(0xc000, 0x1)\n\t/app/pay/card.go:12 +0x1d\nexit status 2";
+        assert_eq!(
+            frames(panic),
+            json!([{ "function": "Card", "module": "github.com/shop/pay", "file": "/app/pay/card.go", "line": 12 }])
         );
         assert_eq!(traceback("it broke: badly"), Traceback { frames: None, chain: None });
         assert_eq!(traceback(""), Traceback { frames: None, chain: None });

@@ -5,10 +5,12 @@
 
 pub mod azure;
 pub mod body;
+pub mod classify;
 mod decode;
 pub mod elasticsearch;
 mod entries;
 mod exception;
+mod fill;
 mod frames;
 pub mod framing;
 pub mod ga4;
@@ -20,11 +22,13 @@ mod normalise;
 pub mod otel;
 mod python;
 mod raw;
+mod reading;
 pub mod redact;
 pub mod rollbar;
 pub mod sentry;
 mod shaped;
 pub mod visitor;
+mod vocabulary;
 
 pub use decode::{Decoded, Limits, Reason, Refused, native};
 pub use entries::{entries, form};

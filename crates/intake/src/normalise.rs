@@ -3,155 +3,11 @@
 //! The document itself stays as it was sent: where a shared key holds something else than its column can show, what
 //! was sent is kept beside it.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
 use event::{BatchBuilder, Id, KeyIndex, Level, Timestamp, Value, shared};
 
 use crate::decode::Reason;
-use crate::exception::Raised;
-
-/// What a path means to the normaliser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Nothing: the value is kept under its own path.
-    Plain,
-    Id,
-    Timestamp,
-    Level,
-    Stream,
-    User,
-    /// A shared number (`status`, `duration_ms`), which may come as a text.
-    Number,
-    Exception,
-    /// Another name for a shared key: which one, and how good a name it is (0 is the best).
-    Alias(Shared, u8),
-    /// The shared key itself.
-    Own(Shared),
-}
-
-/// Shared keys that may be filled in from other names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shared {
-    Timestamp,
-    Level,
-    User,
-    Message,
-    RequestId,
-    TraceId,
-    SpanId,
-    Status,
-    DurationMs,
-    Ip,
-    UserAgent,
-    Service,
-    Host,
-    Environment,
-    Request,
-}
-
-const SHARED_COUNT: usize = Shared::Request as usize + 1;
-
-/// Other names of shared keys, the best first.
-const ALIASES: [(Shared, &str, &[&str]); 14] = [
-    (Shared::Timestamp, "", &["@timestamp", "time", "ts", "datetime"]),
-    (Shared::Level, "", &["severity", "levelname", "log.level", "loglevel", "severity_text"]),
-    (
-        Shared::User,
-        "",
-        &["user.id", r"user\.id", "user_id", "user.username", "user.name", "user.email", "username", "enduser.id"],
-    ),
-    (Shared::Message, "message", &["msg"]),
-    (
-        Shared::RequestId,
-        "request_id",
-        &["request.id", "http.request.id", "requestId", "req_id", "reqId", "correlation_id"],
-    ),
-    (Shared::TraceId, "trace_id", &["trace.id", r"trace\.id", "traceId"]),
-    (Shared::SpanId, "span_id", &["span.id", r"span\.id", "spanId"]),
-    (
-        Shared::Status,
-        "",
-        &[
-            "status_code",
-            "code",
-            "http.response.status_code",
-            r"http\.response\.status_code",
-            "http.status_code",
-            "statusCode",
-        ],
-    ),
-    (Shared::DurationMs, "", &["duration_in_ms", "elapsed_ms", "responseTime", "latency_ms"]),
-    (Shared::Ip, "ip", &["remote_ip", "client_ip", "remote_addr", "client.ip"]),
-    (Shared::UserAgent, "user_agent", &["user_agent.original", "userAgent", r"headers\.User-Agent"]),
-    (Shared::Service, "service", &["service.name", r"service\.name"]),
-    (Shared::Host, "host", &["host.name", r"host\.name", "hostname"]),
-    (Shared::Environment, "environment", &["service.environment", "deployment.environment"]),
-];
-
-/// The role of a path.
-pub(crate) fn role(path: &str) -> Role {
-    static ROLES: LazyLock<HashMap<&'static str, Role>> = LazyLock::new(|| {
-        let names = ALIASES.iter().flat_map(|(_, name, aliases)| std::iter::once(name).chain(*aliases));
-        let own = ["id", "timestamp", "level", "stream", "user", "status", "duration_ms", "exception", "request"];
-        names.chain(&own).map(|path| (*path, find_role(path))).collect()
-    });
-    ROLES.get(path).copied().unwrap_or(Role::Plain)
-}
-
-fn find_role(path: &str) -> Role {
-    match path {
-        "id" => return Role::Id,
-        "timestamp" => return Role::Timestamp,
-        "level" => return Role::Level,
-        "stream" => return Role::Stream,
-        "user" => return Role::User,
-        "status" | "duration_ms" => return Role::Number,
-        "exception" => return Role::Exception,
-        "request" => return Role::Alias(Shared::Request, 0),
-        _ => {}
-    }
-    for (shared, name, aliases) in ALIASES {
-        if path == name {
-            return Role::Own(shared);
-        }
-        if let Some(rank) = aliases.iter().position(|alias| *alias == path) {
-            return Role::Alias(shared, u8::try_from(rank).unwrap_or(u8::MAX));
-        }
-    }
-    Role::Plain
-}
-
-impl Role {
-    /// The role for what a stranger sends: what he calls his keys fills no shared key but the one of that name.
-    pub(crate) fn of_stranger(self) -> Self {
-        match self {
-            Self::Alias(..) => Self::Plain,
-            other => other,
-        }
-    }
-}
-
-/// The columns that another name of this shared key fills.
-pub(crate) fn shared_name(shared: Shared) -> &'static [&'static str] {
-    match shared {
-        Shared::Timestamp => &[],
-        Shared::Level => &["level"],
-        Shared::User => &["user"],
-        Shared::Status => &["status"],
-        Shared::DurationMs => &["duration_ms"],
-        Shared::Request => &["method", "path"],
-        Shared::Message => &["message"],
-        Shared::RequestId => &["request_id"],
-        Shared::TraceId => &["trace_id"],
-        Shared::SpanId => &["span_id"],
-        Shared::Ip => &["ip"],
-        Shared::UserAgent => &["user_agent"],
-        Shared::Service => &["service"],
-        Shared::Host => &["host"],
-        Shared::Environment => &["environment"],
-    }
-}
+use crate::reading;
+use crate::vocabulary::{self, OWN, Reading, Role, Shared};
 
 /// A value that is looked at again once the whole event was read.
 #[derive(Clone, Debug)]
@@ -174,6 +30,26 @@ impl Kept<'_> {
     }
 }
 
+/// A value under another name of a shared key.
+#[derive(Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) shared: Shared,
+    /// The place of the name in the table: the smallest is the best name.
+    place: u16,
+    kept: Kept<'a>,
+}
+
+impl Found<'_> {
+    pub(crate) fn value(&self) -> Value<'_> {
+        self.kept.value()
+    }
+
+    /// How the value is read.
+    pub(crate) fn reading(&self) -> Reading {
+        vocabulary::reading(self.place).0
+    }
+}
+
 /// What was noticed of one event while it was taken apart.
 #[derive(Debug)]
 pub(crate) struct Noticed<'a> {
@@ -184,9 +60,19 @@ pub(crate) struct Noticed<'a> {
     level: Option<Kept<'a>>,
     stream: Option<Kept<'a>>,
     user: Option<Kept<'a>>,
-    exception: Option<Box<Raised>>,
-    aliases: [Option<(u8, Kept<'a>)>; SHARED_COUNT],
-    present: [bool; SHARED_COUNT],
+    event: Option<Kept<'a>>,
+    url: Option<Kept<'a>>,
+    pub(crate) exception: Option<Kept<'a>>,
+    /// The object `exception` as it was sent.
+    pub(crate) exception_object: Option<&'a str>,
+    /// Whether something was sent within `exception`, and whether under a name that is none of ours.
+    pub(crate) in_exception: bool,
+    pub(crate) foreign_exception: bool,
+    /// The best name of each shared key that has other names in this event.
+    found: Vec<Found<'a>>,
+    /// The shared keys that were sent under their own names, as bits, and those of them that are null.
+    present: u32,
+    nulls: u32,
 }
 
 /// What the normaliser is told about the request.
@@ -208,9 +94,15 @@ impl<'a> Noticed<'a> {
             level: None,
             stream: None,
             user: None,
+            event: None,
+            url: None,
             exception: None,
-            aliases: [const { None }; SHARED_COUNT],
-            present: [false; SHARED_COUNT],
+            exception_object: None,
+            in_exception: false,
+            foreign_exception: false,
+            found: Vec::new(),
+            present: 0,
+            nulls: 0,
         }
     }
 
@@ -222,62 +114,150 @@ impl<'a> Noticed<'a> {
     /// Takes a value according to the role of its path, and adds it to the event. False when the path had one.
     pub(crate) fn take(&mut self, builder: &mut BatchBuilder, key: KeyIndex, role: Role, kept: Kept<'a>) -> bool {
         let slot = match role {
+            Role::Plain => return builder.push(key, kept.value(), false),
+            Role::Own(shared) => return self.take_own(builder, key, shared, kept.value()),
+            Role::Source(shared) => {
+                let taken = self.take_own(builder, key, shared, kept.value());
+                *(if shared == Shared::Event { &mut self.event } else { &mut self.url }) = Some(kept);
+                return taken;
+            }
+            Role::Number(shared) => return self.take_number(builder, key, shared, kept.value()),
+            Role::Alias(shared, place) => return self.note_alias(builder, key, (shared, place), kept),
+            Role::Exception => {
+                let pushed = builder.push(key, kept.value(), false);
+                self.exception = Some(kept);
+                return pushed;
+            }
+            Role::InException { foreign } => {
+                self.in_exception = true;
+                self.foreign_exception |= foreign;
+                return builder.push(key, kept.value(), false);
+            }
             Role::Id => &mut self.id,
             Role::Timestamp => &mut self.timestamp,
             Role::Level => &mut self.level,
             Role::Stream => &mut self.stream,
             Role::User => &mut self.user,
-            Role::Number => return self.take_number(builder, key, kept.value()),
-            Role::Exception => {
-                self.exception = match kept.value() {
-                    Value::Str(text) => Raised::of_text(text),
-                    Value::Raw(list) => Raised::of_list(list),
-                    _ => None,
-                }
-                .map(Box::new);
-                return builder.push(key, kept.value(), false);
-            }
-            Role::Alias(shared, rank) => {
-                let pushed = builder.push(key, kept.value(), false);
-                let found = &mut self.aliases[shared as usize];
-                if kept.value() != Value::Null && found.as_ref().is_none_or(|(known, _)| rank < *known) {
-                    *found = Some((rank, kept));
-                }
-                return pushed;
-            }
-            Role::Own(shared) => {
-                self.present[shared as usize] = kept.value() != Value::Null;
-                return builder.push(key, kept.value(), false);
-            }
-            Role::Plain => return builder.push(key, kept.value(), false),
         };
         slot.replace(kept).is_none()
     }
 
+    /// A null waits until it is known whether another name fills the column.
+    fn take_own(&mut self, builder: &mut BatchBuilder, key: KeyIndex, shared: Shared, value: Value<'_>) -> bool {
+        let bit = shared.bit();
+        if (self.present | self.nulls) & bit != 0 {
+            return false;
+        }
+        if value == Value::Null {
+            self.nulls |= bit;
+            return true;
+        }
+        self.present |= bit;
+        builder.push(key, value, false)
+    }
+
     /// `status` and `duration_ms`: a number in a text is a number to whoever asks.
-    fn take_number(&mut self, builder: &mut BatchBuilder, key: KeyIndex, value: Value<'_>) -> bool {
-        let shared = if builder.path(key) == "status" { Shared::Status } else { Shared::DurationMs };
-        self.present[shared as usize] = value != Value::Null;
+    fn take_number(&mut self, builder: &mut BatchBuilder, key: KeyIndex, shared: Shared, value: Value<'_>) -> bool {
         match value {
             Value::Str(text) => match Value::number_in(text) {
-                Some(number) => builder.push(key, number, false) && builder.push(key, value, true),
-                None => builder.push(key, value, false),
+                Some(number) => self.take_own(builder, key, shared, number) && builder.push(key, value, true),
+                None => self.take_own(builder, key, shared, value),
             },
-            _ => builder.push(key, value, false),
+            _ => self.take_own(builder, key, shared, value),
         }
     }
 
-    fn alias(&self, shared: Shared) -> Option<Value<'_>> {
-        if self.present[shared as usize] { None } else { self.any_alias(shared) }
+    // What most keys have nothing to do with stays out of the loop over them.
+    #[inline(never)]
+    fn note_alias(
+        &mut self,
+        builder: &mut BatchBuilder,
+        key: KeyIndex,
+        (shared, place): (Shared, u16),
+        kept: Kept<'a>,
+    ) -> bool {
+        let pushed = builder.push(key, kept.value(), false);
+        self.note(shared, place, kept);
+        pushed
     }
 
-    fn any_alias(&self, shared: Shared) -> Option<Value<'_>> {
-        self.aliases[shared as usize].as_ref().map(|(_, kept)| kept.value())
+    /// The message in the key `event`, where structlog has it: what is no name, if nothing else is the message.
+    pub(crate) fn message_in_event(&self) -> Option<&str> {
+        match self.event.as_ref().map(Kept::value)? {
+            Value::Str(text) if !self.is_present(Shared::Message) && self.alias(Shared::Message).is_none() => {
+                Some(text).filter(|text| !reading::is_event_name(text))
+            }
+            _ => None,
+        }
+    }
+
+    /// The key `url`, if nothing but it tells the path.
+    pub(crate) fn url_with_path(&self) -> Option<&str> {
+        match self.url.as_ref().map(Kept::value)? {
+            Value::Str(text) if !self.is_present(Shared::Path) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether some shared key may have to be filled.
+    fn is_to_fill(&self) -> bool {
+        !self.found.is_empty()
+            || self.exception.is_some()
+            || self.foreign_exception
+            || (self.event.is_some() && !self.is_present(Shared::Message))
+            || (self.url.is_some() && !self.is_present(Shared::Path))
+    }
+
+    /// Keeps the value under the best name of a shared key.
+    #[inline(never)]
+    fn note(&mut self, shared: Shared, place: u16, kept: Kept<'a>) {
+        let known = self.found.iter_mut().find(|found| found.shared == shared);
+        if known.as_ref().is_some_and(|known| known.place <= place) {
+            return;
+        }
+        if !reading::says(shared, vocabulary::reading(place).0, kept.value()) {
+            return;
+        }
+        let found = Found { shared, place, kept };
+        match known {
+            Some(known) => *known = found,
+            None => self.found.push(found),
+        }
+    }
+
+    /// The value under another name of a shared key.
+    pub(crate) fn alias(&self, shared: Shared) -> Option<&Found<'a>> {
+        self.found.iter().find(|found| found.shared == shared && self.is_usable(found))
+    }
+
+    /// Names that mean this only in the events of certain loggers do not count elsewhere.
+    fn is_usable(&self, found: &Found<'_>) -> bool {
+        found.reading() != Reading::OfLogger || self.is_of_logger()
+    }
+
+    /// Whether the event gives its level as pino, Bunyan, Monolog or Python's logging do.
+    fn is_of_logger(&self) -> bool {
+        let level = self.found.iter().find(|found| found.shared == Shared::Level);
+        matches!(self.level.as_ref().map(Kept::value), Some(Value::Int(_)))
+            || level.is_some_and(|found| {
+                matches!(vocabulary::reading(found.place).1, "levelname" | "level_name" | "levelno")
+            })
+    }
+
+    /// Whether a shared key was sent under its own name.
+    pub(crate) fn is_present(&self, shared: Shared) -> bool {
+        self.present & shared.bit() != 0
+    }
+
+    /// What was found under other names, but for what is read by itself.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &Found<'a>> {
+        self.found.iter().filter(|found| !self.is_present(found.shared) && self.is_usable(found))
     }
 
     /// Adds the shared keys, and completes the event.
     /// `given` is the id of a document of Elasticsearch that has one.
     pub(crate) fn finish(self, builder: &mut BatchBuilder, now: Now, given: Option<Id>) -> Result<(), Reason> {
+        self.push_nulls(builder);
         let sent = builder.position();
         let id = if now.document { self.document_id(builder, now, given)? } else { self.finish_id(builder, now)? };
         let timestamp =
@@ -285,11 +265,27 @@ impl<'a> Noticed<'a> {
         let level = self.finish_level(builder);
         self.finish_stream(builder, level);
         self.finish_user(builder);
-        self.finish_others(builder);
+        if self.is_to_fill() {
+            crate::fill::fill(&self, builder);
+        }
         if now.document {
             self.mark_added(builder, sent);
         }
         if builder.commit(id, timestamp) { Ok(()) } else { Err(Reason::BatchFull) }
+    }
+
+    /// A shared key that was sent as null stands beside what another name fills it with.
+    fn push_nulls(&self, builder: &mut BatchBuilder) {
+        if self.nulls == 0 {
+            return;
+        }
+        for shared in OWN.iter().filter(|shared| self.nulls & shared.bit() != 0) {
+            let name = shared.columns().first().copied().unwrap_or_default();
+            let filled = self.found.iter().any(|found| found.shared.columns().contains(&name))
+                || (*shared == Shared::Message && self.message_in_event().is_some())
+                || (*shared == Shared::Path && self.url_with_path().is_some());
+            push(builder, name, Value::Null, filled);
+        }
     }
 
     fn finish_id(&self, builder: &mut BatchBuilder, now: Now) -> Result<Id, Reason> {
@@ -330,13 +326,8 @@ impl<'a> Noticed<'a> {
 
     /// `@timestamp` goes before `timestamp`, which is a key like any other to who asks Elasticsearch.
     fn document_timestamp(&self, builder: &mut BatchBuilder, now: Now) -> Timestamp {
-        let found = self.aliases[Shared::Timestamp as usize].as_ref().filter(|(rank, _)| *rank == 0);
-        let own = found.and_then(|(_, kept)| match kept.value() {
-            Value::Str(text) => Timestamp::parse(text),
-            Value::Int(number) => Timestamp::from_epoch(number),
-            Value::Float(number) => Timestamp::from_epoch_float(number),
-            _ => None,
-        });
+        let found = self.found.iter().find(|found| found.shared == Shared::Timestamp && found.place == 0);
+        let own = found.and_then(|found| reading::moment(found.value()));
         let Some((moment, _)) = own else { return self.finish_timestamp(builder, now) };
         if let Some(sent) = self.timestamp.as_ref().map(Kept::value) {
             push_sent(builder, "timestamp", sent);
@@ -370,25 +361,19 @@ impl<'a> Noticed<'a> {
         if let Some(moment) = self.moment {
             return moment;
         }
-        let read = |value: Value<'_>| match value {
-            Value::Str(text) => Timestamp::parse(text),
-            Value::Int(number) => Timestamp::from_epoch(number),
-            Value::Float(number) => Timestamp::from_epoch_float(number),
-            _ => None,
-        };
         match self.timestamp.as_ref().map(Kept::value) {
             None | Some(Value::Null) => {
                 // A number under another name may be a duration: only a moment between 2001 and 2286 is taken.
                 let plausible =
                     |moment: Timestamp| (1_000_000_000_000_000..10_000_000_000_000_000).contains(&moment.as_micros());
-                let found = self.alias(Shared::Timestamp).and_then(|value| Some((read(value)?.0, value)));
-                match found {
-                    Some((moment, Value::Str(_))) => moment,
-                    Some((moment, _)) if plausible(moment) => moment,
+                let found = self.alias(Shared::Timestamp).map(Found::value);
+                match found.and_then(|value| Some((reading::moment(value)?.0, value))) {
+                    Some((moment, Value::Str(text))) if !is_number(text) || plausible(moment) => self.exactly(moment),
+                    Some((moment, Value::Int(_) | Value::Float(_))) if plausible(moment) => self.exactly(moment),
                     _ => now.received,
                 }
             }
-            Some(value) => match read(value) {
+            Some(value) => match reading::moment(value) {
                 Some((moment, true)) => moment,
                 // What the column cannot show is shown as it was sent.
                 Some((moment, false)) => {
@@ -403,15 +388,22 @@ impl<'a> Noticed<'a> {
         }
     }
 
+    /// Log4j and Google Cloud write the part of a second as a number of its own.
+    fn exactly(&self, moment: Timestamp) -> Timestamp {
+        match self.alias(Shared::Nanoseconds).map(Found::value) {
+            Some(Value::Int(nanoseconds)) if moment.as_micros() % 1_000_000 == 0 => {
+                Timestamp::from_micros(moment.as_micros() + nanoseconds / 1000)
+            }
+            _ => moment,
+        }
+    }
+
     fn finish_level(&self, builder: &mut BatchBuilder) -> Option<Level> {
-        let read = |value: Value<'_>| match value {
-            Value::Str(text) => Level::parse(text),
-            Value::Int(number) => Level::from_pino(number),
-            _ => None,
-        };
         let given = self.level.as_ref().map(Kept::value);
-        let sent = given.filter(|value| *value != Value::Null);
-        let level = sent.or_else(|| self.alias(Shared::Level)).and_then(read);
+        let level = given.and_then(|value| reading::level(value, Reading::Usual)).or_else(|| {
+            let found = self.alias(Shared::Level)?;
+            reading::level(found.value(), found.reading())
+        });
         match (given, level) {
             (Some(value), Some(level)) => {
                 push(builder, "level", Value::Str(level.name()), false);
@@ -442,7 +434,7 @@ impl<'a> Noticed<'a> {
     fn finish_user(&self, builder: &mut BatchBuilder) {
         let sent = self.user.as_ref().map(Kept::value);
         let given = sent.filter(|value| !matches!(value, Value::Null | Value::Str("") | Value::Raw(_)));
-        let user = given.or_else(|| self.any_alias(Shared::User));
+        let user = given.or_else(|| self.alias(Shared::User).map(Found::value));
         let mut text = Vec::new();
         let column = match user {
             None | Some(Value::Null | Value::Str("")) => Value::Str(shared::SYSTEM_USER),
@@ -459,62 +451,14 @@ impl<'a> Noticed<'a> {
             push_sent(builder, "user", sent);
         }
     }
-
-    fn finish_others(&self, builder: &mut BatchBuilder) {
-        if let Some(Value::Str(request)) = self.any_alias(Shared::Request) {
-            push_request(builder, request);
-        }
-        for (shared, name, _) in ALIASES {
-            let Some(value) = self.alias(shared) else { continue };
-            match (shared, value) {
-                (Shared::Timestamp | Shared::Level | Shared::User, _) | (_, Value::Raw(_) | Value::Null) => {}
-                (Shared::Status, value) => {
-                    if let Some(number @ Value::Int(100..=599)) = as_number(value) {
-                        push(builder, "status", number, false);
-                    }
-                }
-                (Shared::DurationMs, value) => {
-                    if let Some(number) = as_number(value) {
-                        push(builder, "duration_ms", number, false);
-                    }
-                }
-                (_, value) => push(builder, name, value, false),
-            }
-        }
-        if let Some(raised) = &self.exception {
-            push(builder, "exception.type", Value::Str(&raised.kind), false);
-            push(builder, "exception.message", Value::Str(&raised.message), false);
-            for (path, list) in
-                [("exception.frames", &raised.traceback.frames), ("exception.chain", &raised.traceback.chain)]
-            {
-                if let Some(list) = list {
-                    push(builder, path, Value::Raw(list), false);
-                }
-            }
-        }
-    }
 }
 
-fn as_number(value: Value<'_>) -> Option<Value<'_>> {
-    match value {
-        Value::Int(_) | Value::Float(_) => Some(value),
-        Value::Str(text) => Value::number_in(text),
-        _ => None,
-    }
+/// Whether a text is a number, which says less surely than a date that it is a moment.
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// A request line, `GET /pay/7?m=1`: django-structlog's key `request`.
-fn push_request(builder: &mut BatchBuilder, request: &str) {
-    let Some((method, target)) = request.split_once(' ') else { return };
-    let is_method = !method.is_empty() && method.len() <= 16 && method.bytes().all(|byte| byte.is_ascii_uppercase());
-    if is_method && target.starts_with('/') {
-        push(builder, "method", Value::Str(method), false);
-        let path = target.split(['?', ' ']).next().unwrap_or(target);
-        push(builder, "path", Value::Str(path), false);
-    }
-}
-
-fn push(builder: &mut BatchBuilder, path: &str, value: Value<'_>, sent: bool) {
+pub(crate) fn push(builder: &mut BatchBuilder, path: &str, value: Value<'_>, sent: bool) {
     let key = builder.key(path);
     builder.push(key, value, sent);
 }

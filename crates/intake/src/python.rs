@@ -12,8 +12,10 @@ use std::borrow::Cow;
 use event::{Level, Timestamp, Value, escape_segment};
 
 use crate::decode::{Decoded, Decoder, Door, Limits, Reason};
+use crate::reading;
 use crate::shaped::Shaped;
 use crate::visitor::ARGUMENTS_MAX;
+use crate::vocabulary::Reading;
 
 /// What of a record is said by shared keys, or says nothing after the process has ended.
 const SAID_OTHERWISE: [&str; 11] = [
@@ -100,17 +102,8 @@ impl<'a> Record<'a> {
         event.text("levelname", name);
         let Some(number) = self.get("levelno").and_then(|number| number.parse::<i64>().ok()) else { return };
         event.value("levelno", Value::Int(number));
-        event.text(
-            "level",
-            match number {
-                50.. => "critical",
-                40.. => "error",
-                30.. => "warning",
-                20.. => "info",
-                10.. => "debug",
-                _ => "trace",
-            },
-        );
+        let level = reading::level(Value::Int(number), Reading::PythonLevel).unwrap_or(Level::Trace);
+        event.text("level", level.name());
     }
 
     fn fill_message(&self, event: &mut Shaped<'_, 'a>) {

@@ -3,6 +3,7 @@
 //! One list names every setting with its type and its meaning; the file, the environment and the reference in
 //! docs/operating.md follow it. A name that is not in the list is an error that suggests the near one.
 
+mod alerts;
 mod forward;
 mod print;
 mod settings;
@@ -78,6 +79,17 @@ pub(crate) struct Config {
     forward_tables: toml::Table,
     /// What is forwarded to other systems.
     pub(crate) forwards: Vec<ForwardConfig>,
+    /// Channels and rules as the file has them, and as they are read.
+    channel_tables: toml::Table,
+    rule_tables: toml::Table,
+    channels: engine::Tables,
+    rules: serde_json::Map<String, serde_json::Value>,
+    /// The mail server, and whom mails come from.
+    pub(crate) smtp: String,
+    pub(crate) mail_from: String,
+    /// Who is told of configuration errors, and of new errors.
+    pub(crate) config_error_report_email: Vec<String>,
+    pub(crate) email_errors: Vec<String>,
     /// Where a setting was named last; the others have their defaults.
     origins: BTreeMap<&'static str, Origin>,
     /// Where archived segments go: a folder, or `s3://bucket/prefix`; empty for `archive` in the data directory.
@@ -121,6 +133,14 @@ impl Default for Config {
             log_tables: toml::Table::new(),
             forward_tables: toml::Table::new(),
             forwards: Vec::new(),
+            channel_tables: toml::Table::new(),
+            rule_tables: toml::Table::new(),
+            channels: engine::Tables::new(),
+            rules: serde_json::Map::new(),
+            smtp: String::new(),
+            mail_from: "everlog@localhost".to_owned(),
+            config_error_report_email: Vec::new(),
+            email_errors: Vec::new(),
             origins: BTreeMap::new(),
             archive: String::new(),
             archive_s3: S3Settings::default(),
@@ -197,6 +217,14 @@ impl Config {
             }
             if name == "forward" {
                 self.read_forwards(value)?;
+                continue;
+            }
+            if name == "channels" {
+                self.read_channels(value)?;
+                continue;
+            }
+            if name == "rules" {
+                self.read_rules(value)?;
                 continue;
             }
             if value.is_table() && !SETTINGS.iter().any(|setting| setting.name == name) {
@@ -304,6 +332,7 @@ impl Config {
                 print_size(self.body_bytes_max)
             );
         }
+        self.alert_settings().map(drop)?;
         if self.engine.flush_bytes > self.engine.buffer_bytes_max {
             bail!(
                 "flush_bytes ({}) is larger than buffer_bytes_max ({}): writers would wait before anything is flushed",
@@ -329,7 +358,7 @@ fn table_suggestion(name: &str, value: &toml::Value) -> String {
     match (inner, engine::suggest(name, ["logs"].into_iter())) {
         (Some((log, _)), Some(_)) => format!(": did you mean [logs.{log}]?"),
         (None, None) => format!(": did you mean [logs.{name}]?"),
-        _ => "; the only tables are [logs.NAME] and [forward.NAME]".to_owned(),
+        _ => "; the only tables are [logs.NAME], [forward.NAME], [channels.NAME] and [rules.NAME]".to_owned(),
     }
 }
 
@@ -388,7 +417,7 @@ mod tests {
             let error = load(&format!("[{table}]\nretention = \"1d\""), &[]).unwrap_err();
             assert!(error.contains(&format!("did you mean [{meant}]?")), "{error}");
         }
-        assert!(load("[a.b]\nc = 1", &[]).unwrap_err().contains("the only tables are [logs.NAME] and [forward.NAME]"));
+        assert!(load("[a.b]\nc = 1", &[]).unwrap_err().contains("the only tables are [logs.NAME], [forward.NAME]"));
         assert!(load("[listen]\na = 1", &[]).unwrap_err().contains("listen takes one value"));
         assert!(load("body_bytes_max = \"many\"", &[]).unwrap_err().contains("expected a size"));
         assert!(load("event_bytes_max = \"1GiB\"", &[]).unwrap_err().contains("larger than body_bytes_max"));
@@ -416,7 +445,7 @@ retention = \"9d\"
 
     #[test]
     fn a_secret_is_marked_as_one() {
-        let named = |name: &str| name.contains("secret") || name.contains("password") || name.ends_with("_token");
+        let named = |name: &str| name.contains("secret") || name.contains("password") || name.ends_with("_token") || name == "smtp";
         for setting in SETTINGS.iter().filter(|setting| named(setting.name) && setting.name != "require_token") {
             assert!(SECRETS.contains(&setting.name), "{} is printed", setting.name);
         }

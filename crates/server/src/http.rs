@@ -1,6 +1,7 @@
 //! The doors: paths, who may use them, and the loop that takes connections.
 
 mod admin;
+mod alerts;
 mod answer;
 mod archive;
 mod attachments;
@@ -16,6 +17,7 @@ mod forward;
 mod ga4;
 mod gelf;
 mod health;
+mod issues;
 mod lenient;
 mod lines;
 mod meta;
@@ -60,6 +62,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Config;
+pub(crate) use alerts::find_channel;
 pub(crate) use es::PREFIX as ELASTICSEARCH;
 use problem::Problem;
 pub(crate) use questions::Questions;
@@ -86,6 +89,8 @@ pub(crate) struct Doors {
     pub(crate) questions: Questions,
     /// True once the server is stopping: tails end then.
     pub(crate) stopping: watch::Receiver<bool>,
+    /// What sends notices.
+    pub(crate) transport: Arc<crate::notify::Transport>,
 }
 
 /// Where a request comes from.
@@ -117,6 +122,7 @@ fn doors() -> OpenApiRouter<Doors> {
         .routes(routes!(archive::purge))
         .routes(routes!(forward::list))
         .routes(routes!(forward::change))
+        .merge(doors_of_issues())
         .routes(routes!(admin::flush))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
@@ -126,6 +132,28 @@ fn doors() -> OpenApiRouter<Doors> {
         .routes(routes!(attachments::file))
         .routes(routes!(openapi::openapi))
         .merge(doors_of_pages())
+}
+
+/// What became of errors, and who is called.
+fn doors_of_issues() -> OpenApiRouter<Doors> {
+    OpenApiRouter::new()
+        .routes(routes!(issues::list))
+        .routes(routes!(issues::one, issues::change))
+        .routes(routes!(issues::merge))
+        .routes(routes!(issues::split))
+        .routes(routes!(issues::undo))
+        .routes(routes!(issues::occurrences))
+        .routes(routes!(issues::explain))
+        .routes(routes!(issues::report))
+        .routes(routes!(issues::deploys, issues::deploy))
+        .routes(routes!(issues::configuration_error))
+        .routes(routes!(alerts::rules))
+        .routes(routes!(alerts::rule, alerts::put_rule, alerts::remove_rule))
+        .routes(routes!(alerts::test_rule))
+        .routes(routes!(alerts::channels))
+        .routes(routes!(alerts::channel, alerts::put_channel, alerts::remove_channel))
+        .routes(routes!(alerts::test_channel))
+        .routes(routes!(alerts::notices))
 }
 
 /// Those that the pages of other sites send to, whose browsers look at the answers before they do. Clients leave the

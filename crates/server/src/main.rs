@@ -9,6 +9,7 @@ mod doctor;
 mod forward;
 mod http;
 mod listen;
+mod notify;
 mod s3;
 mod serve;
 mod trouble;

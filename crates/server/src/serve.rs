@@ -162,7 +162,9 @@ async fn serve_until_stopped(
     let opened = tokio::task::spawn_blocking(open).await?;
     let (engine, report) = opened?;
     engine.configure_logs(config.log_options.clone()).context("the settings of logs")?;
+    engine.configure_alerts(config.alert_settings()?).context("rules and channels")?;
     trouble.tell(&engine)?;
+    warn_of_silence(&config);
     for (log, retention) in &config.logs {
         let retention = (!retention.is_empty()).then(|| retention.clone());
         let archiving = config.archiving.get(log).cloned().unwrap_or_default();
@@ -181,6 +183,7 @@ async fn serve_until_stopped(
     let elsewhere = further.iter().filter_map(|entrance| entrance.listener.local_addr().ok());
     let ours: Vec<SocketAddr> = addresses.iter().copied().chain(elsewhere).collect();
     let forwarding = crate::forward::start(&engine, &doors.config, &ours, &signals_of)?;
+    let notifying = notify(&engine, &doors, &stopping)?;
     let data = doors.config.data.clone();
     let receiving = tokio::spawn(received.serve(Arc::clone(&engine), Arc::clone(&doors.config), stopping.clone()));
     let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));
@@ -196,6 +199,7 @@ async fn serve_until_stopped(
     if let Some(forwarding) = forwarding {
         forwarding.end().await;
     }
+    notifying.end().await;
     let closed = tokio::task::spawn_blocking(move || engine.close()).await?;
     let _ = std::fs::remove_file(data.join(SERVER_FILE));
     closed.context(
@@ -203,6 +207,27 @@ async fn serve_until_stopped(
     )?;
     tracing::info!("stopped: everything is written");
     Ok(())
+}
+
+/// Starts what sends notices.
+fn notify(
+    engine: &Arc<Engine>,
+    doors: &Doors,
+    stopping: &watch::Receiver<bool>,
+) -> anyhow::Result<crate::notify::Notifying> {
+    let (sender, posted) = watch::channel(0);
+    engine.on_notice(move || sender.send_modify(|posted| *posted += 1));
+    let signals = crate::notify::Signals { posted, stopping: stopping.clone() };
+    crate::notify::start(Arc::clone(engine) as Arc<dyn crate::notify::Outbox>, Arc::clone(&doors.transport), signals)
+}
+
+/// What nobody would be told of, said once at the start.
+fn warn_of_silence(config: &Config) {
+    if config.config_error_report_email.is_empty() {
+        tracing::warn!(
+            "configuration errors are kept and reported to nobody: set config_error_report_email, and smtp, to have them mailed"
+        );
+    }
 }
 
 /// The variables that keys may show.
@@ -233,6 +258,7 @@ fn doors(engine: &Arc<Engine>, config: Config, stopping: &watch::Receiver<bool>,
         tails: Arc::new(Semaphore::new(crate::http::TAILS_MAX)),
         questions: Questions::new(questions),
         stopping: stopping.clone(),
+        transport: Arc::new(crate::notify::Transport::new(Arc::new(crate::notify::SystemNames))),
     }
 }
 

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 pub use forwards::ForwardRow;
-pub use reactions::{DeliveryRow, DeployRow, IssueQuery, IssueRow, NoticeRow, Reaction};
+pub use reactions::{DeliveryRow, IssueQuery, IssueRow, NoticeRow, Reaction};
 
 use crate::archive::Policy;
 use crate::disk::Disk;

@@ -275,7 +275,7 @@ impl ColumnsBuilder {
         if let Some(slot) = self.by_path.get(path) {
             return Slot::Key(*slot);
         }
-        let shared = event::shared::ORDER.contains(&path);
+        let shared = event::shared::has_column(path);
         if path.is_empty() || path.len() > COLUMN_PATH_BYTES_MAX || (!shared && self.columns >= COLUMNS_MAX) {
             return Slot::Overflow;
         }

@@ -25,7 +25,7 @@ pub(crate) fn count(counts: &mut Counts, batch: &RecordBatch) {
 /// The schema for these counts: every shared key, and the commonest of the others.
 pub(crate) fn choose(counts: &Counts) -> Arc<Schema> {
     let mut chosen: Vec<(&(String, Kind), &u64)> = counts.iter().filter(|(_, values)| **values > 0).collect();
-    let is_shared = |path: &str| event::shared::ORDER.contains(&path);
+    let is_shared = |path: &str| event::shared::has_column(path);
     chosen.sort_by(|left, right| {
         (!is_shared(&left.0.0)).cmp(&!is_shared(&right.0.0)).then(right.1.cmp(left.1)).then(left.0.cmp(right.0))
     });

@@ -12,6 +12,8 @@ use crate::value_at;
 pub struct Documents<'a> {
     batch: &'a RecordBatch,
     columns: Vec<(usize, String, Kind)>,
+    /// The keys that are written; all of them when there is no list.
+    only: Option<&'a [&'a str]>,
     renderer: Renderer,
 }
 
@@ -26,12 +28,24 @@ pub struct Belongs {
     pub received: Timestamp,
 }
 
+fn is_under(keys: &[&str], path: &str) -> bool {
+    keys.iter().any(|key| path.strip_prefix(key).is_some_and(|below| below.is_empty() || below.starts_with('.')))
+}
+
 impl<'a> Documents<'a> {
     /// For a batch with all columns of a segment or of the buffer.
     #[must_use]
     pub fn new(batch: &'a RecordBatch) -> Self {
         let columns = key_columns(&batch.schema()).map(|(index, path, kind)| (index, path.to_owned(), kind)).collect();
-        Self { batch, columns, renderer: Renderer::default() }
+        Self { batch, columns, only: None, renderer: Renderer::default() }
+    }
+
+    /// The same with only what stands under these keys, which are paths: `exception.type` leaves out the frames.
+    #[must_use]
+    pub fn of_keys(batch: &'a RecordBatch, only: &'a [&'a str]) -> Self {
+        let mut documents = Self { only: Some(only), ..Self::new(batch) };
+        documents.columns.retain(|(_, path, _)| is_under(only, path));
+        documents
     }
 
     /// Appends the document of a row: what was sent, `id`, `timestamp`, `received`, and the shared keys.
@@ -53,6 +67,7 @@ impl<'a> Documents<'a> {
         let (happened, received) = (time(TIMESTAMP_AT), time(RECEIVED_AT));
         let rest = self.batch.column(REST_AT).as_string::<i32>();
         let overflow: Vec<_> = if rest.is_valid(row) { rest_leaves(rest.value(row)).collect() } else { Vec::new() };
+        let is_wanted = |path: &str| self.only.is_none_or(|only| is_under(only, path));
         let mut leaves: Vec<Leaf<'_>> = Vec::with_capacity(self.columns.len() + overflow.len() + 2);
         leaves.push(Leaf { path: TIMESTAMP, value: Value::Str(&happened), sent: false });
         if time_key.is_none() {
@@ -63,7 +78,7 @@ impl<'a> Documents<'a> {
                 leaves.push(Leaf { path, value, sent: false });
             }
         }
-        for (path, json) in &overflow {
+        for (path, json) in overflow.iter().filter(|(path, _)| is_wanted(path)) {
             leaves.push(Leaf { path, value: Value::Raw(json), sent: true });
         }
         let mark = leaves.iter().position(|leaf| leaf.path == ADDED).map(|at| leaves.swap_remove(at));
@@ -91,8 +106,9 @@ impl<'a> Documents<'a> {
         Timestamp::from_micros(happened)
     }
 
-    /// The first value of a shared key in a row, as text.
-    fn text(&self, key: &str, row: usize) -> Option<String> {
+    /// The first value of a key's columns in a row, as text: whatever shape was sent under its name.
+    #[must_use]
+    pub fn text(&self, key: &str, row: usize) -> Option<String> {
         let columns = self.columns.iter().filter(|(_, path, _)| path == key);
         let mut values = columns.filter_map(|(index, _, kind)| value_at(self.batch.column(*index), *kind, row));
         values.find_map(|value| match value {
@@ -101,6 +117,14 @@ impl<'a> Documents<'a> {
             Value::Int(number) => Some(number.to_string()),
             _ => None,
         })
+    }
+
+    /// A list or an object that the columns have no place for, as JSON.
+    #[must_use]
+    pub fn list(&self, key: &str, row: usize) -> Option<String> {
+        let rest = self.batch.column(REST_AT).as_string::<i32>();
+        let rest = rest.is_valid(row).then(|| rest.value(row))?;
+        rest_leaves(rest).find(|(path, _)| *path == key).map(|(_, json)| json.into_owned())
     }
 
     /// Where the event of a row belongs.

@@ -51,6 +51,12 @@ impl Recent {
         recent
     }
 
+    /// Whether an id is remembered.
+    pub(crate) fn knows(&self, key: u128) -> bool {
+        let is_same = |place: &u32| self.ids[place.wrapping_sub(self.first) as usize] == key;
+        self.places.find(self.hasher.hash_one(key), is_same).is_some()
+    }
+
     /// Remembers an id, and forgets the oldest when there are enough. False when it was known.
     pub(crate) fn insert(&mut self, key: u128) -> bool {
         let hash = self.hasher.hash_one(key);

@@ -455,6 +455,12 @@ impl Store {
         self.live.lock().last_sequence
     }
 
+    /// Whether an event of this id is among the latest of a log. Waits for the write under way.
+    #[must_use]
+    pub fn knows(&self, log: LogId, id: &event::Id, now: Timestamp) -> bool {
+        self.recent(&mut self.writer.lock(), log, now).knows(key(id))
+    }
+
     /// How far a producer is.
     #[must_use]
     pub fn producer_position(&self, name: &str) -> Option<u64> {

@@ -23,7 +23,7 @@ const ROOMS: [Room; 14] = [
     Room { name: "issues", floor: 1, may_use: &["event"] },
     Room { name: "alerts", floor: 1, may_use: &["event"] },
     Room { name: "query", floor: 2, may_use: &["event", "store"] },
-    Room { name: "engine", floor: 3, may_use: &["event", "intake", "store", "text", "query"] },
+    Room { name: "engine", floor: 3, may_use: &["event", "intake", "store", "text", "query", "issues", "alerts"] },
     Room { name: "server", floor: 4, may_use: &["event", "intake", "text", "engine", "bench"] },
     Room { name: "client", floor: 0, may_use: &[] },
     Room { name: "xtask", floor: 0, may_use: &["bench"] },

@@ -6,7 +6,7 @@ use super::{Finding, Listed};
 const NOTES: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 const DESK: [&str; 5] = [
     concat!("/wo", "rk/"),
-    concat!("../sh", "ared"),
+    concat!("../sh", "ared/"),
     concat!("fa", "rm-"),
     concat!("this se", "ssion"),
     concat!(" the work", "shop"),

@@ -4,7 +4,7 @@ use super::Format;
 use super::clock::Clock;
 use super::cursor::Cursor;
 use super::event::Event;
-use super::level::Level;
+use super::level;
 use super::recognise::Found;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -63,7 +63,7 @@ pub(super) fn behind_level(text: &str) -> Found {
 
 /// Adds the fields of a request and its status.
 fn describe(event: &mut Event, request_line: &str, escaped: bool, status: u64) {
-    event.level = Some(Level::from_status(status));
+    event.level = Some(level::from_status(status));
     event.text("event", "request");
     event.text("source", "access");
     request(event, request_line, escaped);

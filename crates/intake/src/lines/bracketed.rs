@@ -4,7 +4,7 @@ use super::Format;
 use super::clock::Clock;
 use super::cursor::Cursor;
 use super::event::Event;
-use super::level::Level;
+use super::level;
 use super::recognise::Found;
 use super::{server_errors, timestamped};
 use jiff::Timestamp;
@@ -42,7 +42,7 @@ fn time<'a>(cursor: &mut Cursor<'a>, clock: &Clock) -> Option<(Timestamp, Option
 fn gunicorn(timestamp: Timestamp, mut cursor: Cursor<'_>) -> Found {
     let pid = cursor.bracketed()?.parse().ok()?;
     cursor.take(" ")?;
-    let level = Level::from_name(cursor.bracketed()?)?;
+    let level = level::from_name(cursor.bracketed()?)?;
     cursor.blanks();
     let mut event = Event { timestamp: Some(timestamp), level: Some(level), ..Event::with_message(cursor.rest) };
     event.text("source", "gunicorn");
@@ -52,7 +52,7 @@ fn gunicorn(timestamp: Timestamp, mut cursor: Cursor<'_>) -> Found {
 
 /// `[2026-11-20 15:59:36.123456+00:00] NOTICE: API/Auto: message`.
 fn logbook(timestamp: Timestamp, mut cursor: Cursor<'_>) -> Found {
-    let level = Level::from_capitals(cursor.until(": ")?)?;
+    let level = level::from_capitals(cursor.until(": ")?)?;
     let (logger, message) = cursor.rest.split_once(": ").unwrap_or(("", cursor.rest));
     let mut event = Event { timestamp: Some(timestamp), level: Some(level), ..Event::with_message(message) };
     event.text_unless_missing("logger", logger);
@@ -62,7 +62,7 @@ fn logbook(timestamp: Timestamp, mut cursor: Cursor<'_>) -> Found {
 /// `[2026-11-20 15:59:36,123: INFO/MainProcess] message`.
 fn celery(timestamp: Timestamp, task: &str, cursor: Cursor<'_>) -> Found {
     let (level, process) = task.split_once('/')?;
-    let level = Level::from_capitals(level)?;
+    let level = level::from_capitals(level)?;
     let mut event = Event { timestamp: Some(timestamp), level: Some(level), ..Event::with_message(cursor.rest) };
     event.text("process", process);
     Some((Format::Python, event))

@@ -4,7 +4,7 @@
 //! its length. So [`Entry`] is fed bytes.
 
 use super::event::{Event, Keeping, write_text};
-use super::level::Level;
+use super::level;
 use super::text::escape;
 use super::{Format, Record};
 use jiff::Timestamp;
@@ -199,7 +199,7 @@ fn event(mut fields: Fields) -> Event {
     let id = cursor.filter(|cursor| cursor.starts_with("s=") && cursor.contains(";i=")).map(id_of);
     let mut event = Event {
         timestamp: take_parsed(&mut fields, "__REALTIME_TIMESTAMP", moment),
-        level: take_parsed(&mut fields, "PRIORITY", |text| text.parse().ok().map(Level::from_severity)),
+        level: take_parsed(&mut fields, "PRIORITY", |text| text.parse().ok().map(level::from_severity)),
         message: take(&mut fields, "MESSAGE"),
         ..Event::default()
     };

@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::cursor::Cursor;
 use super::event::Event;
-use super::level::Level;
+use super::level::{self, Level};
 use super::recognise::Found;
 use super::{Format, access};
 
@@ -50,7 +50,7 @@ pub(super) fn parse(text: &str) -> Found {
         // Two blanks before a message, three before a heading.
         2 | 3 => entry(label, message).or_else(|| level_only(label, message)),
         _ => access::behind_level(message)
-            .filter(|_| Level::from_capitals(label).is_some())
+            .filter(|_| level::from_capitals(label).is_some())
             .or_else(|| level_only(label, message)),
     }
 }
@@ -68,7 +68,7 @@ fn entry(label: &str, message: &str) -> Found {
 
 /// `ERROR:shop.cart:message`.
 fn basic(label: &str, rest: &str) -> Found {
-    let level = Level::from_capitals(label)?;
+    let level = level::from_capitals(label)?;
     let (logger, message) = rest.split_once(':').filter(|(logger, _)| !logger.contains(' '))?;
     let mut event = Event { level: Some(level), ..Event::with_message(message) };
     event.text_unless_missing("logger", logger);
@@ -77,7 +77,7 @@ fn basic(label: &str, rest: &str) -> Found {
 
 /// `ERROR: message`.
 fn level_only(label: &str, message: &str) -> Found {
-    let level = Level::from_capitals(label)?;
+    let level = level::from_capitals(label)?;
     Some((Format::Python, Event { level: Some(level), ..Event::with_message(message) }))
 }
 

@@ -3,7 +3,7 @@
 use super::assemble::Line;
 use super::clock::Clock;
 use super::event::{Event, Keeping, write_text};
-use super::level::Level;
+use super::level;
 use super::recognise::recognise;
 use super::{syslog, text};
 use jiff::Timestamp;
@@ -58,5 +58,5 @@ pub(crate) fn json_text(text: &str) -> String {
 
 /// The name of the level that a severity of syslog is.
 pub(crate) fn severity_name(severity: u64) -> &'static str {
-    Level::from_severity(severity).name()
+    level::from_severity(severity).name()
 }

@@ -5,7 +5,7 @@ use super::access::{address, request};
 use super::clock::Clock;
 use super::cursor::Cursor;
 use super::event::Event;
-use super::level::Level;
+use super::level;
 use super::recognise::Found;
 use jiff::Timestamp;
 
@@ -27,7 +27,7 @@ const NGINX_BEGINNINGS_MAX: usize = 4;
 
 /// `[error] 123#124: *1 message, client: 1.2.3.4, server: x, request: "GET / HTTP/1.1", host: "x"`, after the time.
 pub(super) fn nginx(timestamp: Timestamp, mut cursor: Cursor<'_>) -> Found {
-    let level = Level::from_name(cursor.bracketed()?)?;
+    let level = level::from_name(cursor.bracketed()?)?;
     cursor.take(" ")?;
     let pid = cursor.number()?;
     cursor.take("#")?;
@@ -102,7 +102,7 @@ pub(super) fn apache(text: &str, clock: &Clock) -> Found {
     cursor.take(" ")?;
     let category = cursor.bracketed()?;
     let (module, level) = category.rsplit_once(':').unwrap_or(("", category));
-    let mut event = Event { timestamp: Some(timestamp), level: Some(Level::from_name(level)?), ..Event::default() };
+    let mut event = Event { timestamp: Some(timestamp), level: Some(level::from_name(level)?), ..Event::default() };
     event.text("source", "apache");
     event.text_unless_missing("logger", module);
     cursor.blanks();

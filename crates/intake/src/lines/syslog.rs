@@ -10,7 +10,7 @@ use super::Format;
 use super::clock::Clock;
 use super::cursor::Cursor;
 use super::event::Event;
-use super::level::Level;
+use super::level;
 use super::recognise::Found;
 use super::trace::Trace;
 use jiff::Timestamp;
@@ -192,7 +192,7 @@ impl<'a> Header<'a> {
         let severity = self.priority.map(|priority| priority % 8);
         let mut event = Event {
             timestamp: self.timestamp.filter(|_| !says(&TIMES)),
-            level: severity.filter(|_| !says(&LEVELS)).map(Level::from_severity),
+            level: severity.filter(|_| !says(&LEVELS)).map(level::from_severity),
             ..Event::default()
         };
         if object.is_none() {

@@ -4,7 +4,7 @@ use super::Format;
 use super::clock::{Clock, Written};
 use super::cursor::Cursor;
 use super::event::Event;
-use super::level::Level;
+use super::level::{self, Level};
 use super::recognise::Found;
 use super::{server_errors, syslog};
 use jiff::Timestamp;
@@ -33,7 +33,7 @@ pub(super) fn parse(text: &str, clock: &Clock) -> Found {
 /// `ERROR 2026-11-20 15:59:36,123 views 1234 140 message`, the layout that Django's documentation calls "verbose".
 pub(super) fn level_first(text: &str, clock: &Clock) -> Found {
     let mut cursor = Cursor::new(text);
-    let level = Level::from_capitals(cursor.word())?;
+    let level = level::from_capitals(cursor.word())?;
     cursor.blanks();
     let written = clock.iso(&mut cursor)?;
     Some(python(written.timestamp, level, "", cursor.rest.trim_start()))
@@ -44,10 +44,10 @@ pub(super) fn level_first(text: &str, clock: &Clock) -> Found {
 /// `logger_first` says that the line is Python's, where the logger's name may follow the level without any mark.
 pub(super) fn level_and_message(timestamp: Timestamp, mut cursor: Cursor<'_>, logger_first: bool) -> Found {
     let level = match cursor.bracketed() {
-        Some(name) => Level::from_name(name.trim())?,
+        Some(name) => level::from_name(name.trim())?,
         None => {
             let word = cursor.word();
-            Level::from_capitals(word.strip_suffix(':').unwrap_or(word))?
+            level::from_capitals(word.strip_suffix(':').unwrap_or(word))?
         }
     };
     cursor.blanks();
@@ -84,17 +84,17 @@ fn is_unmarked_logger(name: &str) -> bool {
 fn dashes(timestamp: Timestamp, mut cursor: Cursor<'_>) -> Found {
     cursor.take("- ")?;
     let first = cursor.until(" - ")?;
-    if let Some(level) = Level::from_capitals(first.trim()) {
+    if let Some(level) = level::from_capitals(first.trim()) {
         return Some(python(timestamp, level, "", cursor.rest));
     }
-    let level = Level::from_capitals(cursor.until(" - ")?.trim())?;
+    let level = level::from_capitals(cursor.until(" - ")?.trim())?;
     Some(python(timestamp, level, first.trim(), cursor.rest))
 }
 
 /// `| INFO     | module:function:12 - message`, the layout of loguru.
 fn bars(timestamp: Timestamp, mut cursor: Cursor<'_>) -> Found {
     cursor.take("| ")?;
-    let level = Level::from_capitals(cursor.until("| ")?.trim())?;
+    let level = level::from_capitals(cursor.until("| ")?.trim())?;
     let (place, message) =
         cursor.rest.split_once(" - ").filter(|(place, _)| !place.contains(' ')).unwrap_or(("", cursor.rest));
     Some(python(timestamp, level, place, message))
@@ -105,7 +105,7 @@ fn tracing(written: Written, mut cursor: Cursor<'_>) -> Found {
     if !written.parted_by_t || !written.has_zone {
         return None;
     }
-    let level = Level::from_capitals(cursor.word())?;
+    let level = level::from_capitals(cursor.word())?;
     cursor.blanks();
     let all = cursor.rest;
     while let Some(length) = span_length(cursor.rest) {

@@ -5,7 +5,7 @@ use super::access::{address, request};
 use super::clock::Clock;
 use super::cursor::Cursor;
 use super::event::Event;
-use super::level::Level;
+use super::level;
 use super::recognise::Found;
 
 /// `[pid: 1|app: 0|req: 1/1] ip (user) {24 vars in 283 bytes} [time] GET /a => generated 2 bytes in 0 msecs (HTTP/1.1 200) …`.
@@ -32,7 +32,7 @@ pub(super) fn parse(text: &str, clock: &Clock) -> Found {
     let status = cursor.number()?;
     cursor.take(")")?;
 
-    let mut event = Event { timestamp: Some(timestamp), level: Some(Level::from_status(status)), ..Event::default() };
+    let mut event = Event { timestamp: Some(timestamp), level: Some(level::from_status(status)), ..Event::default() };
     event.text("event", "request");
     event.text("source", "uwsgi");
     event.number("pid", pid);

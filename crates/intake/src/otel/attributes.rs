@@ -310,3 +310,43 @@ impl<'a> Facts<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::{Role, Shared, role};
+
+    /// A name means the same in attributes and in a document that came through another door.
+    #[test]
+    fn the_names_are_those_of_the_table() {
+        let check = |name: &str, expected: (Fact, Shared)| {
+            assert_eq!(fact(name.as_bytes()).map(|(fact, _)| fact), Some(expected.0), "{name}");
+            assert!(
+                matches!(role(&name.replace('.', "\\.")), Role::Alias(shared, _) if shared == expected.1),
+                "{name}"
+            );
+        };
+        for (names, expected) in [
+            ("user.id enduser.id user.name user.email", (Fact::User, Shared::User)),
+            ("session.id", (Fact::Session, Shared::Session)),
+            ("event.name", (Fact::Event, Shared::Event)),
+            ("request.id http.request.id correlation_id", (Fact::RequestId, Shared::RequestId)),
+            ("http.request.header.x-request-id http.request.header.x_request_id", (Fact::RequestId, Shared::RequestId)),
+            ("http.request.method http.method", (Fact::Method, Shared::Method)),
+            ("url.full http.url", (Fact::Url, Shared::Url)),
+            ("url.path http.target", (Fact::Path, Shared::Path)),
+            ("http.response.status_code http.status_code", (Fact::Status, Shared::Status)),
+            ("client.address http.client_ip net.peer.ip network.peer.address", (Fact::Ip, Shared::Ip)),
+            ("user_agent.original http.user_agent", (Fact::UserAgent, Shared::UserAgent)),
+            ("service.name", (Fact::Service, Shared::Service)),
+            ("host.name", (Fact::Host, Shared::Host)),
+            ("deployment.environment.name deployment.environment", (Fact::Environment, Shared::Environment)),
+            ("service.version", (Fact::Release, Shared::Release)),
+            ("exception.type", (Fact::ExceptionType, Shared::ExceptionType)),
+            ("exception.message", (Fact::ExceptionMessage, Shared::ExceptionMessage)),
+            ("exception.stacktrace", (Fact::Stacktrace, Shared::Stack)),
+        ] {
+            names.split(' ').for_each(|name| check(name, expected));
+        }
+    }
+}

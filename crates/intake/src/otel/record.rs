@@ -41,7 +41,7 @@ pub(super) fn fill<'a>(event: &mut Shaped<'_, 'a>, around: Around<'_, 'a>, recor
     if observed != moment {
         number(event, "otel.observed_time_unix_nano", observed);
     }
-    if let Some(level) = level_of(severity).or_else(|| Level::parse(&text(severity_text))) {
+    if let Some(level) = Level::from_severity_number(severity).or_else(|| Level::parse(&text(severity_text))) {
         event.text("level", level.name());
     }
     number(event, "otel.severity_number", severity);
@@ -65,21 +65,6 @@ pub(super) fn attribute<'a>(
     path.push_str("otel.attributes");
     push_key(path, key);
     value.put(event, path, 2)
-}
-
-/// The levels of <https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber>, four numbers each;
-/// what is above the first of INFO is a notice.
-fn level_of(severity: u64) -> Option<Level> {
-    Some(match severity {
-        1..=4 => Level::Trace,
-        5..=8 => Level::Debug,
-        9 => Level::Info,
-        10..=12 => Level::Notice,
-        13..=16 => Level::Warning,
-        17..=20 => Level::Error,
-        21..=24 => Level::Critical,
-        _ => return None,
-    })
 }
 
 /// The body of a record: a text is the message. Anything else stays under `otel.body`, and the message is the text in it

@@ -51,6 +51,8 @@ impl Config {
             out.extend(["\n".to_owned(), logs.to_string()]);
         }
         out.push_str(&super::forward::print(&self.forward_tables));
+        out.push_str(&crate::notify::print(&self.channel_tables));
+        out.push_str(&super::alerts::print_rules(&self.rule_tables));
         out
     }
 }

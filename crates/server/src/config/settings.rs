@@ -304,6 +304,66 @@ pub(crate) const SETTINGS: &[Setting] = &[
         show: |config| config.engine.logs_max.to_string(),
     },
     Setting {
+        name: "public_url",
+        meaning: "address (https://logs.example.com) under which people see this server, for links in notices; none by default",
+        set: |config, text| {
+            let is_web = text.starts_with("http://") || text.starts_with("https://");
+            if !text.is_empty() && !is_web {
+                bail!("expected an address such as https://logs.example.com, found {text:?}");
+            }
+            config.engine.public_url = Some(text.to_owned()).filter(|text| !text.is_empty());
+            Ok(())
+        },
+        show: |config| config.engine.public_url.clone().unwrap_or_default(),
+    },
+    Setting {
+        name: "smtp",
+        meaning: "mail server (smtp://localhost:25, smtp+starttls://user:password@host:587, smtps://host:465) for the two settings below",
+        set: |config, text| {
+            text.clone_into(&mut config.smtp);
+            Ok(())
+        },
+        show: |config| config.smtp.clone(),
+    },
+    Setting {
+        name: "mail_from",
+        meaning: "whom these mails come from",
+        set: |config, text| {
+            text.clone_into(&mut config.mail_from);
+            Ok(())
+        },
+        show: |config| config.mail_from.clone(),
+    },
+    Setting {
+        name: "config_error_report_email",
+        meaning: "who is mailed configuration errors, separated by commas; nobody by default",
+        set: |config, text| {
+            config.config_error_report_email = list(text).map(str::to_owned).collect();
+            Ok(())
+        },
+        show: |config| config.config_error_report_email.join(","),
+    },
+    Setting {
+        name: "config_error_report_rate_limit_hours",
+        meaning: "hours between two mails about the same configuration error",
+        set: |config, text| {
+            let hours = text.parse().ok().filter(|hours| *hours > 0);
+            config.engine.config_error_rate_limit_hours =
+                hours.ok_or_else(|| anyhow!("expected a whole number of hours above 0, found {text:?}"))?;
+            Ok(())
+        },
+        show: |config| config.engine.config_error_rate_limit_hours.to_string(),
+    },
+    Setting {
+        name: "email_errors",
+        meaning: "who is mailed new errors and errors that are back, separated by commas; nobody by default",
+        set: |config, text| {
+            config.email_errors = list(text).map(str::to_owned).collect();
+            Ok(())
+        },
+        show: |config| config.email_errors.join(","),
+    },
+    Setting {
         name: "redact",
         meaning: "what is replaced before anything is stored, in logs that say nothing of it: off, standard or strict",
         set: |config, text| {
@@ -438,7 +498,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
 ];
 
 /// Settings that are never shown, only whether they are set.
-pub(super) const SECRETS: &[&str] = &["archive_s3_secret_key"];
+pub(super) const SECRETS: &[&str] = &["archive_s3_secret_key", "smtp"];
 
 fn set_archive(config: &mut Config, text: &str) -> anyhow::Result<()> {
     match text.split_once("://") {

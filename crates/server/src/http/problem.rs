@@ -102,6 +102,9 @@ impl From<WriteError> for Problem {
             WriteError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry(1),
             WriteError::DiskFull => Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk_full", detail).retry(10),
             WriteError::Poisoned { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "poisoned", detail).retry(60),
+            WriteError::OverLimit { seconds } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "over_limit", detail).retry(seconds)
+            }
             WriteError::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry(2),
         }
     }

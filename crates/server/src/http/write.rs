@@ -66,6 +66,16 @@ pub(crate) async fn through(
     receipt_json(&take(doors, log, decoded, producer).await?)
 }
 
+/// Keeps one event that a door made.
+///
+/// # Errors
+/// As [`take`], and when it is refused.
+pub(super) async fn keep_one(doors: &Doors, log: &str, event: &serde_json::Value) -> Result<Response, Problem> {
+    let limits = Limits { event_bytes_max: doors.engine.settings().event_bytes_max, only_uuid_ids: false };
+    let decoded = intake::native(event.to_string().as_bytes(), limits, doors.engine.now());
+    receipt_json(&take(doors, log, decoded, None).await?)
+}
+
 /// Keeps what a door decoded: returns once it is durable and visible.
 ///
 /// # Errors

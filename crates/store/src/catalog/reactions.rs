@@ -1,4 +1,4 @@
-//! What Everlog made of the events it looked at: issues, deploys, notices and their deliveries, and how far it looked.
+//! What Everlog made of the events it looked at: issues, notices and their deliveries, and how far it looked.
 //!
 //! All that follows from one look is one transaction with the position reached, so that after a crash the look is
 //! either done or not: nothing is counted twice, nothing is left out.
@@ -18,9 +18,6 @@ CREATE TABLE IF NOT EXISTS issue_fingerprints (
   log INTEGER NOT NULL, fingerprint TEXT NOT NULL, issue INTEGER NOT NULL,
   PRIMARY KEY (log, fingerprint)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reacted (log INTEGER PRIMARY KEY, position INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS deploys (
-  id INTEGER PRIMARY KEY, log INTEGER NOT NULL, time INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS deploys_of_log ON deploys (log, time);
 CREATE TABLE IF NOT EXISTS notices (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS deliveries (
   id INTEGER PRIMARY KEY, notice INTEGER NOT NULL, channel TEXT NOT NULL, state TEXT NOT NULL,
@@ -43,19 +40,6 @@ pub struct IssueRow {
     pub level: u8,
     /// When it was last seen.
     pub last_seen: Timestamp,
-    /// All of it, as JSON.
-    pub body: String,
-}
-
-/// A deploy as the catalog keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeployRow {
-    /// Its number.
-    pub id: u64,
-    /// The log it was told to.
-    pub log: LogId,
-    /// When it was.
-    pub time: Timestamp,
     /// All of it, as JSON.
     pub body: String,
 }
@@ -99,8 +83,6 @@ pub struct Reaction {
     pub fingerprints: Vec<(LogId, String, u64)>,
     /// Issues that are gone.
     pub removed_issues: Vec<u64>,
-    /// Deploys.
-    pub deploys: Vec<DeployRow>,
     /// Notices.
     pub notices: Vec<NoticeRow>,
     /// Deliveries that are new or changed.
@@ -117,7 +99,6 @@ impl Reaction {
             && self.issues.is_empty()
             && self.fingerprints.is_empty()
             && self.removed_issues.is_empty()
-            && self.deploys.is_empty()
             && self.notices.is_empty()
             && self.deliveries.is_empty()
             && self.memories.is_empty()
@@ -129,10 +110,6 @@ impl Reaction {
             prepared.execute(params![log.0, signed(*position)])?;
         }
         self.keep_issues(transaction)?;
-        let mut prepared = transaction.prepare_cached("INSERT OR REPLACE INTO deploys VALUES (?1, ?2, ?3, ?4)")?;
-        for DeployRow { id, log, time, body } in &self.deploys {
-            prepared.execute(params![signed(*id), log.0, time.as_micros(), body])?;
-        }
         let mut prepared = transaction.prepare_cached("INSERT OR REPLACE INTO notices VALUES (?1, ?2, ?3)")?;
         for NoticeRow { id, time, body } in &self.notices {
             prepared.execute(params![signed(*id), time.as_micros(), body])?;
@@ -255,30 +232,18 @@ impl Catalog {
         Ok((found, total))
     }
 
-    /// The highest number of an issue, a deploy, a notice and a delivery.
+    /// The highest number of an issue, a notice and a delivery.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn reaction_numbers(&self) -> Result<[u64; 4], StoreError> {
+    pub fn reaction_numbers(&self) -> Result<[u64; 3], StoreError> {
         let connection = self.connection.lock();
-        let mut numbers = [0; 4];
-        for (number, table) in numbers.iter_mut().zip(["issues", "deploys", "notices", "deliveries"]) {
+        let mut numbers = [0; 3];
+        for (number, table) in numbers.iter_mut().zip(["issues", "notices", "deliveries"]) {
             let select = format!("SELECT coalesce(max(id), 0) FROM {table}");
             *number = connection.query_row(&select, [], |row| row.get(0).map(unsigned))?;
         }
         Ok(numbers)
-    }
-
-    /// The latest deploys of a log, newest first.
-    ///
-    /// # Errors
-    /// When SQLite refuses.
-    pub fn deploys(&self, log: LogId, limit: usize) -> Result<Vec<DeployRow>, StoreError> {
-        let select = "SELECT id, log, time, body FROM deploys WHERE log = ?1 ORDER BY time DESC, id DESC LIMIT ?2";
-        self.rows(select, &[&log.0, &signed(limit as u64)], |row| {
-            let time = Timestamp::from_micros(row.get(2)?);
-            Ok(DeployRow { id: unsigned(row.get(0)?), log: LogId(row.get(1)?), time, body: row.get(3)? })
-        })
     }
 
     /// The latest notices before one of this number, newest first.
@@ -290,6 +255,29 @@ impl Catalog {
         self.rows(select, &[&signed(before), &signed(limit as u64)], |row| {
             Ok(NoticeRow { id: unsigned(row.get(0)?), time: Timestamp::from_micros(row.get(1)?), body: row.get(2)? })
         })
+    }
+
+    /// A notice by its number.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn notice(&self, id: u64) -> Result<Option<NoticeRow>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare_cached("SELECT id, time, body FROM notices WHERE id = ?1")?;
+        let read = |row: &Row<'_>| {
+            Ok(NoticeRow { id: unsigned(row.get(0)?), time: Timestamp::from_micros(row.get(1)?), body: row.get(2)? })
+        };
+        Ok(statement.query_row([signed(id)], read).optional()?)
+    }
+
+    /// A delivery by its number.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn delivery(&self, id: u64) -> Result<Option<DeliveryRow>, StoreError> {
+        let connection = self.connection.lock();
+        let select = "SELECT id, notice, channel, state, due, body FROM deliveries WHERE id = ?1";
+        Ok(connection.prepare_cached(select)?.query_row([signed(id)], read_delivery).optional()?)
     }
 
     /// The deliveries of a notice.
@@ -364,7 +352,7 @@ impl Catalog {
 
 /// Takes away all that follows from the events of a log.
 pub(super) fn forget_log(transaction: &Transaction<'_>, log: LogId) -> rusqlite::Result<()> {
-    for table in ["issues", "issue_fingerprints", "reacted", "deploys"] {
+    for table in ["issues", "issue_fingerprints", "reacted"] {
         transaction.execute(&format!("DELETE FROM {table} WHERE log = ?1"), [log.0])?;
     }
     Ok(())

@@ -355,3 +355,168 @@ pub(crate) struct Forward {
     /// The latest of those refused: id, sequence number, reason.
     refusals: Vec<Value>,
 }
+
+/// An issue: all occurrences of one error.
+#[derive(ToSchema)]
+pub(crate) struct Issue {
+    id: String,
+    log: String,
+    title: String,
+    culprit: String,
+    level: String,
+    /// `open`, `regressed`, `resolved` or `ignored`.
+    state: String,
+    /// How often it happened: exact, also of what was refused for being too much.
+    occurrences: u64,
+    /// How many users it met, and whether that is exact (up to 256) or an estimate.
+    users: u64,
+    users_are_exact: bool,
+    first_seen: Option<String>,
+    last_seen: Option<String>,
+    /// Ids of events.
+    first_event: Option<String>,
+    last_event: Option<String>,
+    releases: Vec<String>,
+    environments: Vec<String>,
+    fingerprint: Option<String>,
+    /// More than one after a merge.
+    fingerprints: Vec<String>,
+    assignee: Option<String>,
+    resolution: Option<Value>,
+    ignore: Option<Value>,
+    /// The release that probably brought it, or brought it back.
+    suspect_deploy: Option<String>,
+    deploy: Option<Value>,
+}
+
+/// A decision about an issue. What is not named stays.
+#[derive(ToSchema)]
+pub(crate) struct IssueChange {
+    /// `open`, `resolved` or `ignored`.
+    state: Option<String>,
+    /// With `resolved`: the release in which it does not happen any more, or `next`.
+    in_release: Option<String>,
+    /// With `ignored`: for so many more occurrences.
+    times: Option<u64>,
+    /// With `ignored`: until this moment.
+    until: Option<String>,
+    /// Who looks after it; an empty text for nobody.
+    assignee: Option<String>,
+    /// Why, for the AUDIT event.
+    why: Option<String>,
+}
+
+/// An occurrence: the shared keys of its event, what led to it, and the event.
+#[derive(ToSchema)]
+pub(crate) struct Occurrence {
+    id: Option<String>,
+    timestamp: String,
+    level: Option<String>,
+    user: Option<String>,
+    method: Option<String>,
+    url: Option<String>,
+    browser: Option<String>,
+    os: Option<String>,
+    release: Option<String>,
+    environment: Option<String>,
+    host: Option<String>,
+    /// Type, message, chain and frames.
+    exception: Option<Value>,
+    /// Those that the client sent, else the trail.
+    breadcrumbs: Option<Vec<Value>>,
+    /// The last events before it of the same request, session or user, the oldest first.
+    trail: Option<Vec<Value>>,
+    event_document: Value,
+}
+
+/// What made the fingerprints of an issue.
+#[derive(ToSchema)]
+pub(crate) struct Explained {
+    issue: String,
+    title: String,
+    fingerprints: Vec<Value>,
+}
+
+/// An issue and its latest occurrence.
+#[derive(ToSchema)]
+pub(crate) struct Report {
+    issue: Issue,
+    occurrence: Option<Occurrence>,
+}
+
+/// A deploy.
+#[derive(ToSchema)]
+pub(crate) struct Deploy {
+    release: String,
+    environment: String,
+    time: String,
+    user: String,
+    comment: String,
+}
+
+/// A wrong setting. Further keys are kept as those of any event.
+#[derive(ToSchema)]
+pub(crate) struct ConfigurationError {
+    /// What is wrong.
+    message: String,
+    /// Which object holds the wrong setting: `dashboardwidget:12`, or its type and id.
+    object: Option<Value>,
+    /// Where it was met.
+    url: Option<String>,
+    /// Which setting.
+    config_field: Option<String>,
+}
+
+/// A rule.
+#[derive(ToSchema)]
+pub(crate) struct Rule {
+    name: String,
+    /// Whether only the file can change it.
+    in_file: bool,
+    /// Whether it is there without anybody writing one.
+    built_in: bool,
+    /// All of its settings.
+    settings: Value,
+    /// Groups that are pending or firing, and since when.
+    states: Vec<Value>,
+}
+
+/// A channel, without its secrets.
+#[derive(ToSchema)]
+pub(crate) struct Channel {
+    name: String,
+    kind: String,
+    in_file: bool,
+}
+
+/// What a channel said to a test.
+#[derive(ToSchema)]
+pub(crate) struct ChannelTest {
+    sent: bool,
+    /// What the other side answered, or why it did not arrive.
+    answer: String,
+}
+
+/// What a rule would have said.
+#[derive(ToSchema)]
+pub(crate) struct RuleTest {
+    from: String,
+    to: String,
+    told: Vec<Value>,
+}
+
+/// A notice and what became of it.
+#[derive(ToSchema)]
+pub(crate) struct NoticeTold {
+    /// What to give as `before` for those before it.
+    number: u64,
+    notice: Value,
+    deliveries: Vec<Value>,
+}
+
+/// What is gone.
+#[derive(ToSchema)]
+pub(crate) struct Removed {
+    /// Its name.
+    removed: String,
+}

@@ -1,0 +1,130 @@
+//! When a notice that did not get through is tried again, and when no more.
+
+use std::time::Duration;
+
+use event::Timestamp;
+
+use crate::moment::{after, elapsed};
+
+/// The first pause; each further one is twice as long.
+pub const PAUSE: Duration = Duration::from_secs(2);
+/// The longest pause.
+pub const PAUSE_MAX: Duration = Duration::from_hours(1);
+/// After so long nobody wants to hear it any more: it stays in the history as failed.
+pub const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
+/// A receiver that asks for a longer pause gets at most this.
+pub const ASKED_MAX: Duration = Duration::from_hours(24);
+
+/// What the answer of a channel means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is there.
+    Sent,
+    /// Later.
+    Again,
+    /// Never, with these settings: the channel is to be shown as broken.
+    Broken,
+}
+
+/// Judges a status. Only what may pass by itself is tried again: too many (429), too slow (408), too early (425), and
+/// the receiver's own failures; a refused address, token or body stays refused, however often it is sent.
+#[must_use]
+pub fn verdict(status: u16) -> Verdict {
+    match status {
+        200..=299 => Verdict::Sent,
+        408 | 425 | 429 | 500..=599 => Verdict::Again,
+        _ => Verdict::Broken,
+    }
+}
+
+/// What comes after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Try again then.
+    At(Timestamp),
+    /// Give it up.
+    Dead,
+}
+
+/// One notice on its way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attempt {
+    /// How many attempts have failed, this one included.
+    pub failed: u32,
+    /// When it was to be sent first.
+    pub since: Timestamp,
+    /// What the receiver asked for in `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// By chance, from 0 to 1: spreads what failed together.
+    pub jitter: f64,
+}
+
+impl Attempt {
+    /// When it is tried again: after 2 s, 4 s, 8 s … an hour, of each at least half and at most all; never before the
+    /// receiver allows it.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> Next {
+        if elapsed(self.since, now) >= GIVE_UP_AFTER {
+            return Next::Dead;
+        }
+        let doubled = PAUSE.saturating_mul(1 << self.failed.saturating_sub(1).min(20));
+        let jitter = if self.jitter.is_finite() { self.jitter.clamp(0.0, 1.0) } else { 1.0 };
+        let pause = doubled.min(PAUSE_MAX).mul_f64(0.5 + jitter / 2.0);
+        let asked = self.retry_after.unwrap_or_default().min(ASKED_MAX);
+        Next::At(after(now, pause.max(asked)))
+    }
+}
+
+/// Reads `Retry-After`: seconds. A date is not looked at, as the clocks of two machines differ.
+#[must_use]
+pub fn retry_after(header: &str) -> Option<Duration> {
+    header.trim().parse::<u64>().ok().map(|seconds| Duration::from_secs(seconds).min(ASKED_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_an_hour_and_end_after_days() {
+        let start = Timestamp::from_micros(1_767_323_045_000_000);
+        let check = |failed, waited_hours, asked, jitter, expected: Option<u64>| {
+            let now = after(start, Duration::from_hours(waited_hours));
+            let retry_after = (asked > 0).then(|| Duration::from_secs(asked));
+            let next = Attempt { failed, since: start, retry_after, jitter }.next(now);
+            let wanted = expected.map_or(Next::Dead, |seconds| Next::At(after(now, Duration::from_secs(seconds))));
+            assert_eq!(next, wanted, "{failed} {waited_hours} {asked} {jitter}");
+        };
+        check(1, 0, 0, 1.0, Some(2));
+        check(1, 0, 0, 0.0, Some(1));
+        check(2, 0, 0, 1.0, Some(4));
+        check(5, 0, 0, 1.0, Some(32));
+        check(30, 0, 0, 1.0, Some(3600));
+        check(u32::MAX, 71, 0, f64::NAN, Some(3600));
+        check(0, 0, 0, 7.0, Some(2));
+        check(1, 0, 120, 1.0, Some(120));
+        check(30, 0, 120, 1.0, Some(3600));
+        check(1, 0, 999_999, 1.0, Some(86_400));
+        check(40, 72, 0, 1.0, None);
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        for (status, expected) in [
+            (200, Verdict::Sent),
+            (204, Verdict::Sent),
+            (301, Verdict::Broken),
+            (400, Verdict::Broken),
+            (403, Verdict::Broken),
+            (404, Verdict::Broken),
+            (410, Verdict::Broken),
+            (429, Verdict::Again),
+            (500, Verdict::Again),
+            (503, Verdict::Again),
+        ] {
+            assert_eq!(verdict(status), expected, "{status}");
+        }
+        assert_eq!(retry_after(" 30 "), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+    }
+}

@@ -1,0 +1,189 @@
+//! More errors than a log is to keep: those beyond the limit are refused, and counted all the same.
+//!
+//! What was counted is handed to who reacts within a second or so; a crash before that loses the count of what was
+//! refused, never of what was acknowledged.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+
+use event::{Batch, Id, Level, Row, Timestamp, Value, logical_name, shared};
+use event::limits::REFUSED_LISTED_MAX;
+use intake::{Decoded, Reason, Refused};
+use issues::Group;
+use store::LogId;
+
+use crate::Engine;
+use crate::mark::{Error, Marked};
+
+/// Ids of refused errors that are remembered, so that one that is sent again counts once.
+const IDS_MAX: usize = 200_000;
+
+/// Different errors that are counted between two looks; what is different beyond it is one.
+const COUNTED_MAX: usize = 10_000;
+
+/// Users of one error between two looks who are counted.
+const USERS_MAX: usize = 1000;
+
+const MINUTE_MICROS: i64 = 60_000_000;
+
+/// Errors of one kind that were refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    pub(crate) log: LogId,
+    pub(crate) id: String,
+    pub(crate) group: Group,
+    pub(crate) level: Option<Level>,
+    pub(crate) release: String,
+    pub(crate) environment: String,
+    pub(crate) times: u64,
+    pub(crate) users: BTreeSet<String>,
+    pub(crate) time: Timestamp,
+    pub(crate) received: Timestamp,
+}
+
+/// Errors beyond the limits of their logs.
+#[derive(Debug, Default)]
+pub(crate) struct Over {
+    /// The minute that runs, and how many errors of it were kept.
+    minutes: HashMap<LogId, (i64, u64)>,
+    counted: HashMap<(LogId, String, String, String), Counted>,
+    ids: HashSet<(LogId, String)>,
+    order: VecDeque<(LogId, String)>,
+}
+
+impl Over {
+    /// Seconds until there is room again, if there is none for one more error.
+    fn admit(&mut self, log: LogId, limit: u64, now: Timestamp) -> Option<u32> {
+        let (start, kept) = self.minutes.entry(log).or_insert((now.as_micros(), 0));
+        let age = now.as_micros().saturating_sub(*start);
+        if !(0..MINUTE_MICROS).contains(&age) {
+            (*start, *kept) = (now.as_micros(), 0);
+        }
+        if *kept < limit {
+            *kept += 1;
+            return None;
+        }
+        let left = MINUTE_MICROS - now.as_micros().saturating_sub(*start);
+        Some(u32::try_from(left / 1_000_000 + 1).unwrap_or(1))
+    }
+
+    /// Counts an error that is refused, unless it was before.
+    fn count(&mut self, one: Counted) {
+        let key = (one.log, one.id.clone());
+        if !self.ids.insert(key.clone()) {
+            return;
+        }
+        self.order.push_back(key);
+        if self.order.len() > IDS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        let mut key =
+            (one.log, one.group.fingerprint.clone(), one.release.clone(), one.environment.clone());
+        if self.counted.len() >= COUNTED_MAX && !self.counted.contains_key(&key) {
+            key = (one.log, crate::react::OVERFLOW.to_owned(), String::new(), String::new());
+        }
+        match self.counted.get_mut(&key) {
+            Some(counted) => {
+                counted.times += one.times;
+                counted.level = counted.level.max(one.level);
+                counted.time = counted.time.max(one.time);
+                counted.received = one.received;
+                if counted.users.len() < USERS_MAX {
+                    counted.users.extend(one.users);
+                }
+            }
+            None => drop(self.counted.insert(key, one)),
+        }
+    }
+
+    /// Forgets the id of an error that was stored after all. Whether it was counted before.
+    pub(crate) fn forget(&mut self, log: LogId, id: &str) -> bool {
+        // The order keeps it until it is old: it is only a name then.
+        !self.ids.is_empty() && self.ids.remove(&(log, id.to_owned()))
+    }
+
+    /// What was counted since the last time.
+    pub(crate) fn take(&mut self) -> Vec<Counted> {
+        let mut counted: Vec<Counted> = std::mem::take(&mut self.counted).into_values().collect();
+        counted.sort_by(|one, two| (one.received, &one.id).cmp(&(two.received, &two.id)));
+        counted
+    }
+}
+
+impl Engine {
+    /// Refuses the errors beyond the limit of a log, and counts them. Seconds after which there is room again, if any was refused.
+    pub(crate) fn limit_errors(
+        &self,
+        (log, limit): (LogId, Option<u64>),
+        marked: Marked,
+        decoded: &mut Decoded,
+    ) -> (Batch, Option<u32>) {
+        let Marked { batch, errors, .. } = marked;
+        let Some(limit) = limit.filter(|_| !errors.is_empty()) else { return (batch, None) };
+        let now = self.clock.now();
+        let mut wait = None;
+        let mut refused: BTreeSet<usize> = BTreeSet::new();
+        for Error { row: index, group } in errors {
+            let Some(seconds) = self.reacting.over.lock().admit(log, limit, now) else { continue };
+            let row = batch.row(index);
+            // What is stored already costs nothing, and its sender is to stop sending it.
+            if self.store.knows(log, row.id, now) {
+                continue;
+            }
+            wait = Some(seconds);
+            refused.insert(index);
+            self.reacting.over.lock().count(counted(&batch, &row, (log, group), now));
+        }
+        if refused.is_empty() {
+            return (batch, None);
+        }
+        note_refused(decoded, &refused);
+        self.reacting.waking.stored();
+        (batch.filtered(|index| !refused.contains(&index)), wait)
+    }
+}
+
+/// Adds rows of the batch to what was refused, under their places in the body if these are known.
+fn note_refused(decoded: &mut Decoded, rows: &BTreeSet<usize>) {
+    if !decoded.unlisted.is_empty() || decoded.refused.len() + rows.len() > REFUSED_LISTED_MAX {
+        *decoded.unlisted.entry(Reason::OverLimit.name()).or_default() += rows.len();
+        return;
+    }
+    let before: BTreeSet<usize> = decoded.refused.iter().map(|refused| refused.index).collect();
+    let places = (0..).filter(|place| !before.contains(place)).enumerate();
+    let last = rows.last().copied().unwrap_or(0);
+    let refused = places.take_while(|(row, _)| *row <= last).filter(|(row, _)| rows.contains(row));
+    decoded.refused.extend(refused.map(|(_, index)| Refused { index, reason: Reason::OverLimit }));
+    decoded.refused.sort_by_key(|refused| refused.index);
+}
+
+fn counted(batch: &Batch, row: &Row<'_>, (log, group): (LogId, Group), received: Timestamp) -> Counted {
+    let mut one = Counted {
+        log,
+        id: match row.id {
+            Id::Uuid(bytes) => event::format_uuid(bytes),
+            Id::Text(text) => text.to_string(),
+        },
+        group,
+        level: None,
+        release: String::new(),
+        environment: String::new(),
+        times: 1,
+        users: BTreeSet::new(),
+        time: row.timestamp,
+        received,
+    };
+    for field in row.fields().filter(|field| !field.sent) {
+        let Value::Str(text) = field.value else { continue };
+        let Some(path) = batch.keys().get(field.key as usize) else { continue };
+        match &*logical_name(path) {
+            "level" => one.level = Level::parse(text),
+            "release" => text.clone_into(&mut one.release),
+            "environment" => text.clone_into(&mut one.environment),
+            "user" if text != shared::SYSTEM_USER => drop(one.users.insert(text.to_owned())),
+            _ => {}
+        }
+    }
+    one
+}

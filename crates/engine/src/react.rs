@@ -1,0 +1,351 @@
+//! What follows from an event once it is stored: its issue counts it, detectors see it, rules look whether to call
+//! somebody.
+//!
+//! A thread looks at what was stored, in the order of sequence numbers. All that follows from one look is one transaction
+//! with the position reached: after a crash the look is done again or not at all, and nothing is counted twice.
+
+mod calls;
+mod fold;
+mod measure;
+mod outbox;
+mod seen;
+mod settings;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use alerts::configuration::ConfigurationErrors;
+use alerts::disk::Trend;
+use alerts::silence::Presence;
+use alerts::spike::Baseline;
+use alerts::watch::Watch;
+use event::Timestamp;
+use issues::{Issue, Releases};
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use store::catalog::{Catalog, Reaction};
+use store::{LogId, StoreError};
+
+use crate::over::Over;
+use crate::waking::Waking;
+use crate::{AskError, Engine};
+
+use calls::Calls;
+pub(crate) use fold::{OVERFLOW, issue_row};
+pub use outbox::{Due, Settled, Told};
+pub use settings::{AlertError, AlertSettings, CONFIGURATION_MAIL, RuleInfo, Tables};
+
+/// Events looked at in one transaction.
+const LOOK_MAX: usize = 2000;
+
+/// After something was stored it waits this long for more, so that a busy server makes large looks and not many.
+const BREATH: Duration = Duration::from_millis(25);
+
+/// How often it looks for itself: windows end, and rules are measured.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// How long it may go on when the server stops. What is left is looked at after the next start.
+const END_MAX: Duration = Duration::from_secs(3);
+
+/// How long a position that moved over events without consequences waits to be kept.
+const SAVE_AFTER: Duration = Duration::from_secs(10);
+
+/// How often notices are counted, and the oldest forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+
+/// How long it waits after trouble.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Issues, and fingerprints, that are held in memory; the others are read when they are needed.
+const ISSUES_HELD_MAX: usize = 2000;
+const FINGERPRINTS_HELD_MAX: usize = 50_000;
+
+/// Reacting, as the rest of the engine sees it.
+#[derive(Debug, Default)]
+pub(crate) struct Reacting {
+    pub(crate) waking: Waking,
+    /// What is remembered between two looks; held during one.
+    pub(super) memory: Mutex<Option<Memory>>,
+    /// Requests with something to react to that are on their way to the store.
+    under_way: AtomicUsize,
+    /// The last sequence number of those that arrived.
+    notable: AtomicU64,
+    /// What was refused for being too much, and still counts.
+    pub(crate) over: Mutex<Over>,
+    /// Which sources spoke since the last measurement.
+    pub(crate) heard: Mutex<measure::Heard>,
+    /// Channels that do not take anything, and since when.
+    failing: Mutex<BTreeMap<String, Timestamp>>,
+    /// Told when there may be something to send.
+    outbox: Mutex<Option<Wake>>,
+}
+
+struct Wake(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Wake {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Wake")
+    }
+}
+
+/// What is remembered between two looks. All of it is in the catalog too.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    positions: HashMap<LogId, u64>,
+    /// When positions were kept that moved over nothing, and whether it is time again.
+    saved: Option<Instant>,
+    is_saving: bool,
+    forgot: Option<Instant>,
+    calls: Calls,
+    pub(crate) issues: HashMap<u64, Issue>,
+    pub(crate) known: HashMap<(LogId, String), u64>,
+    pub(crate) last_issue: u64,
+    pub(crate) releases: HashMap<LogId, Releases>,
+    watches: BTreeMap<LogId, Watch>,
+    configuration: ConfigurationErrors,
+    /// What users are hashed with in counts.
+    users_key: u64,
+    /// New issues of the hour, by log.
+    new: HashMap<LogId, fold::NewIssues>,
+    pub(crate) touched: fold::Touched,
+    baselines: BTreeMap<String, Baseline>,
+    presences: BTreeMap<String, Presence>,
+    trend: Trend,
+    measured: measure::Measured,
+}
+
+const RELEASES: &str = "releases/";
+const WATCH: &str = "watch/";
+const CONFIGURATION: &str = "configuration_errors";
+const USERS_KEY: &str = "users_key";
+const BASELINE: &str = "baseline/";
+const PRESENCE: &str = "presence/";
+const TREND: &str = "disk";
+
+/// What is kept as JSON under a name; what cannot be read any more is as if it had never been.
+fn read_all<T: DeserializeOwned>(catalog: &Catalog, beginning: &str) -> Result<Vec<(String, T)>, StoreError> {
+    let rows = catalog.memories(beginning)?;
+    let read = |(name, body): (String, String)| {
+        Some((name[beginning.len()..].to_owned(), serde_json::from_str(&body).ok()?))
+    };
+    Ok(rows.into_iter().filter_map(read).collect())
+}
+
+fn by_log<T>(rows: Vec<(String, T)>) -> impl Iterator<Item = (LogId, T)> {
+    rows.into_iter().filter_map(|(name, value)| Some((LogId(name.parse().ok()?), value)))
+}
+
+impl Memory {
+    fn read(catalog: &Catalog, now: Timestamp) -> Result<Self, StoreError> {
+        let [last_issue, last_notice, last_delivery] = catalog.reaction_numbers()?;
+        let mut memory = Self { positions: catalog.reacted()?.into_iter().collect(), last_issue, ..Self::default() };
+        memory.calls.last_notice = last_notice;
+        memory.calls.last_delivery = last_delivery;
+        memory.calls.states = read_all(catalog, calls::STATE)?.into_iter().collect();
+        memory.calls.outflows = read_all(catalog, calls::OUTFLOW)?.into_iter().collect();
+        memory.releases = by_log(read_all(catalog, RELEASES)?).collect();
+        memory.watches = by_log(read_all(catalog, WATCH)?).collect();
+        memory.baselines = read_all(catalog, BASELINE)?.into_iter().collect();
+        memory.presences = read_all(catalog, PRESENCE)?.into_iter().collect();
+        // Nobody listened while the server was away.
+        memory.baselines.values_mut().for_each(|baseline| baseline.resume(now));
+        memory.presences.values_mut().for_each(|presence| presence.resume(now));
+        memory.configuration = read_all(catalog, CONFIGURATION)?.pop().map(|(_, known)| known).unwrap_or_default();
+        memory.trend = read_all(catalog, TREND)?.pop().map(|(_, trend)| trend).unwrap_or_default();
+        let key: Option<(String, u64)> = read_all(catalog, USERS_KEY)?.pop();
+        memory.users_key = match key {
+            Some((_, key)) => key,
+            None => {
+                let key = uuid::Uuid::new_v4().as_u64_pair().0;
+                let memories = vec![(USERS_KEY.to_owned(), Some(key.to_string()))];
+                catalog.react(&Reaction { memories, ..Reaction::default() })?;
+                key
+            }
+        };
+        Ok(memory)
+    }
+
+    /// Whether it is time to let go of old notices.
+    fn is_forgetting(&mut self) -> bool {
+        let due = self.forgot.is_none_or(|forgot| forgot.elapsed() >= FORGET_EVERY);
+        if due {
+            self.forgot = Some(Instant::now());
+        }
+        due
+    }
+
+    /// Lets go of what can be read again.
+    fn shrink(&mut self) {
+        if self.issues.len() > ISSUES_HELD_MAX {
+            self.issues.clear();
+        }
+        if self.known.len() > FINGERPRINTS_HELD_MAX {
+            self.known.clear();
+        }
+    }
+}
+
+impl Reacting {
+    /// A request with something to react to is on its way.
+    pub(crate) fn expect(&self) {
+        self.under_way.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It was stored up to this sequence number, or not at all.
+    pub(crate) fn arrived(&self, last: Option<u64>) {
+        if let Some(last) = last {
+            self.notable.fetch_max(last, Ordering::AcqRel);
+        }
+        self.under_way.fetch_sub(1, Ordering::AcqRel);
+        if last.is_some() {
+            self.waking.stored();
+        }
+    }
+
+    /// Whether anything after a position has consequences. To be asked after the last sequence number was read.
+    fn has_news(&self, position: u64) -> bool {
+        self.under_way.load(Ordering::Acquire) > 0 || self.notable.load(Ordering::Acquire) > position
+    }
+
+    fn note_delivery(&self, channel: &str, well: bool, now: Timestamp) {
+        let mut failing = self.failing.lock();
+        if well {
+            failing.remove(channel);
+        } else {
+            failing.entry(channel.to_owned()).or_insert(now);
+        }
+    }
+
+    fn wake_outbox(&self) {
+        if let Some(wake) = &*self.outbox.lock() {
+            (wake.0)();
+        }
+    }
+}
+
+impl Engine {
+    /// Calls `wake` when there may be a notice to send.
+    pub fn on_notice(&self, wake: impl Fn() + Send + Sync + 'static) {
+        *self.reacting.outbox.lock() = Some(Wake(Box::new(wake)));
+    }
+
+    /// Starts the thread that looks at what was stored.
+    pub(crate) fn start_reacting(self: &Arc<Self>) -> Result<(), std::io::Error> {
+        self.reacting.notable.store(self.last_sequence(), Ordering::Release);
+        let engine = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("react".to_owned()).spawn(move || engine.keep_reacting())?;
+        *self.reacting.waking.thread.lock() = Some(thread);
+        Ok(())
+    }
+
+    pub(crate) fn end_reacting(&self) {
+        self.reacting.waking.end(END_MAX, "reacts to events");
+    }
+
+    fn keep_reacting(&self) {
+        let waking = &self.reacting.waking;
+        let mut is_troubled = false;
+        while !waking.is_over() {
+            match self.look() {
+                Ok(true) => {}
+                Ok(false) if waking.is_ending() => return,
+                Ok(false) => {
+                    is_troubled = false;
+                    waking.wait_for_more(ROUND, BREATH);
+                }
+                Err(error) => {
+                    // What was in memory may be ahead of what is kept.
+                    *self.reacting.memory.lock() = None;
+                    if !std::mem::replace(&mut is_troubled, true) {
+                        tracing::error!("issues and alerts stand still: {error}; no event is lost, and it is tried again");
+                    }
+                    if !waking.wait(PAUSE) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks at what was stored since the last look. True when there is more.
+    fn look(&self) -> Result<bool, AskError> {
+        let mut held = self.reacting.memory.lock();
+        let memory = self.remembered(&mut held)?;
+        let now = self.clock.now();
+        let mut reaction = Reaction::default();
+        let mut more = false;
+        memory.is_saving = memory.saved.is_none_or(|saved| saved.elapsed() >= SAVE_AFTER);
+        if memory.is_saving {
+            memory.saved = Some(Instant::now());
+        }
+        for (log, name) in self.log_numbers() {
+            if self.log(&name).is_ok_and(|kept| kept == log) {
+                more |= self.look_at(memory, (log, &name), now, &mut reaction)?;
+            }
+        }
+        self.count_over(memory, now, &mut reaction)?;
+        self.tell_findings(memory, now, &mut reaction)?;
+        self.measure(memory, now, &mut reaction);
+        memory.keep_touched(&mut reaction);
+        if memory.is_forgetting() {
+            self.store.catalog().forget_notices(outbox::HISTORY_MAX).map_err(query::QueryError::from)?;
+        }
+        let link = || self.link("/");
+        memory.calls.digests(now, link, &mut reaction);
+        self.keep_reaction(memory, &reaction)?;
+        Ok(more)
+    }
+
+    /// What is remembered; read from the catalog if it is not in memory.
+    pub(crate) fn remembered<'m>(&self, held: &'m mut Option<Memory>) -> Result<&'m mut Memory, AskError> {
+        if held.is_none() {
+            let mut memory = Memory::read(self.store.catalog(), self.clock.now()).map_err(query::QueryError::from)?;
+            self.set_up_calls(&mut memory.calls)?;
+            *held = Some(memory);
+        }
+        Ok(held.get_or_insert_default())
+    }
+
+    /// Keeps what follows, and wakes who sends.
+    pub(crate) fn keep_reaction(&self, memory: &mut Memory, reaction: &Reaction) -> Result<(), AskError> {
+        if !reaction.is_empty() {
+            self.store.catalog().react(reaction).map_err(query::QueryError::from)?;
+        }
+        if !reaction.deliveries.is_empty() {
+            self.reacting.wake_outbox();
+        }
+        memory.shrink();
+        Ok(())
+    }
+
+    fn look_at(
+        &self,
+        memory: &mut Memory,
+        (log, name): (LogId, &str),
+        now: Timestamp,
+        reaction: &mut Reaction,
+    ) -> Result<bool, AskError> {
+        let last = self.store.last_sequence();
+        let position = memory.positions.get(&log).copied().unwrap_or(0).min(last);
+        if position == last {
+            return Ok(false);
+        }
+        let (seen, reached, more) = if self.reacting.has_news(position) {
+            let mut is_new = |fingerprint: &str| !matches!(memory.issue_of(self, log, fingerprint), Ok(Some(_)));
+            let page = self.notable_events(log, position, LOOK_MAX, &mut is_new)?;
+            (page.events, page.reached, page.more)
+        } else {
+            (Vec::new(), last, false)
+        };
+        for event in &seen {
+            self.fold(memory, (log, name), event, now, reaction)?;
+        }
+        memory.positions.insert(log, reached);
+        if !seen.is_empty() || memory.is_saving {
+            reaction.positions.push((log, reached));
+        }
+        Ok(more)
+    }
+}

@@ -1,0 +1,474 @@
+//! One event after the other: into its issue, to the detectors, to the limits of configuration errors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alerts::configuration::{ConfigurationError, Mailing};
+use alerts::watch::{Crawler, Finding, Hit, Login};
+use alerts::{Fact, Measurement, Notice, Trigger};
+use event::{Level, Timestamp, Value};
+use intake::classify::{LOGIN, PROBE};
+use issues::{Deploy, Happening, Issue, Occurrence};
+use store::LogId;
+use store::catalog::{IssueRow, Reaction};
+
+use super::calls::Happened;
+use super::seen::Seen;
+use super::{CONFIGURATION, Memory, RELEASES, WATCH};
+use crate::mark::DEPLOY;
+use crate::over::Counted;
+use crate::{AskError, Engine};
+
+/// New issues of a log in an hour. What is new beyond it is counted in one issue for all of it: a program that makes a
+/// new error each time must not make a new issue, and a notice, each time.
+pub(crate) const NEW_ISSUES_MAX: u32 = 500;
+
+const HOUR_MICROS: i64 = 3_600_000_000;
+
+/// The fingerprint of that issue. No error has it.
+pub(crate) const OVERFLOW: &str = "overflow";
+
+/// What it is called.
+const OVERFLOW_TITLE: &str = "Further different errors, more than were told apart";
+
+/// New issues of one hour.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NewIssues {
+    hour: i64,
+    issues: u32,
+}
+
+impl NewIssues {
+    /// Whether there may be one more now.
+    fn admit(&mut self, now: Timestamp) -> bool {
+        let hour = now.as_micros().div_euclid(HOUR_MICROS);
+        if hour != self.hour {
+            *self = Self { hour, issues: 0 };
+        }
+        self.issues = self.issues.saturating_add(1);
+        self.issues <= NEW_ISSUES_MAX
+    }
+}
+
+impl Memory {
+    /// The number of the issue that a fingerprint belongs to.
+    pub(super) fn issue_of(
+        &mut self,
+        engine: &Engine,
+        log: LogId,
+        fingerprint: &str,
+    ) -> Result<Option<u64>, AskError> {
+        if let Some(known) = self.known.get(&(log, fingerprint.to_owned())) {
+            return Ok(Some(*known));
+        }
+        let found = engine.store.catalog().issue_of(log, fingerprint).map_err(query::QueryError::from)?;
+        if let Some(found) = found {
+            self.known.insert((log, fingerprint.to_owned()), found);
+        }
+        Ok(found)
+    }
+
+    /// An issue, read if it is not held.
+    pub(crate) fn issue(&mut self, engine: &Engine, id: u64) -> Result<Option<&mut Issue>, AskError> {
+        if !self.issues.contains_key(&id) {
+            let row = engine.store.catalog().issue(id).map_err(query::QueryError::from)?;
+            let Some(issue) = row.and_then(|row| serde_json::from_str(&row.body).ok()) else { return Ok(None) };
+            self.issues.insert(id, issue);
+        }
+        Ok(self.issues.get_mut(&id))
+    }
+
+    /// A new issue for a fingerprint.
+    fn open(&mut self, log: LogId, fingerprint: &str, reaction: &mut Reaction) -> u64 {
+        self.last_issue += 1;
+        let id = self.last_issue;
+        self.issues.insert(id, Issue::new(id.to_string()));
+        self.known.insert((log, fingerprint.to_owned()), id);
+        reaction.fingerprints.push((log, fingerprint.to_owned(), id));
+        id
+    }
+}
+
+/// How an issue is kept.
+pub(crate) fn issue_row(log: LogId, id: u64, issue: &Issue) -> IssueRow {
+    let state = serde_json::to_value(issue.state).ok().and_then(|state| state.as_str().map(str::to_owned));
+    let mut body = serde_json::to_value(issue).unwrap_or_default();
+    // What lists look for.
+    body["title"] = issue.title().into();
+    body["culprit"] = issue.culprit().into();
+    IssueRow {
+        id,
+        log,
+        state: state.unwrap_or_default(),
+        level: issue.level().severity_number(),
+        last_seen: issue.last().map_or(Timestamp::from_micros(0), |(time, _)| time),
+        body: body.to_string(),
+    }
+}
+
+/// What a look changed, and is to be kept at its end.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    pub(crate) issues: BTreeMap<u64, LogId>,
+    watches: BTreeSet<LogId>,
+    releases: BTreeSet<LogId>,
+    configuration: bool,
+}
+
+impl Memory {
+    /// Puts all that was changed into what is to be kept.
+    pub(crate) fn keep_touched(&mut self, reaction: &mut Reaction) {
+        let touched = std::mem::take(&mut self.touched);
+        for (id, log) in touched.issues {
+            reaction.issues.extend(self.issues.get(&id).map(|issue| issue_row(log, id, issue)));
+        }
+        for log in touched.watches {
+            let watch = self.watches.get(&log).and_then(|watch| serde_json::to_string(watch).ok());
+            reaction.memories.push((format!("{WATCH}{}", log.0), watch));
+        }
+        for log in touched.releases {
+            let releases = self.releases.get(&log).and_then(|releases| serde_json::to_string(releases).ok());
+            reaction.memories.push((format!("{RELEASES}{}", log.0), releases));
+        }
+        if touched.configuration {
+            let known = serde_json::to_string(&self.configuration).ok();
+            reaction.memories.push((CONFIGURATION.to_owned(), known));
+        }
+    }
+}
+
+/// What is told of the event in a notice.
+struct Telling<'s> {
+    environment: Option<&'s str>,
+    release: Option<&'s str>,
+    level: Level,
+    event: Option<&'s Seen>,
+}
+
+impl Engine {
+    /// Whatever follows from one event.
+    pub(super) fn fold(
+        &self,
+        memory: &mut Memory,
+        (log, name): (LogId, &str),
+        seen: &Seen,
+        now: Timestamp,
+        reaction: &mut Reaction,
+    ) -> Result<(), AskError> {
+        match seen.text("event") {
+            Some(DEPLOY) => note_deploy(memory, log, seen),
+            Some(issues::CONFIGURATION_ERROR) => self.configuration_error(memory, name, seen, now, reaction),
+            _ => watch(memory, log, seen),
+        }
+        let Some(fingerprint) = seen.fingerprint.as_deref() else { return Ok(()) };
+        // It was refused before for being too much, and counted then.
+        let is_counted = self.reacting.over.lock().forget(log, &seen.id);
+        let user = seen.user.as_deref().map(|user| issues::user_hash(memory.users_key, user));
+        let (release, environment) = (seen.text("release").unwrap_or(""), seen.text("environment").unwrap_or(""));
+        let group = seen.group.as_ref();
+        let level = seen.level.unwrap_or(Level::Error).max(Level::Error);
+        let occurrence = Occurrence {
+            id: &seen.id,
+            fingerprint,
+            title: group.map_or("", |group| &group.title),
+            culprit: group.map_or("", |group| &group.culprit),
+            level: seen.level.unwrap_or(Level::Error),
+            time: seen.time,
+            received: seen.received,
+            times: u64::from(!is_counted),
+            release,
+            environment,
+            user,
+        };
+        let telling = Telling {
+            environment: Some(environment).filter(|text| !text.is_empty()),
+            release: Some(release).filter(|text| !text.is_empty()),
+            level,
+            event: Some(seen),
+        };
+        self.count(memory, (log, name), &occurrence, &telling, (now, reaction))
+    }
+
+    /// Counts what was refused for being too much.
+    pub(super) fn count_over(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) -> Result<(), AskError> {
+        let counted = self.reacting.over.lock().take();
+        let names = self.log_numbers();
+        for one in &counted {
+            let Some(name) = names.get(&one.log) else { continue };
+            let Counted { group, level, release, environment, times, users, time, received, .. } = one;
+            let telling = Telling {
+                environment: Some(environment.as_str()).filter(|text| !text.is_empty()),
+                release: Some(release.as_str()).filter(|text| !text.is_empty()),
+                level: level.unwrap_or(Level::Error),
+                event: None,
+            };
+            let mut occurrence = Occurrence {
+                // It is not kept, so that nobody finds it by its id.
+                id: "",
+                fingerprint: &group.fingerprint,
+                title: &group.title,
+                culprit: &group.culprit,
+                level: level.unwrap_or(Level::Error),
+                time: *time,
+                received: *received,
+                times: *times,
+                release,
+                environment,
+                user: None,
+            };
+            let mut users = users.iter().map(|user| issues::user_hash(memory.users_key, user)).collect::<Vec<_>>();
+            occurrence.user = users.pop();
+            self.count(memory, (one.log, name), &occurrence, &telling, (now, reaction))?;
+            for user in users {
+                let more = Occurrence { times: 0, user: Some(user), ..occurrence };
+                self.count(memory, (one.log, name), &more, &telling, (now, reaction))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count(
+        &self,
+        memory: &mut Memory,
+        (log, name): (LogId, &str),
+        occurrence: &Occurrence<'_>,
+        telling: &Telling<'_>,
+        (now, reaction): (Timestamp, &mut Reaction),
+    ) -> Result<(), AskError> {
+        let mut occurrence = *occurrence;
+        let found = memory.issue_of(self, log, occurrence.fingerprint)?;
+        let number = match found {
+            Some(number) => number,
+            None if memory.new.entry(log).or_default().admit(now) => memory.open(log, occurrence.fingerprint, reaction),
+            None => {
+                (occurrence.fingerprint, occurrence.title, occurrence.culprit) = (OVERFLOW, OVERFLOW_TITLE, "");
+                match memory.issue_of(self, log, OVERFLOW)? {
+                    Some(number) => number,
+                    None => memory.open(log, OVERFLOW, reaction),
+                }
+            }
+        };
+        memory.count_for_spikes(name, number, occurrence.times, now);
+        if memory.releases.entry(log).or_default().see(occurrence.release, occurrence.moment()) {
+            memory.touched.releases.insert(log);
+        }
+        let releases = memory.releases.remove(&log).unwrap_or_default();
+        let happenings = match memory.issue(self, number)? {
+            Some(issue) => {
+                let happenings = issue.fold(&occurrence, &releases);
+                memory.touched.issues.insert(number, log);
+                happenings
+            }
+            None => Vec::new(),
+        };
+        memory.releases.insert(log, releases);
+        for happening in happenings {
+            self.call_for_issue(memory, (number, name), &happening, telling, (now, reaction));
+        }
+        Ok(())
+    }
+
+    fn call_for_issue(
+        &self,
+        memory: &mut Memory,
+        (number, name): (u64, &str),
+        happening: &Happening,
+        telling: &Telling<'_>,
+        (now, reaction): (Timestamp, &mut Reaction),
+    ) {
+        let (trigger, suspect) = match happening {
+            Happening::New { suspect } => (Trigger::NewIssue, suspect.as_ref()),
+            Happening::Regressed { suspect, .. } => (Trigger::Regression, suspect.as_ref()),
+            Happening::Reached { occurrences } if *occurrences > 1 => (Trigger::Reached(*occurrences), None),
+            // The first is a new issue, and told as that.
+            Happening::Reached { .. } | Happening::NewRelease { .. } => return,
+            Happening::IgnoreEnded => (Trigger::Regression, None),
+        };
+        let Some(issue) = memory.issues.get(&number) else { return };
+        let mut notice = self.notice_of(trigger, issue, name, telling, now);
+        notice.suspect_deploy = suspect.map(|deploy| deploy.release.clone());
+        let moment = format!("{} {}", notice.trigger.says(), issue.occurrences());
+        let happened = Happened {
+            notice,
+            group: number.to_string(),
+            measurement: Measurement::Happened(1),
+            moment,
+            hold: None,
+        };
+        self.call_rules(memory, name, &happened, telling.event.map(|seen| seen.sequence), (now, reaction));
+    }
+
+    fn notice_of(&self, trigger: Trigger, issue: &Issue, name: &str, telling: &Telling<'_>, now: Timestamp) -> Notice {
+        let mut notice = Notice::new("", trigger, now);
+        issue.title().clone_into(&mut notice.title);
+        name.clone_into(&mut notice.log);
+        notice.environment = telling.environment.map(str::to_owned);
+        notice.release = telling.release.map(str::to_owned);
+        notice.level = Some(telling.level);
+        notice.issue = Some(issue.id.clone());
+        notice.occurrences = Some(issue.occurrences());
+        notice.users = Some(issue.users().users).filter(|users| *users > 0);
+        notice.first_seen = issue.first().map(|(time, _)| time);
+        notice.last_seen = issue.last().map(|(time, _)| time);
+        notice.link = self.link(&format!("/issues/{}", issue.id));
+        let Some(seen) = telling.event else { return notice };
+        notice.method = seen.owned("method");
+        notice.path = seen.owned("url").or_else(|| seen.owned("path"));
+        notice.message = seen.owned("exception.message").or_else(|| seen.owned("message"));
+        let facts = [
+            ("Where", Some(issue.culprit().to_owned()).filter(|culprit| !culprit.is_empty())),
+            ("User", seen.user.clone()),
+            ("Browser", seen.owned("client.name")),
+            ("System", seen.owned("client.os")),
+            ("Host", seen.owned("host")),
+            ("Request id", seen.owned("request_id")),
+            ("Event", Some(seen.id.clone())),
+        ];
+        notice.facts = facts.into_iter().filter_map(|(label, value)| Some(Fact::new(label, value?))).collect();
+        notice
+    }
+
+    /// Passes what happened by all rules that listen to it.
+    pub(super) fn call_rules(
+        &self,
+        memory: &mut Memory,
+        name: &str,
+        happened: &Happened,
+        sequence: Option<u64>,
+        (now, reaction): (Timestamp, &mut Reaction),
+    ) {
+        for rule in memory.calls.listening(&happened.notice) {
+            let passes = match (&rule.search, sequence) {
+                (Some(search), Some(sequence)) => self.passes(name, search, sequence),
+                // What stands for no single event is not searched.
+                (Some(_), None) => false,
+                (None, _) => true,
+            };
+            if passes {
+                memory.calls.call(&rule, happened, now, reaction);
+            }
+        }
+    }
+
+    fn configuration_error(
+        &self,
+        memory: &mut Memory,
+        name: &str,
+        seen: &Seen,
+        now: Timestamp,
+        reaction: &mut Reaction,
+    ) {
+        let error = ConfigurationError {
+            message: seen.owned("message").unwrap_or_default(),
+            object: seen.owned("object"),
+            url: seen.owned("url").or_else(|| seen.owned("path")),
+            config_field: seen.owned("config_field"),
+        };
+        let mailing = memory.configuration.see(&error, self.settings.config_error_rate_limit_hours, now);
+        memory.touched.configuration = true;
+        let Mailing::Mail { held } = mailing else { return };
+        let notice = Notice { environment: seen.owned("environment"), ..error.notice(name, held, now) };
+        let happened = Happened {
+            notice,
+            group: error.key(),
+            measurement: Measurement::Happened(1),
+            moment: now.to_string(),
+            hold: None,
+        };
+        self.call_rules(memory, name, &happened, Some(seen.sequence), (now, reaction));
+    }
+
+    /// Tells what detectors found: as an event of the log, and by the rules on security.
+    pub(super) fn tell_findings(
+        &self,
+        memory: &mut Memory,
+        now: Timestamp,
+        reaction: &mut Reaction,
+    ) -> Result<(), AskError> {
+        let names = self.log_numbers();
+        let logs: Vec<LogId> = memory.watches.keys().copied().collect();
+        for log in logs {
+            let Some(name) = names.get(&log) else {
+                memory.watches.remove(&log);
+                continue;
+            };
+            let Some(watch) = memory.watches.get_mut(&log).filter(|watch| watch.next_due().is_some_and(|due| due <= now)) else {
+                continue;
+            };
+            let findings = watch.due(now);
+            memory.touched.watches.insert(log);
+            for finding in findings {
+                self.keep_finding(name, &finding, now)?;
+                let notice = finding.notice(name);
+                let happened = Happened {
+                    moment: notice.id.clone(),
+                    notice,
+                    group: format!("{} {}", finding.kind.name(), finding.source),
+                    measurement: Measurement::Happened(1),
+                    hold: finding.hold(now),
+                };
+                self.call_rules(memory, name, &happened, None, (now, reaction));
+            }
+        }
+        Ok(())
+    }
+
+    /// The event that tells of a finding. Its id is made of what it tells, so that it is there once even if the look is
+    /// done again after a crash.
+    fn keep_finding(&self, name: &str, finding: &Finding, now: Timestamp) -> Result<(), AskError> {
+        let id = finding.notice(name).id;
+        let examples = serde_json::to_string(&finding.examples).unwrap_or_default();
+        let (first, last) = (finding.first.to_string(), finding.last.to_string());
+        let mut fields = vec![
+            ("id", Value::Str(&id)),
+            ("count", Value::Int(i64::try_from(finding.count).unwrap_or(i64::MAX))),
+            ("kind", Value::Str(finding.kind.name())),
+            ("first_seen", Value::Str(&first)),
+            ("last_seen", Value::Str(&last)),
+            ("examples", Value::Raw(&examples)),
+        ];
+        // A user who is attacked did nothing: the event stays that of the system.
+        fields.push((if finding.is_user { "attacked" } else { "ip" }, Value::Str(&finding.source)));
+        self.keep_alert(name, (finding.stream(), finding.level(), finding.kind.name()), &finding.message(), (&fields, now))
+    }
+}
+
+/// A deploy that somebody told of.
+fn note_deploy(memory: &mut Memory, log: LogId, seen: &Seen) {
+    let Some(release) = seen.text("release").filter(|_| seen.level.is_none_or(|level| level < Level::Error)) else {
+        return;
+    };
+    let releases = memory.releases.entry(log).or_default();
+    releases.deploy(Deploy {
+        release: release.to_owned(),
+        environment: seen.owned("environment").unwrap_or_default(),
+        time: seen.time.min(seen.received),
+        user: seen.user.clone().unwrap_or_default(),
+        comment: seen.owned("message").unwrap_or_default(),
+    });
+    memory.touched.releases.insert(log);
+}
+
+fn watch(memory: &mut Memory, log: LogId, seen: &Seen) {
+    let login = match seen.text(LOGIN) {
+        Some("failed") => Some(Login::Failed),
+        Some("succeeded") => Some(Login::Succeeded),
+        _ => None,
+    };
+    let is_crawler = seen.text("client.kind") == Some("crawler");
+    let verified = seen.flag("client.verified").unwrap_or(false);
+    let hit = Hit {
+        ip: seen.text("ip"),
+        user: seen.user.as_deref(),
+        path: seen.text("path").or_else(|| seen.text("url")),
+        status: seen.status(),
+        probe: seen.text(PROBE),
+        login,
+        crawler: is_crawler.then_some(if verified { Crawler::Verified } else { Crawler::Unverified }),
+    };
+    if hit.probe.is_none() && hit.login.is_none() && hit.crawler.is_none() {
+        return;
+    }
+    let watch = memory.watches.entry(log).or_default();
+    watch.see(&hit, seen.received);
+    memory.touched.watches.insert(log);
+}

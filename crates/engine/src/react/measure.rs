@@ -1,0 +1,407 @@
+//! What no single event tells: spikes, silence, a disk that fills, targets that take nothing, and rules that count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use alerts::spike::{Baseline, Judgement};
+use alerts::{Fact, Measurement, Notice, On, Rule, Trigger};
+use event::{Level, Timestamp, Value};
+use query::filter::{Comparison, Filter, Scalar, Test};
+use query::{Order, Request};
+use serde_json::json;
+use store::LogId;
+use store::catalog::Reaction;
+
+use super::calls::{Calls, Happened};
+use super::{BASELINE, Memory, PRESENCE, TREND};
+use crate::internal::Said;
+use crate::{AskError, Engine};
+
+/// Sources of all logs that are listened to.
+const SOURCES_MAX: usize = 1000;
+
+/// Issues whose counts are compared with what is usual.
+const BASELINES_MAX: usize = 500;
+
+/// How often what is usual is kept: what was counted since is lost in a crash.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How often rules that count are asked at the most and at least.
+const ASK_MIN: Duration = Duration::from_secs(5);
+const ASK_MAX: Duration = Duration::from_secs(60);
+
+/// Groups of a rule that are looked at: those with most events.
+const GROUPS_MAX: usize = 1000;
+
+/// How often the disk, and what is sent elsewhere, is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Which sources spoke since the last measurement, by log.
+#[derive(Debug, Default)]
+pub(crate) struct Heard(BTreeSet<(LogId, String)>);
+
+impl Heard {
+    /// These sources spoke.
+    pub(crate) fn hear(&mut self, log: LogId, sources: &[String]) {
+        for source in sources {
+            if self.0.len() < SOURCES_MAX {
+                self.0.insert((log, source.clone()));
+            }
+        }
+    }
+}
+
+/// When what was measured last.
+#[derive(Debug, Default)]
+pub(super) struct Measured {
+    looked: Option<Instant>,
+    kept: Option<Instant>,
+    rules: BTreeMap<String, Instant>,
+    /// Groups of a rule that were above their limit, which are looked at until they are not.
+    firing: BTreeMap<String, BTreeSet<String>>,
+}
+
+fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() >= every);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
+}
+
+impl Memory {
+    /// Counts occurrences of an issue.
+    pub(super) fn count_for_spikes(&mut self, log: &str, issue: u64, times: u64, now: Timestamp) {
+        let times = u32::try_from(times).unwrap_or(u32::MAX);
+        for name in [format!("{log}\n"), format!("{log}\n{issue}")] {
+            if self.baselines.len() >= BASELINES_MAX && !self.baselines.contains_key(&name) {
+                continue;
+            }
+            self.baselines.entry(name).or_default().see(times, now);
+        }
+    }
+}
+
+impl Engine {
+    /// Measures what is due.
+    pub(super) fn measure(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
+        let heard = std::mem::take(&mut self.reacting.heard.lock().0);
+        let logs = self.log_numbers();
+        for (log, source) in heard {
+            // Our own messages come when there is something to say.
+            let Some(log) = logs.get(&log).filter(|_| source != "everlog") else { continue };
+            let name = format!("{log}\n{source}");
+            if memory.presences.len() < SOURCES_MAX || memory.presences.contains_key(&name) {
+                memory.presences.entry(name).or_default().hear(now);
+            }
+        }
+        if is_due(&mut memory.measured.looked, LOOK_EVERY) {
+            self.measure_spikes(memory, now, reaction);
+            self.measure_silence(memory, now, reaction);
+            self.measure_disk(memory, now, reaction);
+            self.measure_delivery(memory, now, reaction);
+        }
+        self.measure_rules(memory, now, reaction);
+        if is_due(&mut memory.measured.kept, KEEP_EVERY) {
+            let baselines = memory.baselines.iter().map(|(name, kept)| (format!("{BASELINE}{name}"), serde_json::to_string(kept).ok()));
+            let presences = memory.presences.iter().map(|(name, kept)| (format!("{PRESENCE}{name}"), serde_json::to_string(kept).ok()));
+            reaction.memories.extend(baselines.chain(presences));
+            reaction.memories.push((TREND.to_owned(), serde_json::to_string(&memory.trend).ok()));
+        }
+    }
+
+    fn judged(&self, memory: &mut Memory, notice: Notice, group: String, is_so: bool, (now, reaction): (Timestamp, &mut Reaction)) {
+        let log = notice.log.clone();
+        let happened =
+            Happened { notice, group, measurement: Measurement::Judged(is_so), moment: now.to_string(), hold: None };
+        self.call_rules(memory, &log, &happened, None, (now, reaction));
+    }
+
+    fn measure_spikes(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
+        memory.baselines.values_mut().for_each(|baseline| baseline.advance(now));
+        let quiet: Vec<String> =
+            memory.baselines.iter().filter(|(_, kept)| is_forgotten(kept)).map(|(name, _)| name.clone()).collect();
+        for name in quiet {
+            memory.baselines.remove(&name);
+            reaction.memories.push((format!("{BASELINE}{name}"), None));
+        }
+        let judged: Vec<(String, Judgement)> =
+            memory.baselines.iter().map(|(name, baseline)| (name.clone(), baseline.judge())).collect();
+        for (name, Judgement { is_spike, count, usual }) in judged {
+            let Some((log, issue)) = name.split_once('\n') else { continue };
+            let key = format!("spike\n{name}");
+            if !is_spike && !memory.calls.states.contains_key(&key) {
+                continue;
+            }
+            let trigger = Trigger::Spike { count, usual, window_seconds: alerts::spike::SLOT.as_secs() };
+            let mut notice = Notice::new("", trigger, now);
+            log.clone_into(&mut notice.log);
+            notice.level = Some(Level::Error);
+            notice.occurrences = Some(count);
+            let known = issue.parse().ok().and_then(|id| memory.issue(self, id).ok().flatten());
+            if let Some(known) = known {
+                known.title().clone_into(&mut notice.title);
+                notice.issue = Some(issue.to_owned());
+                notice.link = self.link(&format!("/issues/{issue}"));
+            } else {
+                "all errors of the log together".clone_into(&mut notice.title);
+            }
+            self.judged(memory, notice, name.clone(), is_spike, (now, reaction));
+        }
+    }
+
+    fn measure_silence(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
+        let silent: Vec<(String, Option<Duration>)> =
+            memory.presences.iter().map(|(name, presence)| (name.clone(), presence.silent_for(now))).collect();
+        for (name, silent) in silent {
+            if silent.is_none() && !memory.calls.states.contains_key(&format!("silence\n{name}")) {
+                continue;
+            }
+            let Some((log, source)) = name.split_once('\n') else { continue };
+            let seconds = silent.map_or(0, |silent| silent.as_secs());
+            let mut notice = Notice::new("", Trigger::Silence { seconds }, now);
+            notice.title = format!("{source} says nothing any more");
+            log.clone_into(&mut notice.log);
+            notice.level = Some(Level::Warning);
+            notice.last_seen = memory.presences.get(&name).and_then(alerts::silence::Presence::last);
+            notice.facts = vec![Fact::new("Source", source)];
+            self.judged(memory, notice, name.clone(), silent.is_some(), (now, reaction));
+        }
+    }
+
+    fn measure_disk(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
+        let Ok(free) = self.store.free_bytes() else { return };
+        memory.trend.measure(free, now);
+        let days = memory.trend.days_left().unwrap_or(f64::INFINITY);
+        let whole = days.min(3650.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 3650")]
+        let mut notice = Notice::new("", Trigger::DiskFull { days: whole.max(0.0) as u64 }, now);
+        "the disk with the data directory".clone_into(&mut notice.title);
+        notice.level = Some(if days < 1.0 { Level::Critical } else { Level::Warning });
+        notice.facts = vec![Fact::new("Free", format!("{} MiB", free >> 20))];
+        let measurement = Measurement::Value(days);
+        let happened =
+            Happened { notice, group: "disk".to_owned(), measurement, moment: now.to_string(), hold: None };
+        self.call_rules(memory, "", &happened, None, (now, reaction));
+    }
+
+    fn measure_delivery(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
+        let mut failing: BTreeMap<String, (String, Timestamp)> = BTreeMap::new();
+        for (channel, since) in self.reacting.failing.lock().iter() {
+            failing.insert(format!("channel {channel}"), (String::new(), *since));
+        }
+        for forward in self.forwards() {
+            if let Some((reason, since)) = forward.error {
+                failing.insert(format!("target {}", forward.settings.name), (reason, since));
+            }
+        }
+        let beginning = format!("{}\n", On::DeliveryFailing.name());
+        let known = memory.calls.states.keys().filter_map(|key| key.strip_prefix(&beginning)).map(str::to_owned);
+        let all: BTreeSet<String> = failing.keys().cloned().chain(known).collect();
+        for name in all {
+            let found = failing.get(&name);
+            let seconds = found.map_or(0, |(_, since)| now.as_micros().saturating_sub(since.as_micros()) / 1_000_000);
+            let trigger = Trigger::DeliveryFailing { seconds: u64::try_from(seconds).unwrap_or(0) };
+            let mut notice = Notice::new("", trigger, now);
+            notice.title = format!("nothing reaches the {name}");
+            notice.level = Some(Level::Error);
+            notice.message = found.map(|(reason, _)| reason.clone()).filter(|reason| !reason.is_empty());
+            self.judged(memory, notice, name, found.is_some(), (now, reaction));
+        }
+    }
+
+    fn measure_rules(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
+        let rules: Vec<Rule> =
+            memory.calls.rules.iter().filter(|rule| rule.on == On::Threshold && rule.enabled).cloned().collect();
+        for rule in rules {
+            let every = (rule.window / 10).clamp(ASK_MIN, ASK_MAX);
+            if memory.measured.rules.get(&rule.name).is_some_and(|asked| asked.elapsed() < every) {
+                continue;
+            }
+            memory.measured.rules.insert(rule.name.clone(), Instant::now());
+            let from = Timestamp::from_micros(now.as_micros().saturating_sub(micros(rule.window)));
+            match self.counted(&rule, (from, now)) {
+                Ok(values) => self.step_rule(memory, &rule, values, (now, reaction)),
+                Err(error) => tracing::warn!("the rule {} cannot be looked at: {error}", rule.name),
+            }
+        }
+    }
+
+    fn step_rule(
+        &self,
+        memory: &mut Memory,
+        rule: &Rule,
+        mut values: BTreeMap<String, f64>,
+        (now, reaction): (Timestamp, &mut Reaction),
+    ) {
+        // Groups that were above their limit and have no event now have none.
+        for group in memory.measured.firing.get(&rule.name).into_iter().flatten() {
+            values.entry(group.clone()).or_insert(0.0);
+        }
+        for (group, value) in values {
+            if rule.limit.is_some_and(|limit| limit.is_met(value)) {
+                memory.measured.firing.entry(rule.name.clone()).or_default().insert(group.clone());
+            }
+            let happened = threshold(rule, &group, value, now, self.link("/"));
+            memory.calls.call(rule, &happened, now, reaction);
+            let is_over = memory.calls.states.get(&format!("{}\n{group}", rule.name)).is_none_or(Calls::is_quiet);
+            if is_over && let Some(firing) = memory.measured.firing.get_mut(&rule.name) {
+                firing.remove(&group);
+            }
+        }
+    }
+
+    /// What a rule counts between two moments: of each group, or of all under the empty name.
+    pub(crate) fn counted(
+        &self,
+        rule: &Rule,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Result<BTreeMap<String, f64>, AskError> {
+        let logs = if rule.logs.is_empty() { self.log_names() } else { rule.logs.clone() };
+        let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+        let filter = rule_filter(rule, Some((from, to)), self.clock.now())?;
+        for log in logs {
+            // A rule may be written before its log is.
+            let Ok(asked) = self.asked(&log, false) else { continue };
+            if self.log_names().iter().all(|known| *known != log) {
+                continue;
+            }
+            let wanted = if rule.group_by.is_empty() { 0 } else { GROUPS_MAX * 10 };
+            let request = Request {
+                filter: filter.clone(),
+                order: Order::Time { descending: true },
+                offset: 0,
+                limit: wanted,
+                cursor: None,
+                after_sequence: 0,
+                total: wanted == 0,
+            };
+            let page = query::scan(&asked.snapshot, &request, &self.bounds())?;
+            if wanted == 0 {
+                #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 events the last digit does not matter")]
+                let total = page.total.unwrap_or(0) as f64;
+                *sums.entry(String::new()).or_default() += total;
+                continue;
+            }
+            let writers: Vec<store::Documents<'_>> = page.batches.iter().map(store::Documents::new).collect();
+            for (batch, row, _) in &page.rows {
+                let values: Vec<String> =
+                    rule.group_by.iter().map(|key| writers[*batch].text(key, *row).unwrap_or_default()).collect();
+                let group = values.join(", ");
+                if sums.len() < GROUPS_MAX || sums.contains_key(&group) {
+                    *sums.entry(group).or_default() += 1.0;
+                }
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Whether an event passes a search.
+    pub(super) fn passes(&self, log: &str, search: &str, sequence: u64) -> bool {
+        let found = query::searched(search, self.clock.now()).map_err(AskError::from).and_then(|filter| {
+            let snapshot = self.store.snapshot(self.log(log)?);
+            let order = Order::Sequence;
+            let after_sequence = sequence.saturating_sub(1);
+            let request =
+                Request { filter, order, offset: 0, limit: 1, cursor: None, after_sequence, total: false };
+            Ok(query::scan(&snapshot, &request, &self.bounds())?)
+        });
+        found.is_ok_and(|page| page.rows.first().is_some_and(|(_, _, first)| *first == sequence))
+    }
+
+    /// Writes an event of a detector, and waits until it is durable.
+    pub(super) fn keep_alert(
+        &self,
+        log: &str,
+        (stream, level, event): (&str, Level, &str),
+        message: &str,
+        (fields, now): (&[(&str, Value<'_>)], Timestamp),
+    ) -> Result<(), AskError> {
+        let said = Said { stream, level, event, message, user: event::shared::SYSTEM_USER, fields };
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let log = self.log(log)?;
+        self.accept(log, said.decoded(now), None, move |result| drop(sender.send(result)));
+        // What cannot be written now is told with the next look: the finding is kept only after it.
+        match receiver.recv() {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(AskError::Query(query::QueryError::Store(store::StoreError::Stopped))),
+        }
+    }
+}
+
+/// Whether nothing was seen for as long as is remembered.
+fn is_forgotten(baseline: &Baseline) -> bool {
+    baseline.is_empty()
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// What a rule finds, in a time if there is one.
+pub(crate) fn rule_filter(
+    rule: &Rule,
+    time: Option<(Timestamp, Timestamp)>,
+    now: Timestamp,
+) -> Result<Filter, query::QueryError> {
+    let mut parts = vec![query::searched(rule.search.as_deref().unwrap_or(""), now)?];
+    if let Some((from, to)) = time {
+        let side = |comparison, moment: Timestamp| {
+            Filter::field("timestamp", Test::Compare(comparison, Scalar::from(moment.to_string())))
+        };
+        parts.push(side(Comparison::Greater, from));
+        parts.push(side(Comparison::LessOrEqual, to));
+    }
+    if !rule.environments.is_empty() {
+        let names = rule.environments.iter().map(|name| Scalar::from(name.as_str())).collect();
+        parts.push(Filter::field("environment", Test::Equal(names)));
+    }
+    let levels: Vec<Scalar> = [
+        Level::Trace,
+        Level::Debug,
+        Level::Info,
+        Level::Notice,
+        Level::Warning,
+        Level::Error,
+        Level::Critical,
+    ]
+    .into_iter()
+    .filter(|level| rule.levels.is_empty() || rule.levels.contains(level))
+    .filter(|level| rule.level_min.is_none_or(|least| *level >= least))
+    .map(|level| Scalar::from(level.name()))
+    .collect();
+    if levels.len() < 7 {
+        parts.push(Filter::field("level", Test::Equal(levels)));
+    }
+    Ok(Filter::and(parts))
+}
+
+/// A rule's value as something that happened.
+pub(crate) fn threshold(rule: &Rule, group: &str, value: f64, now: Timestamp, link: Option<String>) -> Happened {
+    let limit = rule.limit.map(alerts::Limit::says).unwrap_or_default();
+    let trigger = Trigger::Threshold { value, limit, window_seconds: rule.window.as_secs() };
+    let mut notice = Notice::new("", trigger, now);
+    notice.title = match (&rule.search, group) {
+        (Some(search), "") => search.clone(),
+        (Some(search), group) => format!("{search} ({group})"),
+        (None, group) => group.to_owned(),
+    };
+    if let [only] = rule.logs.as_slice() {
+        notice.log.clone_from(only);
+    }
+    notice.level = Some(rule.level_min.unwrap_or(Level::Warning));
+    notice.facts = rule.group_by.iter().map(|key| Fact::new(key.clone(), group)).take(1).collect();
+    notice.facts.insert(0, Fact::new("Rule", rule.name.clone()));
+    notice.link = link;
+    let measurement = Measurement::Value(value);
+    Happened { notice, group: group.to_owned(), measurement, moment: now.to_string(), hold: None }
+}
+
+/// How a rule would have called in the past: the moments at which it would have begun and ended, with what it measured.
+pub(crate) fn told(change: alerts::Change, group: &str, value: f64, time: Timestamp) -> serde_json::Value {
+    let what = match change.what {
+        alerts::What::Happened | alerts::What::Fired => "firing",
+        alerts::What::Resolved => "resolved",
+    };
+    json!({ "time": time.to_string(), "state": what, "group": group, "value": value, "held": change.hold.map(|hold| hold.reason.says()) })
+}

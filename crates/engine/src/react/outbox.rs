@@ -1,0 +1,195 @@
+//! Notices on their way: what is due, what became of it, and the history of both.
+
+use alerts::Notice;
+use alerts::backoff::{Attempt, Next};
+use event::{Level, Timestamp, Value};
+use serde::{Deserialize, Serialize};
+use store::StoreError;
+use store::catalog::{DeliveryRow, Reaction};
+
+use crate::Engine;
+
+/// Notices that are kept as history; those that still wait stay beyond it.
+pub(super) const HISTORY_MAX: u64 = 10_000;
+
+/// Deliveries that are handed out at a time.
+const DUE_MAX: usize = 64;
+
+/// How long the reasons are that are kept, in characters.
+const REASON_MAX: usize = 500;
+
+/// A notice that is to be sent now.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// The number of the delivery.
+    pub id: u64,
+    /// To which channel.
+    pub channel: String,
+    /// What is sent.
+    pub notice: Notice,
+    /// Those of the channel who are still to get it; all when it is empty.
+    pub only: Vec<String>,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settled {
+    /// It is there.
+    Sent {
+        /// What the other side said.
+        answer: String,
+    },
+    /// Some did not get it, and may with another attempt.
+    Partly {
+        /// Who.
+        missed: Vec<String>,
+        /// Why.
+        reason: String,
+    },
+    /// It did not arrive.
+    Failed {
+        /// Whether another attempt is useless.
+        permanent: bool,
+        /// Why.
+        reason: String,
+        /// How long the other side asks to be left alone.
+        wait: Option<std::time::Duration>,
+    },
+}
+
+/// What is kept of a delivery.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Kept {
+    attempts: u32,
+    since: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    answer: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    only: Vec<String>,
+}
+
+/// A notice of the past, with what became of it.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Its number: what to give as `before` for those before it.
+    pub number: u64,
+    /// What was told.
+    pub notice: Notice,
+    /// To whom: channel, state, when it is tried next or ended, and what is known of it.
+    pub deliveries: Vec<DeliveryRow>,
+}
+
+impl Engine {
+    /// Deliveries that are due, those that waited longest first.
+    ///
+    /// # Errors
+    /// When the catalog refuses.
+    pub fn deliveries_due(&self) -> Result<Vec<Due>, StoreError> {
+        let now = self.clock.now();
+        let mut found = Vec::new();
+        for row in self.store.catalog().deliveries_due(now, DUE_MAX)? {
+            let notice = self.store.catalog().notice(row.notice)?;
+            let notice = notice.and_then(|row| serde_json::from_str(&row.body).ok());
+            match notice {
+                Some(notice) => {
+                    let kept: Kept = serde_json::from_str(&row.body).unwrap_or_default();
+                    found.push(Due { id: row.id, channel: row.channel, notice, only: kept.only });
+                }
+                // Its notice went, or a later version wrote it: nobody can send it.
+                None => self.close_delivery(row, now, "its notice cannot be read any more")?,
+            }
+        }
+        Ok(found)
+    }
+
+    fn close_delivery(&self, mut row: DeliveryRow, now: Timestamp, reason: &str) -> Result<(), StoreError> {
+        let mut kept: Kept = serde_json::from_str(&row.body).unwrap_or_default();
+        reason.clone_into(&mut kept.reason);
+        row.body = serde_json::to_string(&kept).unwrap_or_default();
+        "failed".clone_into(&mut row.state);
+        row.due = now;
+        self.store.catalog().react(&Reaction { deliveries: vec![row], ..Reaction::default() })
+    }
+
+    /// When the next delivery is due, and how many wait.
+    ///
+    /// # Errors
+    /// When the catalog refuses.
+    pub fn deliveries_waiting(&self) -> Result<(Option<Timestamp>, u64), StoreError> {
+        self.store.catalog().deliveries_waiting()
+    }
+
+    /// Keeps what became of a delivery. `chance`, from 0 to 1, spreads attempts that failed together.
+    ///
+    /// # Errors
+    /// When the catalog refuses: it is sent again then.
+    pub fn delivery_settled(&self, id: u64, settled: &Settled, chance: f64) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let Some(mut row) = self.store.catalog().delivery(id)?.filter(|row| row.state == "waiting") else {
+            return Ok(());
+        };
+        let mut kept: Kept = serde_json::from_str(&row.body).unwrap_or_default();
+        kept.attempts += 1;
+        let since = Timestamp::parse(&kept.since).map_or(now, |(time, _)| time);
+        let retry_after = match settled {
+            Settled::Failed { wait, .. } => *wait,
+            _ => None,
+        };
+        let next = Attempt { failed: kept.attempts, since, retry_after, jitter: chance }.next(now);
+        let again = match (settled, next) {
+            (Settled::Sent { .. } | Settled::Failed { permanent: true, .. }, _) | (_, Next::Dead) => None,
+            (_, Next::At(time)) => Some(time),
+        };
+        match settled {
+            Settled::Sent { answer } => {
+                kept.answer = cut(answer);
+                kept.reason.clear();
+                kept.only.clear();
+            }
+            Settled::Partly { missed, reason } => {
+                kept.only.clone_from(missed);
+                kept.reason = cut(reason);
+            }
+            Settled::Failed { reason, .. } => kept.reason = cut(reason),
+        }
+        row.state = match (settled, again) {
+            (Settled::Sent { .. }, _) => "sent",
+            (_, Some(_)) => "waiting",
+            (_, None) => "failed",
+        }
+        .to_owned();
+        row.due = again.unwrap_or(now);
+        row.body = serde_json::to_string(&kept).unwrap_or_default();
+        let (channel, is_over) = (row.channel.clone(), row.state == "failed");
+        self.store.catalog().react(&Reaction { deliveries: vec![row], ..Reaction::default() })?;
+        self.reacting.note_delivery(&channel, !matches!(settled, Settled::Failed { .. }), self.clock.now());
+        if is_over {
+            let message = format!("a notice for the channel {channel} is given up: {}", kept.reason);
+            let fields = [("channel", Value::Str(&channel)), ("reason", Value::Str(&kept.reason))];
+            self.internal(Level::Error, "notice_failed", &message, &fields);
+        }
+        Ok(())
+    }
+
+    /// The latest notices before one of this number, newest first, with what became of them.
+    ///
+    /// # Errors
+    /// When the catalog refuses.
+    pub fn notices(&self, before: Option<u64>, limit: usize) -> Result<Vec<Told>, StoreError> {
+        let rows = self.store.catalog().notices(before.unwrap_or(u64::MAX), limit)?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Ok(notice) = serde_json::from_str(&row.body) else { continue };
+            let deliveries = self.store.catalog().deliveries_of(row.id)?;
+            found.push(Told { number: row.id, notice, deliveries });
+        }
+        Ok(found)
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(REASON_MAX).collect()
+}

@@ -1,0 +1,150 @@
+//! The events that something follows from, with what is read of them.
+
+use event::{Level, Timestamp, shared};
+use intake::classify::{LOGIN, PROBE};
+use issues::Group;
+use query::filter::{Filter, Scalar, Test};
+use query::{Order, Request};
+use serde_json::Value;
+use store::{Documents, LogId};
+
+use crate::mark::Known;
+use crate::{AskError, Engine, select};
+
+/// What is read of an event. The payload of a client and the frames of an exception are not.
+const KEYS: [&str; 26] = [
+    "id",
+    "event",
+    "message",
+    "release",
+    "environment",
+    "url",
+    "path",
+    "method",
+    "status",
+    "ip",
+    "source",
+    "host",
+    "service",
+    "request_id",
+    "session",
+    "object",
+    "config_field",
+    "exception.type",
+    "exception.message",
+    "exception.handled",
+    "client.kind",
+    "client.name",
+    "client.os",
+    "client.verified",
+    PROBE,
+    LOGIN,
+];
+
+/// An event that something follows from.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) sequence: u64,
+    pub(super) id: String,
+    pub(super) time: Timestamp,
+    pub(super) received: Timestamp,
+    pub(super) fingerprint: Option<String>,
+    pub(super) level: Option<Level>,
+    /// Whose it is, if it is somebody's.
+    pub(super) user: Option<String>,
+    /// Its title and where it happened, of an error that was not seen before.
+    pub(super) group: Option<Group>,
+    document: Value,
+}
+
+impl Seen {
+    /// A text of the event.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        select::find(&self.document, key)?.as_str().filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn owned(&self, key: &str) -> Option<String> {
+        self.text(key).map(str::to_owned)
+    }
+
+    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+        select::find(&self.document, key)?.as_bool()
+    }
+
+    pub(super) fn status(&self) -> Option<u16> {
+        u16::try_from(select::find(&self.document, "status")?.as_u64()?).ok()
+    }
+}
+
+/// Notable events after a position.
+pub(super) struct Notable {
+    pub(super) events: Vec<Seen>,
+    /// Everything up to this sequence number was looked at.
+    pub(super) reached: u64,
+    pub(super) more: bool,
+}
+
+/// What has consequences.
+fn filter() -> Filter {
+    let present = |key: &str| Filter::field(key, Test::Present);
+    let equal = |key: &str, text: &str| Filter::field(key, Test::Equal(vec![Scalar::from(text)]));
+    Filter::or([
+        present(shared::FINGERPRINT),
+        present(PROBE),
+        present(LOGIN),
+        Filter::and([equal("client.kind", "crawler"), equal("status", "404")]),
+        equal("event", issues::CONFIGURATION_ERROR),
+        equal("event", crate::mark::DEPLOY),
+    ])
+}
+
+impl Engine {
+    /// The events of a log after a position that something follows from, in order. Of errors with fingerprints that
+    /// are new, what an issue is called.
+    pub(super) fn notable_events(
+        &self,
+        log: LogId,
+        after: u64,
+        limit: usize,
+        is_new: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Notable, AskError> {
+        let snapshot = self.store.snapshot(log);
+        let request = Request {
+            filter: filter(),
+            order: Order::Sequence,
+            offset: 0,
+            limit,
+            cursor: None,
+            after_sequence: after,
+            total: false,
+        };
+        let page = query::scan(&snapshot, &request, &self.bounds())?;
+        let mut writers: Vec<Documents<'_>> =
+            page.batches.iter().map(|batch| Documents::of_keys(batch, &KEYS)).collect();
+        let whole: Vec<Documents<'_>> = page.batches.iter().map(Documents::new).collect();
+        let mut events = Vec::with_capacity(page.rows.len());
+        let mut text = Vec::with_capacity(1024);
+        for (batch, row, sequence) in &page.rows {
+            let (writer, columns) = (&mut writers[*batch], &whole[*batch]);
+            text.clear();
+            writer.write(*row, &mut text);
+            let fingerprint = columns.text(shared::FINGERPRINT, *row);
+            let group = fingerprint.as_deref().filter(|fingerprint| is_new(fingerprint));
+            let group = group.and_then(|_| Known::of(columns, *row).group());
+            let user = columns.text("user", *row).filter(|user| user != shared::SYSTEM_USER);
+            events.push(Seen {
+                sequence: *sequence,
+                id: columns.text("id", *row).unwrap_or_default(),
+                time: columns.moment(*row),
+                received: columns.belongs(*row).received,
+                fingerprint,
+                level: columns.text("level", *row).and_then(|level| Level::parse(&level)),
+                user,
+                group,
+                document: serde_json::from_slice(&text).unwrap_or_default(),
+            });
+        }
+        let reached = page.next.and_then(|next| next.moment()).map_or(snapshot.last_sequence, |(_, sequence)| sequence);
+        Ok(Notable { events, reached, more: page.next.is_some() })
+    }
+}
