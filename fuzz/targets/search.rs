@@ -20,7 +20,9 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     if let Ok(filter) = query::search::parse(&text, now()) {
         check(&filter);
     }
-    let pair = |pair: &str| pair.split_once('=').map_or((pair.to_owned(), String::new()), |(key, value)| (key.to_owned(), value.to_owned()));
+    let pair = |pair: &str| {
+        pair.split_once('=').map_or((pair.to_owned(), String::new()), |(key, value)| (key.to_owned(), value.to_owned()))
+    };
     let pairs: Vec<(String, String)> = text.split('&').map(pair).collect();
     if let Ok(question) = query::url::parse(&pairs, now()) {
         check(&question.filter);

@@ -194,7 +194,11 @@ fn holds_value(json: &str) -> bool {
             _ => true,
         }
     }
-    if json.starts_with(['[', '{']) { serde_json::from_str(json).is_ok_and(|value| any(&value)) } else { json != "null" }
+    if json.starts_with(['[', '{']) {
+        serde_json::from_str(json).is_ok_and(|value| any(&value))
+    } else {
+        json != "null"
+    }
 }
 
 /// Whether a value of the objects in a list passes, by its path in them.
