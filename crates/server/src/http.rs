@@ -122,6 +122,7 @@ fn doors() -> OpenApiRouter<Doors> {
         .routes(routes!(archive::purge))
         .routes(routes!(forward::list))
         .routes(routes!(forward::change))
+        .routes(routes!(forward::test))
         .merge(doors_of_issues())
         .routes(routes!(admin::flush))
         .routes(routes!(health::healthz))

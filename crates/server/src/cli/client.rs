@@ -3,7 +3,6 @@
 //! On the machine of the server both are found in the data directory. The administrator's token in there is sent only to
 //! the server that runs with that directory, never to an address that somebody typed.
 
-use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::DATA_DIRECTORY;
+use crate::outward::innermost;
 
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -317,15 +317,6 @@ fn administrator(data: &Path) -> anyhow::Result<Option<String>> {
             path.display()
         )),
     }
-}
-
-/// The cause at the bottom, which is the one that a person understands.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = error.source().and(cause.source()) {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 /// Writes a text so that it can stand in a path or a query string.
