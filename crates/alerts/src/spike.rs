@@ -84,6 +84,12 @@ impl Baseline {
         self.slot = Some(self.slot.unwrap_or(slot).max(slot));
     }
 
+    /// Whether nothing was seen for as long as is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.current == 0 && self.counts.iter().all(|count| *count == 0)
+    }
+
     fn close(&mut self) {
         let count = std::mem::take(&mut self.current);
         self.push(count);

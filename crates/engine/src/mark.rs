@@ -2,7 +2,8 @@
 //! occurrence, and whoever reacts to errors need not look at anything else.
 
 use event::shared::FINGERPRINT;
-use event::{Batch, BatchBuilder, Field, KeyIndex, Level, Row, Value, logical_name};
+use event::{ADDED, Added, Batch, BatchBuilder, Field, KeyIndex, Level, Row, Value, logical_name};
+use intake::classify::{LOGIN, PROBE};
 use issues::{Explanation, Facts, Group, explain, group};
 use store::Documents;
 
@@ -11,6 +12,9 @@ pub(crate) const DEPLOY: &str = "deploy";
 
 /// Parts of a fingerprint that a client gave which are looked at: nobody means more.
 const PARTS_MAX: usize = 16;
+
+/// Sources of one request that are noticed: who speaks is one, or a collector of some.
+const SOURCES_MAX: usize = 16;
 
 /// What a key means to grouping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,7 @@ enum Column {
     Message,
     Template,
     Logger,
+    Source,
     Culprit,
     ExceptionType,
     ExceptionMessage,
@@ -37,9 +42,8 @@ enum Column {
     Given,
     /// The same at the top of the event, where our own stands.
     Own,
-    Release,
-    Environment,
-    User,
+    /// What was added to a document of Elasticsearch.
+    Added,
     /// What detectors look for, and what else is reacted to.
     Noted,
 }
@@ -47,6 +51,8 @@ enum Column {
 impl Column {
     fn of(path: &str) -> Self {
         match &*logical_name(path) {
+            // No key that is sent has this path.
+            _ if path == ADDED => Self::Added,
             "stream" => Self::Stream,
             "level" => Self::Level,
             "client.kind" => Self::ClientKind,
@@ -54,6 +60,7 @@ impl Column {
             "message" => Self::Message,
             "sentry.logentry.message" | "message_template" | "messageTemplate" | "@mt" => Self::Template,
             "logger" => Self::Logger,
+            "source" => Self::Source,
             "sentry.transaction" | "rollbar.context" | "transaction" | "culprit" => Self::Culprit,
             "exception.type" => Self::ExceptionType,
             "exception.message" => Self::ExceptionMessage,
@@ -66,10 +73,7 @@ impl Column {
             "http.route" | "otel.attributes.http.route" | "route" => Self::Route,
             "sentry.fingerprint" | "rollbar.fingerprint" => Self::Given,
             FINGERPRINT => Self::Own,
-            "release" => Self::Release,
-            "environment" => Self::Environment,
-            "user" => Self::User,
-            "security.probe" | "security.login" => Self::Noted,
+            PROBE | LOGIN => Self::Noted,
             _ => Self::Other,
         }
     }
@@ -83,6 +87,8 @@ pub(crate) struct Marked {
     pub(crate) errors: Vec<Error>,
     /// Whether anything in it is reacted to.
     pub(crate) is_notable: bool,
+    /// The sources that speak in it, some of very many.
+    pub(crate) sources: Vec<String>,
 }
 
 /// An error among the events of a batch.
@@ -100,16 +106,15 @@ struct Read<'a> {
     given: Option<Value<'a>>,
     has_own: bool,
     is_noted: bool,
+    source: &'a str,
 }
 
 impl<'a> Read<'a> {
     fn of(row: &Row<'a>, columns: &[Column]) -> Self {
         let mut read = Self::default();
-        for field in row.fields() {
-            let column = columns.get(field.key as usize).copied().unwrap_or(Column::Other);
-            if column != Column::Other && !field.sent {
-                read.take(column, field.value);
-            }
+        let column = |key: KeyIndex| columns.get(key as usize).copied().unwrap_or(Column::Other);
+        for field in row.fields_of(|key| column(key) != Column::Other).filter(|field| !field.sent) {
+            read.take(column(field.key), field.value);
         }
         read
     }
@@ -148,6 +153,7 @@ impl<'a> Read<'a> {
             Column::Message => &mut facts.message,
             Column::Template => &mut facts.template,
             Column::Logger => &mut facts.logger,
+            Column::Source => &mut self.source,
             Column::Culprit => &mut facts.culprit,
             Column::ExceptionType => &mut facts.exception_type,
             Column::ExceptionMessage => &mut facts.exception_message,
@@ -155,7 +161,7 @@ impl<'a> Read<'a> {
             Column::Method => &mut facts.method,
             Column::Path => &mut facts.path,
             Column::Route => &mut facts.route,
-            Column::Other | Column::Status | Column::Release | Column::Environment | Column::User => return,
+            Column::Other | Column::Added | Column::Status => return,
         };
         if slot.is_empty() {
             *slot = text;
@@ -190,25 +196,31 @@ pub(crate) fn mark(batch: Batch) -> Marked {
     let columns: Vec<Column> = batch.keys().iter().map(|path| Column::of(path)).collect();
     let mut is_notable = false;
     let mut found: Vec<(Error, bool)> = Vec::new();
+    let mut sources: Vec<String> = Vec::new();
     for (row, read) in batch.rows().map(|row| Read::of(&row, &columns)).enumerate() {
+        let is_known = read.source.is_empty() || sources.iter().any(|known| known == read.source);
+        if !is_known && sources.len() < SOURCES_MAX {
+            sources.push(read.source.to_owned());
+        }
         is_notable |= read.is_notable();
         if let Some(group) = read.group() {
             found.push((Error { row, group }, read.has_own));
         }
     }
     if found.is_empty() {
-        return Marked { batch, errors: Vec::new(), is_notable };
+        return Marked { batch, errors: Vec::new(), is_notable, sources };
     }
-    let mut builder = BatchBuilder::continuing(&batch);
+    let first = found.first().map_or(0, |(error, _)| error.row);
+    let mut builder = BatchBuilder::continuing(&batch, first);
     let mut errors = found.iter().peekable();
-    for (index, row) in batch.rows().enumerate() {
+    for (index, row) in batch.rows().enumerate().skip(first) {
         let kept = match errors.next_if(|(error, _)| error.row == index) {
             Some((error, has_own)) => with_fingerprint(&mut builder, &row, &columns, (&error.group.fingerprint, *has_own)),
             None => builder.copy(&row),
         };
         debug_assert!(kept, "a fingerprint fits where an event of a request does");
     }
-    Marked { batch: builder.finish(), errors: found.into_iter().map(|(error, _)| error).collect(), is_notable: true }
+    Marked { batch: builder.finish(), errors: found.into_iter().map(|(error, _)| error).collect(), is_notable: true, sources }
 }
 
 /// The event with our fingerprint in the column. What it sent under that name is kept beside it, as it is sent.
@@ -218,10 +230,15 @@ fn with_fingerprint(
     columns: &[Column],
     (fingerprint, has_own): (&str, bool),
 ) -> bool {
-    let is_own = |key: KeyIndex| columns.get(key as usize) == Some(&Column::Own);
-    if has_own {
-        for Field { key, value, sent } in row.fields() {
-            builder.push(key, value, sent || is_own(key));
+    let column = |key: KeyIndex| columns.get(key as usize).copied().unwrap_or(Column::Other);
+    if has_own || columns.contains(&Column::Added) {
+        for Field { key, mut value, sent } in row.fields() {
+            if column(key) == Column::Added {
+                let mut added = Added::read(value);
+                added.add(FINGERPRINT);
+                value = added.value();
+            }
+            builder.push(key, value, sent || column(key) == Column::Own);
         }
     } else {
         builder.begin(row);

@@ -52,6 +52,9 @@ const END_MAX: Duration = Duration::from_secs(3);
 /// How long a position that moved over events without consequences waits to be kept.
 const SAVE_AFTER: Duration = Duration::from_secs(10);
 
+/// How often notices are counted, and the oldest forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+
 /// How long it waits after trouble.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -94,7 +97,8 @@ pub(crate) struct Memory {
     /// When positions were kept that moved over nothing, and whether it is time again.
     saved: Option<Instant>,
     is_saving: bool,
-    pub(crate) calls: Calls,
+    forgot: Option<Instant>,
+    calls: Calls,
     pub(crate) issues: HashMap<u64, Issue>,
     pub(crate) known: HashMap<(LogId, String), u64>,
     pub(crate) last_issue: u64,
@@ -161,6 +165,15 @@ impl Memory {
             }
         };
         Ok(memory)
+    }
+
+    /// Whether it is time to let go of old notices.
+    fn is_forgetting(&mut self) -> bool {
+        let due = self.forgot.is_none_or(|forgot| forgot.elapsed() >= FORGET_EVERY);
+        if due {
+            self.forgot = Some(Instant::now());
+        }
+        due
     }
 
     /// Lets go of what can be read again.
@@ -276,6 +289,9 @@ impl Engine {
         self.tell_findings(memory, now, &mut reaction)?;
         self.measure(memory, now, &mut reaction);
         memory.keep_touched(&mut reaction);
+        if memory.is_forgetting() {
+            self.store.catalog().forget_notices(outbox::HISTORY_MAX).map_err(query::QueryError::from)?;
+        }
         let link = || self.link("/");
         memory.calls.digests(now, link, &mut reaction);
         self.keep_reaction(memory, &reaction)?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use event::Level;
 use event::limits::LOG_NAME_BYTES_MAX;
 use event::suggest::suggest;
+use intake::classify::{Classifier, Settings as ClassifySettings};
 use intake::keys::{Facts, KEYS_MAX, Key, complete};
 use intake::redact::{Level as Redaction, Redact, Redacted, Settings as RedactSettings};
 use intake::visitor::NAME_BYTES_MAX;
@@ -24,8 +25,18 @@ use crate::logs::LogError;
 pub type Options = Map<String, Value>;
 
 /// The names of the settings that are rules.
-pub const OPTIONS: [&str; 9] =
-    ["keys", "fields", "index", "path", "public_write", "ga4", "arrays", "redact", "errors_per_minute"];
+pub const OPTIONS: [&str; 10] = [
+    "keys",
+    "fields",
+    "index",
+    "path",
+    "public_write",
+    "ga4",
+    "arrays",
+    "redact",
+    "errors_per_minute",
+    "classify",
+];
 
 /// Most fixed fields of a log.
 const NAMES_MAX: usize = 200;
@@ -83,6 +94,9 @@ pub struct Rules {
     redact: Redact,
     /// What this comes from; none for what holds for all logs.
     redaction: Option<RedactSettings>,
+    classify: Option<Arc<Classifier>>,
+    /// What that comes from.
+    classification: Option<ClassifySettings>,
 }
 
 /// The settings of all logs, and the rules they come to.
@@ -98,6 +112,7 @@ pub(crate) struct Settled {
     /// What is replaced in logs that say nothing of it.
     redaction: Redaction,
     redact: Arc<Redact>,
+    classify: Arc<Classifier>,
 }
 
 /// The settings of a log as they are shown: each with its value, and which stand in the file.
@@ -129,6 +144,7 @@ impl Settled {
             "redact" => json!(self.redaction.name()),
             "fields" => json!({}),
             "public_write" | "arrays" => json!(false),
+            "classify" => json!(true),
             _ => Value::Null,
         };
         let value = |name: &&str| ((*name).to_owned(), set.get(*name).cloned().unwrap_or_else(|| default(name)));
@@ -270,6 +286,10 @@ impl Engine {
         let redacted: BTreeMap<String, RedactSettings> =
             all.iter().map(|(log, rules)| (log.clone(), rules.redaction.clone().unwrap_or_default())).collect();
         settled.redact = Arc::new(self.redact_of("", &RedactSettings::default())?);
+        let classified: BTreeMap<String, ClassifySettings> = all
+            .iter()
+            .filter_map(|(log, rules)| Some((log.clone(), rules.classification.clone()?)))
+            .collect();
         let mut visited: BTreeMap<String, String> = BTreeMap::new();
         let mut measured: BTreeMap<String, String> = BTreeMap::new();
         for (log, mut rules) in all {
@@ -288,6 +308,13 @@ impl Engine {
                 |index| own.and(&RedactSettings { level: Some(index.level.unwrap_or(settled.redaction)), ..index }),
             );
             rules.redact = self.redact_of(&log, &both)?.but_for(rules.keys.iter().map(Key::name));
+            // A log that is kept in another follows its rules too.
+            let of_index = rules.index.as_ref().and_then(|index| classified.get(index));
+            rules.classify = match (&rules.classification, of_index) {
+                (Some(own), Some(index)) => Some(Arc::new(Classifier::new(&own.and(index)))),
+                (Some(one), None) | (None, Some(one)) => Some(Arc::new(Classifier::new(one))),
+                (None, None) => None,
+            };
             if let Some(path) = &rules.path
                 && let Some(other) = visited.insert(path.clone(), log.clone())
             {
@@ -350,6 +377,9 @@ impl Engine {
                 "public_write" => read_truth(value).map(|truth| rules.public_write = truth),
                 "ga4" => read_text(value, "a measurement id such as \"G-ABC123\"").map(|id| rules.ga4 = Some(id)),
                 "errors_per_minute" => read_limit(value).map(|limit| rules.errors_per_minute = Some(limit)),
+                "classify" => ClassifySettings::parse(value)
+                    .map(|settings| rules.classification = Some(settings))
+                    .map_err(|error| error.to_string()),
                 "arrays" => read_truth(value).map(|truth| rules.arrays = truth),
                 _ => RedactSettings::parse(value)
                     .map(|settings| rules.redaction = Some(settings))
@@ -393,9 +423,9 @@ impl Engine {
 
     /// What a door decoded, by the rules of its log; the log that keeps it; and how many errors of a minute it keeps.
     pub(crate) fn ruled(&self, log: LogId, decoded: Decoded) -> (LogId, Decoded, Option<u64>) {
-        let (rules, default) = {
+        let (rules, default, classify) = {
             let settled = &self.logs.read().settled;
-            (settled.rules(log), Arc::clone(&settled.redact))
+            (settled.rules(log), Arc::clone(&settled.redact), Arc::clone(&settled.classify))
         };
         let mut decoded = decoded;
         if let Some(rules) = rules.as_ref().filter(|rules| !rules.keys.is_empty() && !decoded.visit) {
@@ -405,6 +435,9 @@ impl Engine {
                 *decoded.unlisted.entry(Reason::BatchFull.name()).or_default() += lost;
             }
         }
+        // Before anything is replaced: who vouches for a crawler needs its whole address.
+        let classify = rules.as_ref().and_then(|rules| rules.classify.as_ref()).unwrap_or(&classify);
+        decoded.batch = classify.apply(decoded.batch);
         let redact = rules.as_ref().map_or(&*default, |rules| &rules.redact);
         if !redact.is_empty() {
             let (batch, redacted): (_, Redacted) = match decoded.visit {

@@ -50,6 +50,18 @@ pub struct Field<'a> {
     pub sent: bool,
 }
 
+/// One value of an event as its bytes: no text is made of them, nor looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Which key, as an index into [`Batch::keys`].
+    pub key: KeyIndex,
+    /// Where the value ends in [`Row::data`].
+    pub end: usize,
+    /// What is written of the value: a text, or the eight bytes of a number.
+    pub bytes: &'a [u8],
+    tag: u8,
+}
+
 /// The bytes do not hold a batch.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("the bytes of a batch break off or contradict themselves at byte {at}")]
@@ -67,6 +79,12 @@ const TAG_STR: u8 = 5;
 const TAG_UUID: u8 = 6;
 const TAG_RAW: u8 = 7;
 const SENT: u8 = 0x80;
+
+/// Stands for a length that is written before the value.
+const OWN_LENGTH: u8 = u8::MAX;
+
+/// The lengths of values, by their tags.
+const LENGTHS: [u8; 8] = [0, 0, 0, 8, 8, OWN_LENGTH, 16, OWN_LENGTH];
 
 /// So much is reserved for the events of a body before they are read.
 const ROOM_BYTES_MAX: usize = 512 << 10;
@@ -200,6 +218,18 @@ impl<'a> Row<'a> {
         std::iter::from_fn(move || if reader.at < reader.bytes.len() { reader.field().ok() } else { None })
     }
 
+    /// The values of some keys, in the order they were sent. The others are passed over, which is quicker than to read them.
+    pub fn fields_of(&self, mut is_wanted: impl FnMut(KeyIndex) -> bool) -> impl Iterator<Item = Field<'a>> {
+        self.parts().filter(move |part| is_wanted(part.key)).filter_map(|part| part.field())
+    }
+
+    /// The values in the same order, as their bytes.
+    #[inline]
+    pub fn parts(&self) -> impl Iterator<Item = Part<'a>> + use<'a> {
+        let mut reader = Reader { bytes: self.data, at: 0 };
+        std::iter::from_fn(move || if reader.at < reader.bytes.len() { reader.part().ok() } else { None })
+    }
+
     /// The values as they are encoded: numbers and lengths between the bytes of the texts.
     #[must_use]
     pub fn data(&self) -> &'a [u8] {
@@ -213,6 +243,40 @@ impl<'a> Row<'a> {
     }
 }
 
+impl<'a> Part<'a> {
+    /// The value, where it is a whole number.
+    #[inline]
+    #[must_use]
+    pub fn int(&self) -> Option<i64> {
+        let bytes = self.bytes.try_into().ok().filter(|_| self.tag & !SENT == TAG_INT)?;
+        Some(i64::from_le_bytes(bytes))
+    }
+
+    /// Whether it is JSON text, kept as it was sent.
+    #[inline]
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.tag & !SENT == TAG_RAW
+    }
+
+    /// The whole field.
+    #[must_use]
+    pub fn field(&self) -> Option<Field<'a>> {
+        let value = match self.tag & !SENT {
+            TAG_NULL => Value::Null,
+            TAG_FALSE => Value::Bool(false),
+            TAG_TRUE => Value::Bool(true),
+            TAG_INT => Value::Int(i64::from_le_bytes(self.bytes.try_into().ok()?)),
+            TAG_FLOAT => Value::Float(f64::from_le_bytes(self.bytes.try_into().ok()?)),
+            TAG_STR => Value::Str(std::str::from_utf8(self.bytes).ok()?),
+            TAG_UUID => Value::Uuid(self.bytes.try_into().ok()?),
+            TAG_RAW => Value::Raw(std::str::from_utf8(self.bytes).ok()?),
+            _ => return None,
+        };
+        Some(Field { key: self.key, value, sent: self.tag & SENT != 0 })
+    }
+}
+
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -223,6 +287,7 @@ impl<'a> Reader<'a> {
         BatchError { at: self.at }
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], BatchError> {
         let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len()).ok_or(self.error())?;
         let taken = &self.bytes[self.at..end];
@@ -230,16 +295,30 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn byte(&mut self) -> Result<u8, BatchError> {
-        Ok(self.take(1)?[0])
+        let byte = *self.bytes.get(self.at).ok_or(self.error())?;
+        self.at += 1;
+        Ok(byte)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], BatchError> {
         let error = self.error();
         self.take(N)?.try_into().map_err(|_| error)
     }
 
+    #[inline]
     fn count(&mut self) -> Result<usize, BatchError> {
+        // Nearly all are below 128.
+        if let Some(byte) = self.bytes.get(self.at).filter(|byte| **byte < 0x80) {
+            self.at += 1;
+            return Ok(usize::from(*byte));
+        }
+        self.long_count()
+    }
+
+    fn long_count(&mut self) -> Result<usize, BatchError> {
         let mut value = 0_u64;
         for shift in (0..63).step_by(7) {
             let byte = self.byte()?;
@@ -257,21 +336,43 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.take(length)?).map_err(|_| error)
     }
 
-    fn field(&mut self) -> Result<Field<'a>, BatchError> {
+    /// Most keys and lengths are below 128: such a value is read without a loop.
+    #[inline]
+    fn part(&mut self) -> Result<Part<'a>, BatchError> {
+        if let Some(rest) = self.bytes.get(self.at..)
+            && let Some([key, tag, length]) = rest.first_chunk()
+            && let Some(fixed) = LENGTHS.get(usize::from(tag & !SENT))
+        {
+            let is_text = *fixed == OWN_LENGTH;
+            let start = 2 + usize::from(is_text);
+            let end = start + usize::from(if is_text { *length } else { *fixed });
+            if (key | if is_text { *length } else { 0 }) < 0x80
+                && let Some(bytes) = rest.get(start..end)
+            {
+                self.at += end;
+                return Ok(Part { key: u32::from(*key), end: self.at, bytes, tag: *tag });
+            }
+        }
+        self.long_part()
+    }
+
+    fn long_part(&mut self) -> Result<Part<'a>, BatchError> {
         let key = u32::try_from(self.count()?).map_err(|_| self.error())?;
         let tag = self.byte()?;
-        let value = match tag & !SENT {
-            TAG_NULL => Value::Null,
-            TAG_FALSE => Value::Bool(false),
-            TAG_TRUE => Value::Bool(true),
-            TAG_INT => Value::Int(i64::from_le_bytes(self.array()?)),
-            TAG_FLOAT => Value::Float(f64::from_le_bytes(self.array()?)),
-            TAG_STR => Value::Str(self.text()?),
-            TAG_UUID => Value::Uuid(self.array()?),
-            TAG_RAW => Value::Raw(self.text()?),
+        let length = match tag & !SENT {
+            TAG_NULL | TAG_FALSE | TAG_TRUE => 0,
+            TAG_INT | TAG_FLOAT => 8,
+            TAG_STR | TAG_RAW => self.count()?,
+            TAG_UUID => 16,
             _ => return Err(self.error()),
         };
-        Ok(Field { key, value, sent: tag & SENT != 0 })
+        let bytes = self.take(length)?;
+        Ok(Part { key, end: self.at, bytes, tag })
+    }
+
+    fn field(&mut self) -> Result<Field<'a>, BatchError> {
+        let part = self.part()?;
+        part.field().ok_or(self.error())
     }
 }
 
@@ -329,20 +430,32 @@ impl BatchBuilder {
         builder
     }
 
-    /// One with the keys of a batch and none of its events: what is copied from it needs no new numbers.
+    /// One with the keys of a batch and its first events: what is copied from it needs no new numbers.
+    ///
+    /// # Panics
+    /// When the batch has fewer events.
     #[must_use]
-    pub fn continuing(batch: &Batch) -> Self {
+    pub fn continuing(batch: &Batch, events: usize) -> Self {
         let mut builder = Self::with_room(batch.data.len());
         for key in &batch.keys {
             builder.key(key);
         }
+        builder.batch.heads.extend_from_slice(&batch.heads[..events]);
+        let end = builder.batch.heads.last().map_or(0, |head| head.end as usize);
+        builder.batch.data.extend_from_slice(&batch.data[..end]);
         builder
     }
 
     /// Adds an event of the batch that this one continues, as it is. False when there is no room for it.
     pub fn copy(&mut self, row: &Row<'_>) -> bool {
-        self.batch.data.extend_from_slice(row.data);
+        self.begin(row);
         self.commit(row.id.clone(), row.timestamp)
+    }
+
+    /// Begins an event with the values of one of the batch that this one continues; more may be pushed. That a key
+    /// is pushed which it has already is not noticed.
+    pub fn begin(&mut self, row: &Row<'_>) {
+        self.batch.data.extend_from_slice(row.data);
     }
 
     /// How many events were committed.
@@ -497,6 +610,23 @@ mod tests {
         let read = Batch::decode(&bytes).unwrap();
         assert_eq!(read, batch);
         assert_eq!(read.row(2).fields().count(), 3);
+    }
+
+    #[test]
+    fn an_event_is_continued() {
+        let batch = sample();
+        let mut builder = BatchBuilder::continuing(&batch, 0);
+        assert!(builder.copy(&batch.row(0)));
+        builder.begin(&batch.row(1));
+        let key = builder.key("more");
+        assert!(builder.push(key, Value::Bool(true), false));
+        assert!(builder.commit(batch.row(1).id.clone(), batch.row(1).timestamp));
+        let read = builder.finish();
+        assert_eq!((read.len(), read.row(0).data()), (2, batch.row(0).data()));
+        let fields: Vec<Value<'_>> = read.row(1).fields().map(|field| field.value).collect();
+        assert_eq!(fields, [Value::Int(1), Value::Str("héllo"), Value::Raw("[1,2]"), Value::Bool(true)]);
+        let some: Vec<Value<'_>> = read.row(1).fields_of(|key| key != 1).map(|field| field.value).collect();
+        assert_eq!(some, [Value::Int(1), Value::Bool(true)]);
     }
 
     #[test]

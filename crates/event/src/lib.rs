@@ -15,7 +15,7 @@ pub mod text;
 mod timestamp;
 mod value;
 
-pub use batch::{Batch, BatchBuilder, BatchError, Field, KeyIndex, Row};
+pub use batch::{Batch, BatchBuilder, BatchError, Field, KeyIndex, Part, Row};
 pub use id::{Id, fresh_uuid};
 pub use level::Level;
 pub use path::{escape_segment, logical_name, push_segment, split_first};

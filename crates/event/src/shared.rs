@@ -110,21 +110,36 @@ pub fn rank(first_key: &str) -> usize {
     ORDER.iter().position(|key| *key == first_key).unwrap_or(ORDER.len())
 }
 
-/// The path under which a row notes which of its shared keys were added to a document of Elasticsearch. No key that is
+/// The path under which a row notes which of its keys were added to a document of Elasticsearch. No key that is
 /// sent has it: an underscore that begins a key is escaped.
 pub const ADDED: &str = "_added";
 
-/// The shared keys that a document did not have when it was sent.
+/// What classification and grouping add, with the bit that notes it. Bits are kept on disk: those of shared keys count from the
+/// lowest, these from the highest, and none may change.
+const CLASSES: [(&str, u32); 7] = [
+    (FINGERPRINT, 1 << 29),
+    ("client.kind", 1 << 31),
+    ("client.name", 1 << 31),
+    ("client.os", 1 << 31),
+    ("client.verified", 1 << 31),
+    ("security.probe", 1 << 30),
+    ("security.login_outcome", 1 << 30),
+];
+
+const _: () = assert!(ORDER.len() <= 29, "a mask has a bit for each shared key beside those of CLASSES");
+
+/// The keys that a document did not have when it was sent: shared ones, and what classification found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Added(u32);
 
 impl Added {
     fn bit(path: &str) -> u32 {
         let key = if path.starts_with("exception.") { "exception" } else { path };
-        ORDER.iter().position(|shared| *shared == key).map_or(0, |at| 1 << at)
+        let class = || CLASSES.iter().find(|(class, _)| *class == key).map_or(0, |(_, bit)| *bit);
+        ORDER.iter().position(|shared| *shared == key).map_or_else(class, |at| 1 << at)
     }
 
-    /// Notes a shared key; others are left alone.
+    /// Notes a key that may be added; others are left alone.
     pub fn add(&mut self, path: &str) {
         self.0 |= Self::bit(path);
     }
@@ -157,6 +172,27 @@ impl Added {
             )]
             crate::Value::Float(mask) => Self(mask as u32),
             _ => Self::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_survives_a_row() {
+        let mut added = Added::default();
+        for path in ["id", "sequence", "exception.type", "client.kind", "security.probe", "client.ip", "zebra"] {
+            added.add(path);
+        }
+        let read = Added::read(added.value());
+        assert_eq!(read, added);
+        for path in ["id", "sequence", "exception.frames", "client.name", "client.verified", "security.login_outcome"] {
+            assert!(read.has(path), "{path}");
+        }
+        for path in ["level", "exception", "client", "client.ip", "security", "security.x", "zebra"] {
+            assert!(!read.has(path), "{path}");
         }
     }
 }

@@ -6,7 +6,6 @@ use divan::counter::{BytesCount, ItemsCount};
 use event::Timestamp;
 use intake::Limits;
 use intake::otel::{Encoding, logs};
-use intake::redact::{Key, Level, Redact, Settings};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -157,16 +156,4 @@ fn python_record(bencher: Bencher<'_, '_>) {
     bencher
         .counter(BytesCount::new(RECORD.len()))
         .bench(|| intake::records(divan::black_box(RECORD), Limits::default(), Timestamp::from_micros(0)));
-}
-
-/// What redaction adds to a request with nothing to replace.
-#[divan::bench(args = [1, 1000], consts = [0, 1, 2])]
-fn redact<const LEVEL: usize>(bencher: Bencher<'_, '_>, events: u64) {
-    let level = [Level::Off, Level::Standard, Level::Strict][LEVEL];
-    let Ok(rules) = Redact::new(&Settings::default(), level, Some(&Key::new([7; 32]))) else { return };
-    let batches = Batches::make(&mut Generator::new(7, events), events, events);
-    let mut room = Vec::new();
-    let body = batches.next(&mut room).map_or(&[][..], |(body, _)| body);
-    let batch = intake::native(body, Limits::default(), Timestamp::from_micros(0)).batch;
-    bencher.counter(ItemsCount::new(events)).with_inputs(|| batch.clone()).bench_values(|batch| rules.apply(batch));
 }

@@ -682,27 +682,70 @@ pub(crate) fn not_an_object(text: &str) -> Reason {
     Reason::NotAnObject { found }
 }
 
+/// The place of the quote that ends the text which begins with the one at `start`; the end of all where none does.
+fn end_of_text(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(rest) = bytes.get(at..) {
+        let Some(ahead) = memchr::memchr2(b'"', b'\\', rest) else { break };
+        if rest[ahead] == b'"' {
+            return at + ahead;
+        }
+        at += ahead + 2;
+    }
+    bytes.len()
+}
+
 /// Whether brackets are nested deeper than `depth_max`. Counts first, which is quick, and looks closer only then.
 pub(crate) fn is_too_deep(text: &str, depth_max: usize) -> bool {
     let bytes = text.as_bytes();
     if memchr::memchr2_iter(b'{', b'[', bytes).take(depth_max + 1).count() <= depth_max {
         return false;
     }
-    let (mut depth, mut in_text, mut at) = (0_usize, false, 0);
+    let (mut depth, mut at) = (0_usize, 0);
     while at < bytes.len() {
         match bytes[at] {
-            b'\\' if in_text => at += 1,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => {
+            b'"' => at = end_of_text(bytes, at),
+            b'{' | b'[' => {
                 depth += 1;
                 if depth > depth_max {
                     return true;
                 }
             }
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
         at += 1;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Byte by byte.
+    fn depth_of(text: &str) -> usize {
+        let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+        for byte in text.bytes() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_text => escaped = true,
+                b'"' => in_text = !in_text,
+                b'{' | b'[' if !in_text => depth += 1,
+                b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            deepest = deepest.max(depth);
+        }
+        deepest
+    }
+
+    proptest! {
+        #[test]
+        fn brackets_within_texts_do_not_count(text in r#"([\[\]{}"\\a]|\\"){0,40}"#, depth_max in 0..6_usize) {
+            prop_assert_eq!(is_too_deep(&text, depth_max), depth_of(&text) > depth_max);
+        }
+    }
 }

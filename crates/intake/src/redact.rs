@@ -8,20 +8,22 @@ mod addresses;
 mod json;
 mod names;
 mod numbers;
+mod rows;
 mod scan;
 mod settings;
+mod triggers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use event::{Batch, BatchBuilder, Field, KeyIndex, Row, Value, logical_name, shared};
+use event::{Batch, Value, logical_name, shared};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use regex::Regex;
 use sha2::Sha256;
 
-use crate::vocabulary::{Role, role};
 use names::{Place, Rule, Verdict, fold};
 pub use settings::{SettingError, Settings};
+use triggers::is_triggered;
 
 /// How an identity begins that was replaced.
 const ANONYMOUS: &str = "anon:";
@@ -141,6 +143,16 @@ enum OfPath<'r> {
     Look(Place),
 }
 
+/// How closely a value must be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// Nothing of it has to go.
+    Stays,
+    /// Nothing has to go but what stands under a name that says so.
+    Names,
+    Whole,
+}
+
 impl Redact {
     /// The rules of a log; `level` holds where it names none. Strict rules without a key replace identities by a mark.
     ///
@@ -224,79 +236,25 @@ impl Redact {
         })
     }
 
-    fn apply_by<'r>(&'r self, batch: Batch, of_path: impl Fn(&str) -> OfPath<'r>) -> (Batch, Redacted) {
-        let mut redacted = Redacted::new();
-        if self.is_empty() {
-            return (batch, redacted);
-        }
-        let paths: Vec<OfPath<'_>> = batch.keys().iter().map(|path| of_path(path)).collect();
-        let Some(first) = (0..batch.len()).find(|index| self.may_change(&batch.row(*index), &paths)) else {
-            return (batch, redacted);
-        };
-        let mut builder = BatchBuilder::continuing(&batch);
-        let mut tally = Tally::default();
-        for index in 0..batch.len() {
-            let row = batch.row(index);
-            let kept = if index >= first && self.may_change(&row, &paths) {
-                self.row(&batch, index, &paths, (&mut builder, &mut tally))
-            } else {
-                builder.copy(&row)
-            };
-            debug_assert!(kept, "marks for values that fitted into a request fit into a batch");
-            for name in tally.names.drain(..) {
-                // Names are few: a new one is rare.
-                match redacted.get_mut(name) {
-                    Some(count) => *count += 1,
-                    None => drop(redacted.insert(name.to_owned(), 1)),
-                }
-            }
-        }
-        (builder.finish(), redacted)
-    }
-
-    /// Whether a row must be looked at closely: whatever is replaced, it is in such a row.
-    fn may_change(&self, row: &Row<'_>, paths: &[OfPath<'_>]) -> bool {
-        if self.level > Level::Off && scan::is_triggered(row.data()) {
-            return true;
-        }
-        row.fields().any(|field| match &paths[field.key as usize] {
-            OfPath::Secret(..) => true,
-            OfPath::Look(place) => match field.value {
-                Value::Str(text) => self.may_hold(text, *place),
-                Value::Raw(json) => self.may_hold(json, *place),
-                Value::Int(number) => {
-                    self.is_of_person(*place)
-                        || (self.level > Level::Off && numbers::is_card(number))
-                        || !self.patterns.is_empty()
-                }
-                Value::Float(_) | Value::Uuid(_) => self.is_of_person(*place) || !self.patterns.is_empty(),
-                Value::Null | Value::Bool(_) => false,
-            },
-        })
-    }
-
     fn is_of_person(&self, place: Place) -> bool {
         matches!(place, Place::Identity | Place::Ip | Place::Phone)
     }
 
-    /// Whether anything in a text may have to go, but for what has a trigger.
-    fn may_hold(&self, text: &str, place: Place) -> bool {
-        let bytes = text.as_bytes();
+    /// Whether an own pattern finds something in a text.
+    fn is_matched(&self, text: &str) -> bool {
+        self.patterns.iter().any(|(_, pattern)| pattern.is_match(text))
+    }
+
+    /// Whether anything in a text may have to go, but for what has a trigger or matches an own pattern.
+    fn may_hold(&self, bytes: &[u8], place: Place) -> bool {
         if self.is_of_person(place) {
             return true;
         }
         if self.level > Level::Off {
-            let nested = matches!(bytes.first(), Some(b'{' | b'[' | b' ' | b'\t' | b'\n' | b'\r' | b'"'));
-            let address = matches!(place, Place::Address | Place::Request);
-            let everywhere = address || nested || self.level == Level::Strict;
-            if memchr::memchr(b'@', bytes).is_some()
-                && (everywhere || memchr::memchr3(b'?', b'&', b':', bytes).is_some())
-            {
+            if self.may_hold_address(bytes, place) {
                 return true;
             }
-            if address && memchr::memchr(b'%', bytes).is_some() {
-                return true;
-            }
+            let nested = is_nested(bytes);
             if numbers::may_hold_card(bytes) {
                 return true;
             }
@@ -305,85 +263,31 @@ impl Redact {
                 return true;
             }
         }
-        (!self.own.is_empty() && memchr::memchr3(b'=', b':', b' ', bytes).is_some())
-            || self.patterns.iter().any(|(_, pattern)| pattern.is_match(text))
-    }
-
-    fn row<'r>(
-        &'r self,
-        batch: &Batch,
-        index: usize,
-        paths: &[OfPath<'r>],
-        (builder, tally): (&mut BatchBuilder, &mut Tally<'r>),
-    ) -> bool {
-        let row = batch.row(index);
-        let mut derived = Derived::default();
-        for field in row.fields() {
-            let path = &*batch.keys()[field.key as usize];
-            let before = tally.names.len();
-            match &paths[field.key as usize] {
-                OfPath::Secret(cut, rule) => {
-                    let mark = mark(rule.name);
-                    let is_kept = !rule.own && is_nothing(field.value);
-                    if is_kept {
-                        builder.push(field.key, field.value, field.sent);
-                        continue;
-                    }
-                    derived.note_secret(path, field.value, &mark);
-                    let key = if cut.len() == path.len() { field.key } else { builder.key(cut) };
-                    let is_new = builder.push(key, Value::Str(&mark), field.sent);
-                    if is_new && !field.sent && field.value != Value::Str(&mark) {
-                        tally.names.push(rule.name);
-                    }
-                }
-                OfPath::Look(place) => {
-                    if let Some(mark) = derived.mark_for(path, &field) {
-                        builder.push(field.key, Value::Str(mark), field.sent);
-                        continue;
-                    }
-                    let new = self.new_value(field.value, *place, tally);
-                    if derived.is_counted(path, &field, new.as_deref()) {
-                        tally.names.truncate(before);
-                    }
-                    let key = self.key_of(builder, field.key, path, tally);
-                    match (&new, field.value) {
-                        (Some(new), Value::Raw(_)) if !self.is_number(field.value) => {
-                            builder.push(key, Value::Raw(new), field.sent)
-                        }
-                        (Some(new), _) => builder.push(key, Value::Str(new), field.sent),
-                        (None, value) => builder.push(key, value, field.sent),
-                    };
-                }
-            }
-        }
-        builder.commit(row.id.clone(), row.timestamp)
+        !self.own.is_empty() && memchr::memchr3(b'=', b':', b' ', bytes).is_some()
     }
 
     fn is_number(&self, value: Value<'_>) -> bool {
         matches!(value, Value::Raw(raw) if !raw.starts_with(['{', '[', '"']))
     }
 
-    /// The number of a path, of one with an e-mail address in it without that.
-    fn key_of<'r>(&'r self, builder: &mut BatchBuilder, key: KeyIndex, path: &str, tally: &mut Tally<'r>) -> KeyIndex {
-        if self.level < Level::Strict || !path.contains('@') {
-            return key;
-        }
-        let (mut new, mut rest) = (String::new(), Some(path));
-        while let Some(path) = rest {
-            let (segment, further) = event::split_first(path);
-            let replaced = self.replaced_key(&segment, Place::Text, tally);
-            event::push_segment(&mut new, replaced.as_deref().unwrap_or(&segment));
-            rest = further;
-        }
-        builder.key(&new)
+    /// Whether there may be an e-mail address or a password in it, or a name that is percent-encoded.
+    fn may_hold_address(&self, bytes: &[u8], place: Place) -> bool {
+        let of_address = matches!(place, Place::Address | Place::Request);
+        let everywhere = of_address || is_nested(bytes) || self.level == Level::Strict;
+        ((everywhere || memchr::memchr3(b'?', b'&', b':', bytes).is_some()) && memchr::memchr(b'@', bytes).is_some())
+            || (of_address && memchr::memchr(b'%', bytes).is_some())
     }
 
     /// What takes the place of a value; `None` when it stays.
-    fn new_value<'r>(&'r self, value: Value<'_>, place: Place, tally: &mut Tally<'r>) -> Option<String> {
+    fn new_value<'r>(&'r self, value: Value<'_>, place: Place, depth: Depth, tally: &mut Tally<'r>) -> Option<String> {
+        let of_text = self.is_of_person(place) || !self.patterns.is_empty();
         match value {
             Value::Str(text) => self.replaced(text, place, tally, 0),
             Value::Raw(json) if self.is_number(value) => self.replaced_number(json, place, tally),
-            Value::Raw(json) => json::rewrite(self, json, place, tally, 0).flatten(),
+            Value::Raw(json) => json::rewrite(self, json, (place, depth), tally, 0).flatten(),
+            // No float is the number of a card, and no UUID holds anything: neither is written like that.
+            Value::Float(_) | Value::Uuid(_) if !of_text => None,
+            Value::Int(number) if !of_text && !numbers::is_card(number) => None,
             Value::Int(_) | Value::Float(_) => self.replaced_number(&plain(value), place, tally),
             Value::Uuid(_) => self.replaced(&plain(value), place, tally, 0),
             Value::Null | Value::Bool(_) => None,
@@ -402,13 +306,13 @@ impl Redact {
             }
             _ => {}
         }
-        let triggered = self.level > Level::Off && scan::is_triggered(text.as_bytes());
-        if !triggered && !self.may_hold(text, place) {
+        let triggered = self.level > Level::Off && is_triggered(text.as_bytes());
+        if !triggered && !self.may_hold(text.as_bytes(), place) && !self.is_matched(text) {
             return None;
         }
         if nested < NESTED_MAX
             && text.trim_start().starts_with(['{', '['])
-            && let Some(done) = json::rewrite(self, text, place, tally, nested)
+            && let Some(done) = json::rewrite(self, text, (place, Depth::Whole), tally, nested)
         {
             return done;
         }
@@ -451,10 +355,18 @@ impl Redact {
         }
         let mut found = Vec::new();
         addresses::find(key, true, &mut found);
-        let span = *found.first()?;
-        tally.names.push(if place == Place::Identity { "identity" } else { "email" });
-        let hash = self.hash(&key[span.start..span.end]);
-        Some(format!("{}{hash}{}", &key[..span.start], &key[span.end..]))
+        let (mut new, mut at) = (String::new(), 0);
+        for span in scan::apart(key, found) {
+            let identity = &key[span.start..span.end];
+            if !is_hash(identity) {
+                tally.names.push(if place == Place::Identity { "identity" } else { "email" });
+                new.push_str(&key[at..span.start]);
+                new.push_str(&self.hash(identity));
+                at = span.end;
+            }
+        }
+        new.push_str(&key[at..]);
+        (at > 0).then_some(new)
     }
 
     fn hash(&self, identity: &str) -> String {
@@ -462,10 +374,8 @@ impl Redact {
     }
 
     fn of_person<'r>(&'r self, identity: &str, tally: &mut Tally<'r>) -> Option<String> {
-        let is_hash = identity.strip_prefix(ANONYMOUS).is_some_and(|hash| {
-            hash.len() == 2 * HASH_BYTES && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        });
-        if is_hash || identity.trim().is_empty() || identity == shared::SYSTEM_USER || scan::is_mark(identity) {
+        if is_hash(identity) || identity.trim().is_empty() || identity == shared::SYSTEM_USER || scan::is_mark(identity)
+        {
             return None;
         }
         tally.names.push("identity");
@@ -476,14 +386,9 @@ impl Redact {
     #[must_use]
     pub fn preview(&self, json: &str) -> (Option<String>, Vec<Change>) {
         let mut tally = Tally { names: Vec::new(), changes: Some(Vec::new()) };
-        let new = json::rewrite(self, json, Place::Text, &mut tally, 0).flatten();
+        let new = json::rewrite(self, json, (Place::Text, Depth::Whole), &mut tally, 0).flatten();
         (new, tally.changes.unwrap_or_default())
     }
-}
-
-/// Whether a value says that there is none: no secret is in it.
-fn is_nothing(value: Value<'_>) -> bool {
-    matches!(value, Value::Null | Value::Bool(_) | Value::Str("") | Value::Raw("[]" | "{}"))
 }
 
 /// An address of a network in place of that of a machine: the first 24 bits of IPv4, the first 48 of IPv6.
@@ -507,48 +412,16 @@ fn truncated(text: &str) -> Option<String> {
     (known && new != text).then_some(new)
 }
 
-/// Shared keys that were filled from what is replaced in the same event.
-#[derive(Debug, Default)]
-struct Derived {
-    /// Which, from which text, and the mark.
-    secrets: Vec<(&'static [&'static str], String, String)>,
-    /// New texts that were counted, and the keys that follow them.
-    counted: Vec<(Vec<&'static str>, String)>,
+/// Whether an identity was replaced already.
+fn is_hash(identity: &str) -> bool {
+    identity.strip_prefix(ANONYMOUS).is_some_and(|hash| {
+        hash.len() == 2 * HASH_BYTES && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
-impl Derived {
-    fn note_secret(&mut self, path: &str, value: Value<'_>, mark: &str) {
-        if let Role::Alias(shared, _) | Role::Source(shared) = role(path) {
-            self.secrets.push((shared.columns(), plain(value), mark.to_owned()));
-        }
-    }
-
-    fn mark_for(&self, path: &str, field: &Field<'_>) -> Option<&str> {
-        let derived = |(names, text, _): &&(&'static [&'static str], String, String)| {
-            !field.sent && names.contains(&path) && is_from(field.value, text, names)
-        };
-        self.secrets.iter().find(derived).map(|(_, _, mark)| mark.as_str())
-    }
-
-    /// Whether a new text was counted under the name that the shared key was filled from. A value that stands twice, as
-    /// a column and as it was sent, is counted once too.
-    fn is_counted(&mut self, path: &str, field: &Field<'_>, new: Option<&str>) -> bool {
-        let Some(new) = new else { return false };
-        let known = self.counted.iter().any(|(names, text)| text == new && names.contains(&path));
-        if known {
-            return true;
-        }
-        let names = match role(path) {
-            Role::Alias(shared, _) | Role::Source(shared) => shared.columns().to_vec(),
-            Role::User => vec!["user"],
-            Role::Exception => vec!["exception.message"],
-            _ => Vec::new(),
-        };
-        if !names.is_empty() {
-            self.counted.push((names, new.to_owned()));
-        }
-        field.sent && matches!(role(path), Role::Timestamp | Role::Level)
-    }
+/// Whether a text may be JSON.
+fn is_nested(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(b'{' | b'[' | b' ' | b'\t' | b'\n' | b'\r' | b'"'))
 }
 
 fn mark(name: &str) -> String {
@@ -565,17 +438,6 @@ fn plain(value: Value<'_>) -> String {
             String::from_utf8_lossy(&json).trim_matches('"').to_owned()
         }
     }
-}
-
-/// Whether a shared key has the value of another name, or a part of it: `GET /pay` fills `method` and `path`. Frames, and
-/// durations in another unit, are not in what they were made from: they are taken for it.
-fn is_from(value: Value<'_>, source: &str, names: &[&str]) -> bool {
-    let text = plain(value);
-    let number = |text: &str| text.parse::<f64>().ok();
-    text == source
-        || (number(&text).is_some() && number(&text) == number(source))
-        || (names.len() > 1 && source.contains(&text))
-        || matches!((value, names), (Value::Raw(_), [_, _, ..]) | (Value::Float(_), ["duration_ms"]))
 }
 
 #[cfg(test)]

@@ -183,15 +183,16 @@ impl<'a> Reader<'a> {
         self.add(Some(derived(&[payload.as_bytes()])), keys, payload);
     }
 
-    fn event_id(&mut self, payload: &str) -> Option<[u8; 16]> {
-        let id = text(member(Some(payload), "event_id")).as_deref().and_then(uuid).or(self.id);
+    /// The id that an event names, or that of its envelope.
+    fn event_id(&mut self, named: Option<&str>) -> Option<[u8; 16]> {
+        let id = text(named).as_deref().and_then(uuid).or(self.id);
         self.id = self.id.or(id);
         id
     }
 
     fn event(&mut self, payload: &str, kind: Kind) {
-        let id = self.event_id(payload);
-        let keys = event::shared(payload, kind);
+        let (named, keys) = event::shared(payload, kind);
+        let id = self.event_id(named);
         self.belongs(&keys);
         self.add(id, &keys, payload);
     }
@@ -206,8 +207,8 @@ impl<'a> Reader<'a> {
 
     /// A transaction, and each of its spans.
     fn transaction(&mut self, payload: &str) {
-        let id = self.event_id(payload);
-        let keys = event::shared(payload, Kind::Transaction);
+        let (named, keys) = event::shared(payload, Kind::Transaction);
+        let id = self.event_id(named);
         self.belongs(&keys);
         match items::without(payload, "spans") {
             Ok(own) => self.add(id, &keys, &own),

@@ -18,30 +18,30 @@ pub enum Basis {
     Answer,
 }
 
-/// What one part of a fingerprint is.
+/// What one part of a fingerprint is. The numbers are hashed: they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartKind {
     /// A part of the client's fingerprint.
-    Client,
+    Client = 1,
     /// The type of an exception; the one that was not caught first.
-    Type,
+    Type = 2,
     /// A function of the application, the innermost first.
-    Function,
+    Function = 3,
     /// What the innermost of them called in code of others.
-    Called,
+    Called = 4,
     /// A message without its values.
-    Message,
+    Message = 5,
     /// The module that logged it.
-    Logger,
+    Logger = 6,
     /// The name of the event.
-    Event,
+    Event = 7,
     /// The status of the answer.
-    Status,
+    Status = 8,
     /// The method of the request.
-    Method,
+    Method = 9,
     /// The route of the request.
-    Route,
+    Route = 10,
 }
 
 /// One part of a fingerprint.

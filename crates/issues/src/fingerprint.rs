@@ -246,6 +246,12 @@ fn judged(frames: &[Frame<'_>], functions_max: usize) -> Vec<Judged> {
         judged.push(next);
     }
     judged.reverse();
+    // A client that calls nothing its own was not told what is.
+    if judged.iter().all(|frame| matches!(frame.standing, Standing::Library | Standing::Machinery)) {
+        for frame in judged.iter_mut().filter(|frame| frame.standing == Standing::Library && frame.seems_own) {
+            frame.standing = if frame.name.is_empty() { Standing::Nameless } else { Standing::App };
+        }
+    }
     judged
 }
 

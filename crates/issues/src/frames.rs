@@ -160,24 +160,28 @@ pub(crate) fn exceptions<'a>(facts: &Facts<'a>) -> Vec<Exception<'a>> {
     chain
 }
 
-/// Adds the frames that only the text has.
+/// Adds what only the text has: the type where the door did not find it, and the frames of what a wrapper carries.
 fn of_text<'a>(chain: &mut Vec<Exception<'a>>, text: &'a str) {
     let lacks_frames = |one: &Exception<'_>| one.frames.is_empty();
-    let outermost_is_wrapper =
-        chain.first().is_some_and(|one| is_wrapper(&one.kind)) && chain.iter().skip(1).all(lacks_frames);
-    if !outermost_is_wrapper && chain.iter().any(|one| !lacks_frames(one)) {
+    if traceback::is_of_rust(text) {
+        // A door keeps frames with a place alone, which few have in a release.
+        *chain = traceback::read(text);
         return;
     }
-    let read = traceback::read(text);
-    if chain.is_empty() {
-        *chain = read;
+    let is_whole = chain.first().is_some_and(|first| !first.kind.is_empty() && !is_wrapper(&first.kind));
+    if is_whole && !chain.iter().all(lacks_frames) {
         return;
     }
-    for (place, one) in read.into_iter().enumerate() {
-        match chain.get_mut(place) {
-            Some(known) if lacks_frames(known) => known.frames = one.frames,
-            Some(_) => {}
-            None => chain.push(one),
+    for (place, one) in traceback::read(text).into_iter().enumerate() {
+        let Some(known) = chain.get_mut(place) else {
+            chain.push(one);
+            continue;
+        };
+        if known.kind.is_empty() {
+            (known.kind, known.message) = (one.kind, one.message);
+        }
+        if lacks_frames(known) {
+            known.frames = one.frames;
         }
     }
 }

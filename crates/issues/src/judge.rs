@@ -25,6 +25,8 @@ pub(crate) struct Judged {
     pub(crate) name: String,
     pub(crate) standing: Standing,
     pub(crate) language: Language,
+    /// Whether it looks like the application's own, whatever the client says.
+    pub(crate) seems_own: bool,
 }
 
 pub(crate) fn judge(sent: &Frame<'_>) -> Judged {
@@ -39,11 +41,12 @@ pub(crate) fn judge(sent: &Frame<'_>) -> Judged {
     let language = Language::of(&frame.file, &frame.module, &frame.function);
     let function = clean(language, &frame.module, &frame.function);
     let whose = owner(&frame.file);
-    let judged = |name: String, standing| Judged { name, standing, language };
+    let seems_own = whose == Owner::App && !is_of_library(language, frame, &function);
+    let judged = |name: String, standing| Judged { name, standing, language, seems_own };
     if whose == Owner::Watcher || is_machinery(language, frame, &function) {
         return judged(function.into_owned(), Standing::Machinery);
     }
-    let in_app = frame.in_app.0.unwrap_or_else(|| whose == Owner::App && !is_of_library(language, frame, &function));
+    let in_app = frame.in_app.0.unwrap_or(seems_own);
     if is_address(&function) {
         return judged(String::new(), Standing::Nameless);
     }

@@ -263,6 +263,9 @@ fn is_major_version(part: &str) -> bool {
 /// Rust and C++: no generics, arguments, closures, hashes; `<shop::Cart as shop::Pay>::pay` is `shop::Cart::pay`.
 fn colons(function: &str) -> Cow<'_, str> {
     let function = function.split(" + ").next().unwrap_or(function);
+    // `0x7f3838de9e4b - shop::pay`, in a full backtrace.
+    let after_address = function.split_once(" - ").filter(|(address, _)| address.starts_with("0x"));
+    let function = after_address.map_or(function, |(_, name)| name);
     let plain = !function.contains(['<', '{', '(', '[', ' ', '$']) && !function.contains("::h");
     if plain {
         return Cow::Borrowed(function);

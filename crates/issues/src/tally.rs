@@ -14,6 +14,9 @@ use crate::users::Users;
 /// Releases, and environments, of one fingerprint that are kept apart: those that were seen last.
 pub const NAMES_MAX: usize = 50;
 
+/// Longest title that is kept, in bytes: every title of [`crate::group`] fits.
+const TITLE_BYTES_MAX: usize = 4 * crate::TITLE_CHARACTERS_MAX;
+
 /// One occurrence, or several of one kind that were only counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Occurrence<'a> {
@@ -167,8 +170,8 @@ impl Tally {
     pub(crate) fn of(occurrence: &Occurrence<'_>) -> Self {
         Self {
             fingerprint: occurrence.fingerprint.to_owned(),
-            title: occurrence.title.to_owned(),
-            culprit: occurrence.culprit.to_owned(),
+            title: bounded(occurrence.title, TITLE_BYTES_MAX).to_owned(),
+            culprit: bounded(occurrence.culprit, NAME_BYTES_MAX).to_owned(),
             level: occurrence.level,
             occurrences: 0,
             first_seen: occurrence.moment(),
@@ -193,8 +196,8 @@ impl Tally {
             occurrence.id.clone_into(&mut self.first_id);
             // Whoever counts may leave them out once they are known.
             if !occurrence.title.is_empty() {
-                occurrence.title.clone_into(&mut self.title);
-                occurrence.culprit.clone_into(&mut self.culprit);
+                bounded(occurrence.title, TITLE_BYTES_MAX).clone_into(&mut self.title);
+                bounded(occurrence.culprit, NAME_BYTES_MAX).clone_into(&mut self.culprit);
             }
         }
         if has_id && (self.last_id.is_empty() || (moment, occurrence.id) > (self.last_seen, self.last_id.as_str())) {

@@ -17,7 +17,7 @@ const RUST: &str = "tack backtrace:\n";
 pub(crate) fn read(text: &str) -> Vec<Exception<'_>> {
     let mut found = if text.contains(PYTHON) {
         python(text)
-    } else if text.contains("panicked at ") || text.contains(RUST) {
+    } else if text.contains("panicked at ") || is_of_rust(text) {
         vec![rust(text)]
     } else if text.contains("goroutine ") && text.contains(".go:") {
         vec![go(text)]
@@ -32,6 +32,11 @@ pub(crate) fn read(text: &str) -> Vec<Exception<'_>> {
     };
     found.truncate(CHAIN_MAX);
     found
+}
+
+/// Whether it has frames as Rust prints them.
+pub(crate) fn is_of_rust(text: &str) -> bool {
+    text.contains(RUST)
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {

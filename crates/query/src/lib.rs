@@ -32,6 +32,15 @@ pub use parquet::ParquetWriter;
 pub use scan::{Bounds, Cursor, Order, Page, Request, scan};
 pub use sql::{Sql, SqlLimits};
 
+/// Reads a search as it was typed; relative times count from `now`.
+///
+/// # Errors
+/// When it cannot be read: the error points at the place.
+pub fn searched(text: &str, now: event::Timestamp) -> Result<filter::Filter, QueryError> {
+    let now = jiff::Timestamp::from_microsecond(now.as_micros()).unwrap_or_default();
+    search::parse(text, now).map_err(|error| QueryError::Search { pointed: error.pointed(text) })
+}
+
 /// Why a question has no answer.
 #[derive(Debug, Error)]
 pub enum QueryError {

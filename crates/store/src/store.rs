@@ -457,7 +457,7 @@ impl Store {
 
     /// Whether an event of this id is among the latest of a log. Waits for the write under way.
     #[must_use]
-    pub fn knows(&self, log: LogId, id: &Id, now: Timestamp) -> bool {
+    pub fn knows(&self, log: LogId, id: &event::Id, now: Timestamp) -> bool {
         self.recent(&mut self.writer.lock(), log, now).knows(key(id))
     }
 

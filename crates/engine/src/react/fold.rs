@@ -6,6 +6,7 @@ use alerts::configuration::{ConfigurationError, Mailing};
 use alerts::watch::{Crawler, Finding, Hit, Login};
 use alerts::{Fact, Measurement, Notice, Trigger};
 use event::{Level, Timestamp, Value};
+use intake::classify::{LOGIN, PROBE};
 use issues::{Deploy, Happening, Issue, Occurrence};
 use store::LogId;
 use store::catalog::{IssueRow, Reaction};
@@ -193,7 +194,7 @@ impl Engine {
         let names = self.log_numbers();
         for one in &counted {
             let Some(name) = names.get(&one.log) else { continue };
-            let Counted { id, group, level, release, environment, times, users, time, received, .. } = one;
+            let Counted { group, level, release, environment, times, users, time, received, .. } = one;
             let telling = Telling {
                 environment: Some(environment.as_str()).filter(|text| !text.is_empty()),
                 release: Some(release.as_str()).filter(|text| !text.is_empty()),
@@ -201,7 +202,8 @@ impl Engine {
                 event: None,
             };
             let mut occurrence = Occurrence {
-                id,
+                // It is not kept, so that nobody finds it by its id.
+                id: "",
                 fingerprint: &group.fingerprint,
                 title: &group.title,
                 culprit: &group.culprit,
@@ -447,7 +449,7 @@ fn note_deploy(memory: &mut Memory, log: LogId, seen: &Seen) {
 }
 
 fn watch(memory: &mut Memory, log: LogId, seen: &Seen) {
-    let login = match seen.text("security.login") {
+    let login = match seen.text(LOGIN) {
         Some("failed") => Some(Login::Failed),
         Some("succeeded") => Some(Login::Succeeded),
         _ => None,
@@ -459,7 +461,7 @@ fn watch(memory: &mut Memory, log: LogId, seen: &Seen) {
         user: seen.user.as_deref(),
         path: seen.text("path").or_else(|| seen.text("url")),
         status: seen.status(),
-        probe: seen.text("security.probe"),
+        probe: seen.text(PROBE),
         login,
         crawler: is_crawler.then_some(if verified { Crawler::Verified } else { Crawler::Unverified }),
     };

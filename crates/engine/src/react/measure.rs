@@ -9,6 +9,7 @@ use event::{Level, Timestamp, Value};
 use query::filter::{Comparison, Filter, Scalar, Test};
 use query::{Order, Request};
 use serde_json::json;
+use store::LogId;
 use store::catalog::Reaction;
 
 use super::calls::{Calls, Happened};
@@ -37,13 +38,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Which sources spoke since the last measurement, by log.
 #[derive(Debug, Default)]
-pub(crate) struct Heard(BTreeSet<(String, String)>);
+pub(crate) struct Heard(BTreeSet<(LogId, String)>);
 
 impl Heard {
-    /// A source spoke.
-    pub(crate) fn hear(&mut self, log: &str, source: &str) {
-        if self.0.len() < SOURCES_MAX && !self.0.iter().any(|(known, name)| known == log && name == source) {
-            self.0.insert((log.to_owned(), source.to_owned()));
+    /// These sources spoke.
+    pub(crate) fn hear(&mut self, log: LogId, sources: &[String]) {
+        for source in sources {
+            if self.0.len() < SOURCES_MAX {
+                self.0.insert((log, source.clone()));
+            }
         }
     }
 }
@@ -83,7 +86,10 @@ impl Engine {
     /// Measures what is due.
     pub(super) fn measure(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
         let heard = std::mem::take(&mut self.reacting.heard.lock().0);
+        let logs = self.log_numbers();
         for (log, source) in heard {
+            // Our own messages come when there is something to say.
+            let Some(log) = logs.get(&log).filter(|_| source != "everlog") else { continue };
             let name = format!("{log}\n{source}");
             if memory.presences.len() < SOURCES_MAX || memory.presences.contains_key(&name) {
                 memory.presences.entry(name).or_default().hear(now);
@@ -292,8 +298,7 @@ impl Engine {
 
     /// Whether an event passes a search.
     pub(super) fn passes(&self, log: &str, search: &str, sequence: u64) -> bool {
-        let found = query::search::parse(search, self.clock.now()).map_err(query::QueryError::from);
-        let found = found.map_err(AskError::from).and_then(|filter| {
+        let found = query::searched(search, self.clock.now()).map_err(AskError::from).and_then(|filter| {
             let snapshot = self.store.snapshot(self.log(log)?);
             let order = Order::Sequence;
             let after_sequence = sequence.saturating_sub(1);
@@ -326,8 +331,7 @@ impl Engine {
 
 /// Whether nothing was seen for as long as is remembered.
 fn is_forgotten(baseline: &Baseline) -> bool {
-    let judged = baseline.judge();
-    judged.count == 0 && judged.usual == 0 && baseline.is_empty()
+    baseline.is_empty()
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -340,7 +344,7 @@ pub(crate) fn rule_filter(
     time: Option<(Timestamp, Timestamp)>,
     now: Timestamp,
 ) -> Result<Filter, query::QueryError> {
-    let mut parts = vec![query::search::parse(rule.search.as_deref().unwrap_or(""), now)?];
+    let mut parts = vec![query::searched(rule.search.as_deref().unwrap_or(""), now)?];
     if let Some((from, to)) = time {
         let side = |comparison, moment: Timestamp| {
             Filter::field("timestamp", Test::Compare(comparison, Scalar::from(moment.to_string())))

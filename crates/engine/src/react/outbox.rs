@@ -133,7 +133,7 @@ impl Engine {
         };
         let mut kept: Kept = serde_json::from_str(&row.body).unwrap_or_default();
         kept.attempts += 1;
-        let since = Timestamp::parse(&kept.since).unwrap_or(now);
+        let since = Timestamp::parse(&kept.since).map_or(now, |(time, _)| time);
         let retry_after = match settled {
             Settled::Failed { wait, .. } => *wait,
             _ => None,

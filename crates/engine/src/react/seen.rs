@@ -1,6 +1,7 @@
 //! The events that something follows from, with what is read of them.
 
 use event::{Level, Timestamp, shared};
+use intake::classify::{LOGIN, PROBE};
 use issues::Group;
 use query::filter::{Filter, Scalar, Test};
 use query::{Order, Request};
@@ -36,8 +37,8 @@ const KEYS: [&str; 26] = [
     "client.name",
     "client.os",
     "client.verified",
-    "security.probe",
-    "security.login",
+    PROBE,
+    LOGIN,
 ];
 
 /// An event that something follows from.
@@ -89,8 +90,8 @@ fn filter() -> Filter {
     let equal = |key: &str, text: &str| Filter::field(key, Test::Equal(vec![Scalar::from(text)]));
     Filter::or([
         present(shared::FINGERPRINT),
-        present("security.probe"),
-        present("security.login"),
+        present(PROBE),
+        present(LOGIN),
         Filter::and([equal("client.kind", "crawler"), equal("status", "404")]),
         equal("event", issues::CONFIGURATION_ERROR),
         equal("event", crate::mark::DEPLOY),

@@ -9,7 +9,7 @@ use event::text::unescape;
 
 use super::names::{Judged, Place, Rule, Verdict};
 use super::scan::is_mark;
-use super::{Change, Redact, Tally, mark};
+use super::{Change, Depth, Redact, Tally, mark};
 
 /// A part that is replaced.
 #[derive(Debug)]
@@ -23,12 +23,13 @@ struct Edit {
 pub(super) fn rewrite<'r>(
     rules: &'r Redact,
     text: &str,
-    place: Place,
+    (place, depth): (Place, Depth),
     tally: &mut Tally<'r>,
     nested: u8,
 ) -> Option<Option<String>> {
     let before = tally.names.len();
-    let mut walk = Walk { rules, text, at: 0, edits: Vec::new(), nested, key: String::new(), tally };
+    let only_names = depth != Depth::Whole;
+    let mut walk = Walk { rules, text, at: 0, edits: Vec::new(), nested, only_names, key: String::new(), tally };
     let read = walk.value(place, 0).filter(|()| {
         walk.blank();
         walk.at == text.len()
@@ -90,6 +91,8 @@ struct Walk<'w, 'r, 't> {
     at: usize,
     edits: Vec<Edit>,
     nested: u8,
+    /// Whether nothing has to go but what stands under a name that says so.
+    only_names: bool,
     /// The key of the value that is read, where changes are shown.
     key: String,
     tally: &'w mut Tally<'r>,
@@ -132,6 +135,7 @@ impl<'r, 't> Walk<'_, 'r, 't> {
         match self.peek()? {
             b'{' => self.object(place, depth),
             b'[' => self.list(place, depth),
+            b'"' if self.only_names => self.string_raw().map(drop),
             b'"' => {
                 let (start, before) = (self.at, self.tally.names.len());
                 let text = self.string()?;
@@ -172,7 +176,9 @@ impl<'r, 't> Walk<'_, 'r, 't> {
             return matches!(scalar, "true" | "false" | "null").then_some(());
         }
         let before = self.tally.names.len();
-        if let Some(new) = self.rules.replaced_number(scalar, place, self.tally) {
+        if !self.only_names
+            && let Some(new) = self.rules.replaced_number(scalar, place, self.tally)
+        {
             self.edit(start, quoted(&new), before);
         }
         Some(())
@@ -336,13 +342,15 @@ impl<'r, 't> Walk<'_, 'r, 't> {
         loop {
             self.blank();
             let start = self.at;
-            let text = if self.peek() == Some(b'"') { Some(self.string()?) } else { None };
-            self.at = start;
             match before.as_deref().and_then(|name| self.of_list(place, name, count)) {
                 Some(verdict) => self.judged(verdict, depth)?,
                 None => self.value(place, depth + 1)?,
             }
-            (before, count) = (text, count + 1);
+            let text = &self.text[start..self.at];
+            // Of the others, none is the name of what follows.
+            let may_name = text.starts_with('"') && (count == 0 || text[1..].starts_with(['-', '\\']));
+            before = may_name.then(|| unescaped(text));
+            count += 1;
             self.blank();
             if self.take(b']') {
                 return Some(());

@@ -3,6 +3,8 @@
 //! A name is judged within the place it stands in, from the outside in, so that a path of a batch, a key of nested JSON
 //! and an argument of a query string come to the same verdict.
 
+use std::borrow::Cow;
+
 use super::{Level, Redact};
 
 /// What kind of value stands at a place, which decides what is looked for in it.
@@ -71,6 +73,36 @@ impl<'r> Judged<'r> {
     }
 }
 
+/// Longest name that is folded without memory of its own, in bytes.
+const SHORT_BYTES_MAX: usize = 64;
+
+/// What becomes of each byte of a name that is folded: 0 for those that are left out.
+const FOLDED: [u8; 128] = {
+    let mut folded = [0; 128];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        folded[byte as usize] = if matches!(byte, b'-' | b'_') { 0 } else { byte.to_ascii_lowercase() };
+        byte += 1;
+    }
+    folded
+};
+
+/// The same as [`fold`], put into `room` when the name is short and plain, as nearly all are.
+fn fold_into<'n>(name: &str, room: &'n mut [u8; SHORT_BYTES_MAX]) -> Cow<'n, str> {
+    let mut length = 0;
+    for byte in name.bytes() {
+        let (Some(folded), Some(place)) = (FOLDED.get(usize::from(byte)), room.get_mut(length)) else {
+            return Cow::Owned(fold(name));
+        };
+        *place = *folded;
+        length += usize::from(!matches!(byte, b'-' | b'_'));
+    }
+    match std::str::from_utf8(&room[..length]) {
+        Ok(folded) => Cow::Borrowed(folded),
+        Err(_) => Cow::Owned(fold(name)),
+    }
+}
+
 /// Lower case, without hyphens and underscores.
 pub(super) fn fold(name: &str) -> String {
     name.chars().filter(|character| !matches!(character, '-' | '_')).flat_map(char::to_lowercase).collect()
@@ -87,10 +119,12 @@ fn inherited(parent: Place) -> Place {
 impl Redact {
     /// Judges the name of a key. One that is a path itself, `user.card` or `user[card]`, is judged part by part.
     pub(super) fn judge(&self, parent: Place, name: &str) -> Judged<'_> {
-        if !name.contains(['.', '[', ']']) {
+        if !name.bytes().any(|byte| matches!(byte, b'.' | b'[' | b']')) {
             return self.judge_part(parent, name);
         }
-        if let Some(rule) = self.own_rule(&fold(name)) {
+        if !self.own.is_empty()
+            && let Some(rule) = self.own_rule(&fold(name))
+        {
             return Judged::Secret(rule);
         }
         let mut parts = name.split(['.', '[', ']']).filter(|part| !part.is_empty()).peekable();
@@ -109,12 +143,16 @@ impl Redact {
     }
 
     fn own_rule(&self, folded: &str) -> Option<Rule<'_>> {
+        if self.own.is_empty() {
+            return None;
+        }
         self.own.get(folded).map(|name| Rule { name, own: true })
     }
 
     fn judge_part(&self, parent: Place, name: &str) -> Judged<'_> {
-        let folded = fold(name);
-        if let Some(rule) = self.own_rule(&folded) {
+        let mut room = [0; SHORT_BYTES_MAX];
+        let folded = &*fold_into(name, &mut room);
+        if let Some(rule) = self.own_rule(folded) {
             return Judged::Secret(rule);
         }
         if self.level == Level::Off {
@@ -122,26 +160,26 @@ impl Redact {
         }
         let secret = |name| Rule { name, own: false };
         match parent {
-            Place::Token if !is_harmless_of_token(&folded) => return Judged::Secret(secret("token")),
+            Place::Token if !is_harmless_of_token(folded) => return Judged::Secret(secret("token")),
             Place::Token => return Judged::In(Place::Text),
             Place::Cookies => return Judged::Secret(secret("cookie")),
             _ => {}
         }
-        match folded.as_str() {
+        match folded {
             "token" | "authtoken" => return Judged::SecretLeaf(secret("token"), Place::Token),
             "auth" | "authentication" => return Judged::SecretLeaf(secret("auth"), Place::Text),
             "cookies" => return Judged::SecretLeaf(secret("cookie"), Place::Cookies),
             _ => {}
         }
-        if let Some(name) = secret_name(&folded) {
+        if let Some(name) = secret_name(folded) {
             return Judged::Secret(secret(name));
         }
         if self.level == Level::Strict
-            && let Some(judged) = judge_person(parent, &folded)
+            && let Some(judged) = judge_person(parent, folded)
         {
             return judged;
         }
-        judge_address(parent, &folded)
+        judge_address(parent, folded)
     }
 
     /// Whether a key alone makes its value a secret, and by which rule.
@@ -173,7 +211,7 @@ fn secret_name(folded: &str) -> Option<&'static str> {
     };
     match () {
         () if !exact.is_empty() => Some(exact),
-        () if folded.contains("password") || folded.contains("passwd") => {
+        () if folded.as_bytes().contains(&b'w') && (folded.contains("password") || folded.contains("passwd")) => {
             let of_one = |end: &&str| folded.ends_with(*end);
             let about = ["changed", "changedat", "resetat", "expires", "expiresat", "length", "attempts", "count"];
             let further =

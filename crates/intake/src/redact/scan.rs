@@ -11,6 +11,7 @@ use memchr::{memchr, memchr2, memchr3_iter, memmem};
 use regex::bytes::Regex;
 
 use super::names::Place;
+use super::triggers::{TRIGGERS, is_triggered};
 use super::{Level, Redact, addresses, numbers};
 
 /// Longest name of a key that is looked for before a `=` or a `:`, in bytes.
@@ -28,22 +29,7 @@ const MARK_BYTES_MAX: usize = 260;
 /// How a mark begins.
 pub(super) const MARK: &str = "[REDACTED:";
 
-/// Parts of words without which no text holds a secret of ours. Each is in lower, upper and mixed case as far as it is
-/// written so; a first letter that may be either is left out.
-const TRIGGERS: &str = concat!(
-    r"assw|ASSW|assphrase|ASSPHRASE|pwd|PWD|Pwd|ecret|ECRET|oken|OKEN|redential|REDENTIAL|ookie|OOKIE|uthoriz|UTHORIZ|",
-    r"uth=|uth:|uth'|uth\x22|UTH=|pi_key|pikey|piKey|piKEY|pi-key|pi-Key|piKey|PI_KEY|PIKEY|PI-KEY|rivate|RIVATE|srf|SRF|",
-    r"ntry_key|ikey|iKey|mz-Sig|ccesskey|earer |EARER |earer%20|asic |ASIC |asic%20|sk_live_|sk_test_|rk_live_|AKIA|ASIA|",
-    r"ghp_|gho_|ghu_|ghs_|ghr_|github_pat_|glpat-|xoxb|xoxp|xoxa|xoxr|xoxs|AIza|eyJ|-----BEGIN|%40|%2540|\\u00|cvv|cvc|",
-    r"CVV|CVC|jwt|JWT|ardnumber|ardNumber|ard_number|sessid|SESSID|connect\.sid"
-);
-
-static REGEX: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(TRIGGERS).ok());
-
-/// Whether anything in these bytes may be a secret. One look at each byte, many at a time.
-pub(super) fn is_triggered(bytes: &[u8]) -> bool {
-    REGEX.as_ref().is_none_or(|triggers| triggers.is_match(bytes))
-}
+static REGEX: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&TRIGGERS.map(regex::escape).join("|")).ok());
 
 /// A part of a text that is replaced by a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +78,7 @@ pub(super) fn spans<'r>(rules: &'r Redact, text: &str, place: Place) -> Vec<Span
 }
 
 /// Sorts spans and joins those that overlap. What is a mark already stays as it is.
-fn apart<'r>(text: &str, mut found: Vec<Span<'r>>) -> Vec<Span<'r>> {
+pub(super) fn apart<'r>(text: &str, mut found: Vec<Span<'r>>) -> Vec<Span<'r>> {
     let marks: Vec<(usize, usize)> = memmem::find_iter(text.as_bytes(), MARK)
         .filter_map(|start| mark_at(&text.as_bytes()[start..]).map(|length| (start, start + length)))
         .collect();

@@ -18,13 +18,30 @@ pub(super) enum Kind {
     Feedback,
 }
 
-/// The shared keys of an event.
-pub(super) fn shared(payload: &str, kind: Kind) -> Shared<'_> {
+/// The id of an event as it stands there, and its shared keys. The payload is read once for all of them.
+pub(super) fn shared(payload: &str, kind: Kind) -> (Option<&str>, Shared<'_>) {
     let mut keys = Shared::default();
-    let [timestamp, start, level, logger, message, logentry, exception] =
-        pick(Some(payload), ["timestamp", "start_timestamp", "level", "logger", "message", "logentry", "exception"]);
-    let [user, request, contexts, tags, transaction] =
-        pick(Some(payload), ["user", "request", "contexts", "tags", "transaction"]);
+    let names = [
+        "event_id",
+        "timestamp",
+        "start_timestamp",
+        "level",
+        "logger",
+        "message",
+        "logentry",
+        "exception",
+        "user",
+        "request",
+        "contexts",
+        "tags",
+        "transaction",
+        "release",
+        "environment",
+        "server_name",
+    ];
+    let [id, timestamp, start, level, logger, message, logentry, exception, user, request, contexts, tags, rest @ ..] =
+        pick(Some(payload), names);
+    let [transaction, release, environment, host] = rest;
     let (start, end) = (moment(start), moment(timestamp));
     let raised = exceptions(&mut keys, exception);
     let [trace, response, feedback] = pick(contexts, ["trace", "response", "feedback"]);
@@ -56,7 +73,6 @@ pub(super) fn shared(payload: &str, kind: Kind) -> Shared<'_> {
     }
     keys.text("message", raised.map(Cow::Owned));
     keys.text("logger", text(logger));
-    let [release, environment, host] = pick(Some(payload), ["release", "environment", "server_name"]);
     keys.text("release", text(release));
     keys.text("environment", text(environment));
     keys.text("host", text(host));
@@ -66,7 +82,7 @@ pub(super) fn shared(payload: &str, kind: Kind) -> Shared<'_> {
     keys.value("status", status(member(response, "status_code")));
     keys.value("status", status(tag(tags, "http.status_code")));
     keys.text("request_id", text(tag(tags, "request_id")));
-    keys
+    (id, keys)
 }
 
 fn user<'a>(keys: &mut Shared<'a>, user: Option<&'a str>) {

@@ -1,4 +1,4 @@
-use event::{Leaf, Renderer, Timestamp, Value};
+use event::{Batch, Leaf, Renderer, Timestamp, Value};
 use intake::{Decoded, Limits, native};
 
 pub(crate) const RECEIVED: &str = "2026-01-01T00:00:00.000000Z";
@@ -12,8 +12,11 @@ pub(crate) fn decode(body: &[u8]) -> Decoded {
 
 /// The documents of a batch, as an answer shows them (without `received`).
 pub(crate) fn documents(decoded: &Decoded) -> Vec<serde_json::Value> {
-    decoded
-        .batch
+    batch_documents(&decoded.batch)
+}
+
+pub(crate) fn batch_documents(batch: &Batch) -> Vec<serde_json::Value> {
+    batch
         .rows()
         .map(|row| {
             let (id, time) = (row.id.to_string(), row.timestamp.to_string());
@@ -22,7 +25,7 @@ pub(crate) fn documents(decoded: &Decoded) -> Vec<serde_json::Value> {
                 Leaf { path: "timestamp", value: Value::Str(&time), sent: false },
             ];
             leaves.extend(row.fields().map(|field| Leaf {
-                path: &decoded.batch.keys()[field.key as usize],
+                path: &batch.keys()[field.key as usize],
                 value: field.value,
                 sent: field.sent,
             }));

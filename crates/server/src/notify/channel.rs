@@ -13,7 +13,7 @@ use anyhow::{anyhow, bail};
 use serde_json::{Map, Value};
 
 use self::fields::Fields;
-pub(crate) use self::kind::{Kind, Secret, Target};
+pub(crate) use self::kind::{Kind, Secret};
 pub(crate) use self::mail::{Mail, Security};
 
 /// Bytes of the name of a channel.

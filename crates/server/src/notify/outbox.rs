@@ -19,12 +19,12 @@ pub(crate) fn written(channel: &Channel, notice: &Notice, only: Vec<String>, now
         headers: Vec::new(),
     };
     let message = match &channel.kind {
-        Kind::Slack { .. } => json(render::slack::slack(notice)),
-        Kind::Teams { .. } => json(render::teams::teams(notice)),
-        Kind::Discord { .. } => json(render::discord::discord(notice)),
-        Kind::Telegram { chat, .. } => json(render::telegram::telegram(notice, chat)),
+        Kind::Slack { .. } => json(render::slack(notice)),
+        Kind::Teams { .. } => json(render::teams(notice)),
+        Kind::Discord { .. } => json(render::discord(notice)),
+        Kind::Telegram { chat, .. } => json(render::telegram(notice, chat)),
         Kind::Webhook { secret, .. } => {
-            let mut message = json(render::webhook::webhook(notice));
+            let mut message = json(render::webhook(notice));
             message.headers.push(("Idempotency-Key".to_owned(), notice.id.clone()));
             if let Some(secret) = secret {
                 let signature = sign::sign(secret.reveal().as_bytes(), now, &message.body);
@@ -33,7 +33,7 @@ pub(crate) fn written(channel: &Channel, notice: &Notice, only: Vec<String>, now
             message
         }
         Kind::Email(_) => {
-            let mail = render::email::email(notice);
+            let mail = render::email(notice);
             return Message::Mail(MailMessage {
                 subject: mail.subject,
                 text: mail.text,

@@ -391,7 +391,6 @@ pub(crate) struct Issue {
 
 /// A decision about an issue. What is not named stays.
 #[derive(ToSchema)]
-#[schema(additional_properties = false)]
 pub(crate) struct IssueChange {
     /// `open`, `resolved` or `ignored`.
     state: Option<String>,
@@ -513,4 +512,11 @@ pub(crate) struct NoticeTold {
     number: u64,
     notice: Value,
     deliveries: Vec<Value>,
+}
+
+/// What is gone.
+#[derive(ToSchema)]
+pub(crate) struct Removed {
+    /// Its name.
+    removed: String,
 }
