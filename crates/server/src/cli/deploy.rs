@@ -16,6 +16,7 @@ use super::when::{self, dated};
 #[command(
     alias = "deploys",
     args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     after_help = "\
 A deploy is an event, `deploy`, like any other. A new issue, and one that is back, name the latest deploy of their release
 and environment as the suspect.

@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 use reqwest::{Method, Response};
 use serde_json::{Map, Value, json};
 
-use super::LOG;
 use super::client::{ANSWER_TIMEOUT, Client, Connection, percent};
 use super::human::count_of;
 use super::output::{Output, WrongUsage, harmless, note};

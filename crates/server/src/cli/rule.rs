@@ -120,7 +120,7 @@ Examples:
         named: Named,
         /// For how long, such as 2h or 7d, until when, or `off`
         #[arg(value_name = "TIME", value_parser = snooze)]
-        until: Option<Until>,
+        until: Until,
     },
     /// Switch a rule off
     Off(Named),
@@ -184,7 +184,7 @@ pub(super) async fn run(arguments: RuleArguments) -> anyhow::Result<()> {
             Ok(())
         }
         Task::Test { named, typed, since, until } => tried::run(&named, typed.read(&KINDS)?, since, until).await,
-        Task::Snooze { named, until } => put_to_sleep(&named, until.unwrap_or(Until::Off)).await,
+        Task::Snooze { named, until } => put_to_sleep(&named, until).await,
         Task::Off(named) => switch(&named, false).await,
         Task::On(named) => switch(&named, true).await,
         Task::Remove(named) => {
