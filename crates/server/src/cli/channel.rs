@@ -25,8 +25,8 @@ const BESIDE: [&str; 2] = ["name", "in_file"];
 #[command(
     alias = "channels",
     after_help = "\
-Kinds are slack, email, webhook, teams, discord and telegram (docs/alerts.md). A channel gets the notices of the built-in rules,
-unless it names others. What stands in everlog.toml, [channels.NAME], is changed there.
+Kinds are slack, email, webhook, teams, discord and telegram (docs/alerts.md). A channel gets the notices of all rules,
+unless it names some. What stands in everlog.toml, [channels.NAME], is changed there.
 
 Examples:
   everlog channel
@@ -223,7 +223,7 @@ impl Channel {
     /// Which notices it takes, in words.
     fn takes(&self) -> String {
         let rules = match self.text("rules") {
-            rules if rules.is_empty() => "the built-in rules".to_owned(),
+            rules if rules.is_empty() => "all rules".to_owned(),
             rules => rules,
         };
         let more = [("environments", " in "), ("level_min", " from "), ("quiet_hours", ", not ")];

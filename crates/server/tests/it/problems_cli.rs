@@ -133,7 +133,7 @@ async fn what_people_decide_about_an_issue_is_done_and_kept() {
     refused(&server, &["issues", "resolve", &pay, "--next", "--in-release", "2"], 2, "cannot be used with");
     refused(&server, &["issues", "--state", "closed"], 1, "state is one of open, regressed");
     refused(&server, &["issues", "ignore", &pay, "--until", "soon"], 2, "for how long, like 2h");
-    refused(&server, &["issues", "undo", &checkout], 1, "");
+    refused(&server, &["issues", "undo", apart["id"].as_str().unwrap()], 1, "no merge or split of issue");
     refused(&server, &["deploy"], 2, "<RELEASE>");
     refused(&server, &["issues", "--log", "nowhere"], 1, "nowhere");
 }
