@@ -13,7 +13,20 @@ use super::table::{Side, Table};
 
 /// Settings that are texts, and those that are lists.
 const KINDS: Kinds = Kinds {
-    texts: &["kind", "url", "smtp", "username", "password", "from", "secret", "token", "chat", "level_min", "quiet_hours", "timezone"],
+    texts: &[
+        "kind",
+        "url",
+        "smtp",
+        "username",
+        "password",
+        "from",
+        "secret",
+        "token",
+        "chat",
+        "level_min",
+        "quiet_hours",
+        "timezone",
+    ],
     lists: &["to", "environments", "rules"],
 };
 
@@ -227,10 +240,10 @@ impl Channel {
             rules => rules,
         };
         let more = [("environments", " in "), ("level_min", " from "), ("quiet_hours", ", not ")];
-        more.into_iter().map(|(key, before)| (self.text(key), before)).filter(|(text, _)| !text.is_empty()).fold(
-            rules,
-            |all, (text, before)| format!("{all}{before}{text}"),
-        )
+        more.into_iter()
+            .map(|(key, before)| (self.text(key), before))
+            .filter(|(text, _)| !text.is_empty())
+            .fold(rules, |all, (text, before)| format!("{all}{before}{text}"))
     }
 }
 
@@ -317,7 +330,10 @@ mod tests {
                 json!({ "kind": "slack", "enabled": false }),
                 json!({ "kind": "slack", "url": "https://hooks.slack.com/[REDACTED]", "rules": ["spike"], "enabled": false }),
             ),
-            (json!({ "kind": "teams", "url": "https://x.example/y" }), json!({ "kind": "teams", "url": "https://x.example/y" })),
+            (
+                json!({ "kind": "teams", "url": "https://x.example/y" }),
+                json!({ "kind": "teams", "url": "https://x.example/y" }),
+            ),
         ] {
             let settings = Settings { whole: None, changes: map(&changes) };
             assert_eq!(Value::Object(changed(map(&before), settings)), expected);
@@ -332,6 +348,10 @@ mod tests {
               "environments": ["production"], "rules": ["new_issue"], "quiet_hours": "22:00-07:00", "enabled": false },
         ]);
         let channels: Vec<Channel> = serde_json::from_value(channels).unwrap();
-        insta::assert_snapshot!(table(&channels).lines(Paint::none()).join("\n"), @"");
+        insta::assert_snapshot!(table(&channels).lines(Paint::none()).join("\n"), @"
+        channel  kind   leads to                            takes                                     state  from
+        ops      slack  https://hooks.slack.com/[REDACTED]  all rules                                 on     file
+        mail     email  a@x.example, b@x.example            new_issue in production, not 22:00-07:00  off    set at runtime
+        ");
     }
 }

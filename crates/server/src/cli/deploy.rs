@@ -87,7 +87,10 @@ async fn tell(told: Tell) -> anyhow::Result<()> {
     let request = client.post(&log_path(&told.log, "/deploys"))?.json(&body(&told));
     client.send(request).await?;
     let place = told.environment.as_deref().map(|name| format!(" in {name}")).unwrap_or_default();
-    note(&format!("{release} is deployed{place}: errors of the log {} that are new, or back, from now on name it", told.log));
+    note(&format!(
+        "{release} is deployed{place}: errors of the log {} that are new, or back, from now on name it",
+        told.log
+    ));
     Ok(())
 }
 
@@ -149,6 +152,10 @@ mod tests {
             json!({ "release": "1.1", "environment": "production", "time": "2026-01-02T03:00:00.000000Z", "user": "alice", "comment": "1.1 was deployed" }),
             json!({ "release": "1.0", "environment": "", "time": "2025-01-02T03:00:00.000000Z", "user": "", "comment": "" }),
         ];
-        insta::assert_snapshot!(table(&deploys, now, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"");
+        insta::assert_snapshot!(table(&deploys, now, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"
+        release  environment  when                          by     comment
+        1.1      production   2026-01-02 03:00 (4 min ago)  alice  1.1 was deployed
+        1.0                   2025-01-02 03:00
+        ");
     }
 }

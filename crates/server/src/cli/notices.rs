@@ -164,6 +164,12 @@ mod tests {
             { "number": 1, "notice": notice(json!("regression"), "timeout"), "deliveries": [] },
         ]);
         let told: Vec<Told> = serde_json::from_value(told).unwrap();
-        insta::assert_snapshot!(table(&told, true, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"");
+        insta::assert_snapshot!(table(&told, true, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"
+        when              what                                                     channel  state    reason
+        2026-01-02 03:04  [production] New issue: division by zero[2J (shop)       ops      sent
+                                                                                   mail     waiting  2 attempts failed, the next at 2026-01-02 03:10: the connection was refused
+        2026-01-02 03:04  [production] 1,000 occurrences: division by zero (shop)  ops      held     quiet hours
+        2026-01-02 03:04  [production] Regression: it is back: timeout (shop)                        no channel takes it
+        ");
     }
 }

@@ -95,7 +95,9 @@ fn standard_input() -> anyhow::Result<String> {
     let mut text = String::new();
     stdin.take(STDIN_BYTES_MAX + 1).read_to_string(&mut text).context("cannot read standard input as text")?;
     if text.len() as u64 > STDIN_BYTES_MAX {
-        return Err(WrongUsage(format!("standard input has more than {STDIN_BYTES_MAX} bytes: are these settings?")).into());
+        return Err(
+            WrongUsage(format!("standard input has more than {STDIN_BYTES_MAX} bytes: are these settings?")).into()
+        );
     }
     Ok(text)
 }

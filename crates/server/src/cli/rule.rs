@@ -25,12 +25,8 @@ const KINDS: Kinds = Kinds {
 };
 
 /// Settings of which a rule has one.
-const EXCLUSIVE: [&[&str]; 4] = [
-    &["threshold", "above", "below"],
-    &["log", "logs"],
-    &["environment", "environments"],
-    &["channel", "channels"],
-];
+const EXCLUSIVE: [&[&str]; 4] =
+    [&["threshold", "above", "below"], &["log", "logs"], &["environment", "environments"], &["channel", "channels"]];
 
 /// List the rules by which people are called, write one, try it on the past.
 #[derive(Args, Debug)]
@@ -174,7 +170,9 @@ pub(super) async fn run(arguments: RuleArguments) -> anyhow::Result<()> {
             let settings = typed.read(&KINDS)?;
             if settings.is_empty() {
                 let name = &named.name;
-                return Err(WrongUsage(format!("what is to change? such as: everlog rule set {name} threshold=10")).into());
+                return Err(
+                    WrongUsage(format!("what is to change? such as: everlog rule set {name} threshold=10")).into()
+                );
             }
             let rule = change(&named, settings).await?;
             note(&format!("the rule {} is set: {}", rule.name, rule.listens()));

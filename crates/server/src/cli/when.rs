@@ -1,7 +1,5 @@
 //! Moments as people type and read them: an hour ago, in two hours, `3 d ago`.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -65,11 +63,6 @@ pub(super) fn dated(text: &str, now: Timestamp, zone: &TimeZone) -> String {
 /// Whether a moment is yet to come.
 pub(super) fn is_ahead(text: &str, now: Timestamp) -> bool {
     text.parse::<Timestamp>().is_ok_and(|moment| moment > now)
-}
-
-/// A window of time as rules have it.
-pub(super) fn span(seconds: u64) -> String {
-    engine::print_duration(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::server::{EVERLOG, EVENTS, Server, program, until};
+use crate::server::{EVENTS, EVERLOG, Server, program, until};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -39,7 +39,8 @@ fn issues(server: &Server, more: &[&str]) -> Vec<Value> {
 }
 
 fn failure(release: &str, user: &str, function: &str) -> Value {
-    let frame = |name: &str, line: u32| json!({ "function": name, "file": "shop/views.py", "line": line, "in_app": true });
+    let frame =
+        |name: &str, line: u32| json!({ "function": name, "file": "shop/views.py", "line": line, "in_app": true });
     json!({ "level": "error", "release": release, "environment": "production", "user": user, "method": "POST", "path": "/checkout",
         "exception": { "type": "ZeroDivisionError", "message": "division by zero", "frames": [frame("main", 1), frame(function, 7)] } })
 }
@@ -77,16 +78,28 @@ async fn an_issue_from_the_first_look_to_the_ticket() {
     until("the deploy", async || server.cli_ok(&["deploy", "list"]).contains("faster cart").then_some(())).await;
     fail(&server).await;
     let table = server.cli_ok(&["issues"]);
-    let (heading, first) = (table.lines().next().unwrap(), table.lines().find(|line| line.contains("checkout")).unwrap());
+    let (heading, first) =
+        (table.lines().next().unwrap(), table.lines().find(|line| line.contains("checkout")).unwrap());
     for column in ["id", "level", "state", "title", "where", "times", "users", "first seen", "last seen", "release"] {
         assert!(heading.contains(column), "{column}: {table}");
     }
-    assert!(first.contains("ZeroDivisionError: division by zero") && first.contains("  3  ") && first.contains("1.1"), "{table}");
-    assert!(issues(&server, &["--state", "resolved,ignored"]).is_empty() && issues(&server, &["--since", "1h"]).len() == 2);
+    assert!(
+        first.contains("ZeroDivisionError: division by zero") && first.contains("  3  ") && first.contains("1.1"),
+        "{table}"
+    );
+    assert!(
+        issues(&server, &["--state", "resolved,ignored"]).is_empty() && issues(&server, &["--since", "1h"]).len() == 2
+    );
     assert!(told(&server, &["issue", "--level", "critical"]).contains("no issue of the log default fits"));
     let id = number(&server, "checkout");
     let shown = server.cli_ok(&["issues", "show", &format!("#{id}")]);
-    for part in ["ZeroDivisionError: division by zero", "POST /checkout", "at checkout (shop/views.py:7)", "What led to it", "1.0, 1.1"] {
+    for part in [
+        "ZeroDivisionError: division by zero",
+        "POST /checkout",
+        "at checkout (shop/views.py:7)",
+        "What led to it",
+        "1.0, 1.1",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let whole: Value = serde_json::from_str(&server.cli_ok(&["issues", "show", &id, "--json"])).unwrap();
@@ -208,29 +221,42 @@ async fn rules_are_set_tried_snoozed_and_switched_off() {
         server.post(EVENTS, body.to_string()).await.accepted(1, 0);
     }
     let table = server.cli_ok(&["rules"]);
-    for rule in ["new_issue", "regression", "reached", "spike", "silence", "security", "disk_full", "delivery_failing"] {
+    for rule in ["new_issue", "regression", "reached", "spike", "silence", "security", "disk_full", "delivery_failing"]
+    {
         assert!(table.lines().any(|line| line.starts_with(rule) && line.contains("built in")), "{rule}: {table}");
     }
     let search = "search=event:payment_failed";
     let tried = server.cli(&["rule", "test", "payments", search, "threshold=10", "group_by=provider"]);
     assert!(said(&tried).contains("it would have called 1 time between"), "{tried:?}");
     assert!(String::from_utf8_lossy(&tried.stdout).contains("paypal"), "{tried:?}");
-    told(&server, &["rule", "set", "payments", search, "threshold=1000", "window=10m", "group_by=provider", "channels=ops"]);
+    told(
+        &server,
+        &["rule", "set", "payments", search, "threshold=1000", "window=10m", "group_by=provider", "channels=ops"],
+    );
     assert!(told(&server, &["rule", "test", "payments"]).contains("it would not have called"));
     told(&server, &["rule", "set", "payments", "above=2000"]);
     let shown: Value = serde_json::from_str(&server.cli_ok(&["rule", "show", "payments", "--json"])).unwrap();
     let settings = &shown["settings"];
-    assert_eq!((&settings["above"], &settings["threshold"], &settings["window"]), (&json!(2000.0), &Value::Null, &json!("10m")));
+    assert_eq!(
+        (&settings["above"], &settings["threshold"], &settings["window"]),
+        (&json!(2000.0), &Value::Null, &json!("10m"))
+    );
     assert!(told(&server, &["rule", "snooze", "payments", "2h"]).contains("is snoozed until"));
     assert!(told(&server, &["rule", "off", "spike"]).contains("the rule spike is off"));
     let table = server.cli_ok(&["rule"]);
     let line = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-    assert!(line("payments").contains("quiet, snoozed until") && line("payments").contains("set at runtime"), "{table}");
+    assert!(
+        line("payments").contains("quiet, snoozed until") && line("payments").contains("set at runtime"),
+        "{table}"
+    );
     assert!(line("spike").contains("off"), "{table}");
     told(&server, &["rule", "snooze", "payments", "off"]);
     told(&server, &["rule", "rm", "spike"]);
     let table = server.cli_ok(&["rule"]);
-    assert!(!table.contains("snoozed") && table.lines().any(|line| line.starts_with("spike") && line.contains("built in")), "{table}");
+    assert!(
+        !table.contains("snoozed") && table.lines().any(|line| line.starts_with("spike") && line.contains("built in")),
+        "{table}"
+    );
     told(&server, &["rule", "rm", "payments"]);
     refused(&server, &["rule", "show", "payments"], 1, "there is no rule \"payments\"");
     refused(&server, &["rule", "off", "payments"], 1, "there is no rule \"payments\"");

@@ -161,7 +161,11 @@ fn columns(issues: &[Value], now: Timestamp, where_max: Option<usize>) -> Vec<Co
         name,
         side,
         leaves,
-        cells: issues.iter().map(|issue| cell(issue)).map(|(cell, style)| (harmless(&cell).into_owned(), style)).collect(),
+        cells: issues
+            .iter()
+            .map(|issue| cell(issue))
+            .map(|(cell, style)| (harmless(&cell).into_owned(), style))
+            .collect(),
     };
     let plain = |key: &'static str| move |issue: &Value| (text(issue, key).to_owned(), Style::Plain);
     let number = |value: &Value| value.as_u64().filter(|number| *number > 0).map(count).unwrap_or_default();
@@ -239,13 +243,25 @@ mod tests {
 
     #[test]
     fn what_nobody_has_is_left_out() {
-        insta::assert_snapshot!(check(None), @"");
+        insta::assert_snapshot!(check(None), @r"
+        id  level     state      title                                                           where                   times  users  first seen  last seen  release  suspected
+        12  critical  regressed  ZeroDivisionError: division by zero, and a long story about it  shop.views in checkout  1,200   ~300  27 h ago    1 min ago  1.1      1.1
+         3  error     open       a\u{1b}[2J                                                                                  1         5 s ago     5 s ago
+        ");
     }
 
     #[test]
     fn columns_make_room_for_titles() {
-        insta::assert_snapshot!(check(Some(100)), @"");
-        insta::assert_snapshot!(check(Some(60)), @"");
+        insta::assert_snapshot!(check(Some(100)), @r"
+        id  level     state      title                                      times  users  last seen  release
+        12  critical  regressed  ZeroDivisionError: division by zero, and…  1,200   ~300  1 min ago  1.1
+         3  error     open       a\u{1b}[2J                                     1         5 s ago
+        ");
+        insta::assert_snapshot!(check(Some(60)), @r"
+        id  level     state      title              times  last seen
+        12  critical  regressed  ZeroDivisionErro…  1,200  1 min ago
+         3  error     open       a\u{1b}[2J             1  5 s ago
+        ");
         for places in 60..200 {
             assert!(check(Some(places)).lines().all(|line| width(line) <= places), "{places}: {}", check(Some(places)));
         }

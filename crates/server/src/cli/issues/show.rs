@@ -153,15 +153,21 @@ impl Look {
             let time = moment(&when_of(step), &self.zone);
             let level = text(step, "level");
             let style = level_style(event::Level::parse(level));
-            lines.push(format!("  {}  {}", self.paint.apply(Style::Dim, &time), self.paint.apply(style, &said_of(step))));
+            lines.push(format!(
+                "  {}  {}",
+                self.paint.apply(Style::Dim, &time),
+                self.paint.apply(style, &said_of(step))
+            ));
         }
     }
 }
 
 fn of_occurrence(occurrence: &Value) -> Vec<Fact> {
-    let address = Some(text(occurrence, "url")).filter(|url| !url.is_empty()).unwrap_or_else(|| text(occurrence, "path"));
+    let address =
+        Some(text(occurrence, "url")).filter(|url| !url.is_empty()).unwrap_or_else(|| text(occurrence, "path"));
     let status = occurrence.get("status").map(|status| format!(" answered {status}")).unwrap_or_default();
-    let request = if address.is_empty() { String::new() } else { format!("{} {address}{status}", text(occurrence, "method")) };
+    let request =
+        if address.is_empty() { String::new() } else { format!("{} {address}{status}", text(occurrence, "method")) };
     let browser = [text(occurrence, "browser"), text(occurrence, "os")];
     let browser: Vec<&str> = browser.into_iter().filter(|part| !part.is_empty()).collect();
     let own = |key: &str| text(occurrence, key).to_owned();
@@ -233,7 +239,41 @@ mod tests {
             "trail": [{ "timestamp": "2026-01-02T03:03:01Z", "event": "login", "message": "logged in\u{1b}[2J" },
                 { "timestamp": "2026-01-02T03:03:02Z", "stream": "VIEW", "method": "GET", "path": "/cart", "status": 200 }],
             "breadcrumbs": [{ "timestamp": 1767322981.5, "category": "ui.click", "message": "button#pay" }] });
-        insta::assert_snapshot!(check(&issue(), &occurrence), @"");
+        insta::assert_snapshot!(check(&issue(), &occurrence), @r"
+        6 ZeroDivisionError: division by zero
+        error, open, 3 occurrences
+
+          where         shop.views in checkout
+          log           shop
+          users         2
+          first seen    2026-01-01 03:04 (24 h ago)
+          last seen     2026-01-02 03:03 (1 min ago)
+          releases      1.0, 1.1
+          environments  production
+          suspected     1.1, deployed 2026-01-01 03:00 (24 h ago) by bob
+          assigned to   alice
+          fingerprints  1-0123456789abcdef0123456789abcdef
+
+        Latest occurrence, 2026-01-02 03:03 (1 min ago)
+          request  POST https://shop.example/checkout answered 500
+          user     carol
+          browser  Firefox 128 on Linux
+          event    0001
+
+        Exception
+          ZeroDivisionError: division by zero
+          really
+            at checkout (shop/views.py:7)
+            at main (shop/views.py:1)
+          caused by KeyError: 'sku'
+
+        What led to it
+          2026-01-02 03:03:01.000  login  logged in\u{1b}[2J
+          2026-01-02 03:03:02.000  VIEW  GET /cart  200
+
+        What the client noted
+          2026-01-02 03:03:01.500  ui.click  button#pay
+        ");
     }
 
     #[test]

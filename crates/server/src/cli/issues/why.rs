@@ -39,7 +39,9 @@ fn lines(found: &Value, paint: Paint) -> Vec<String> {
             push_pairs(&mut lines, paint, &shown);
         }
         if let Some(other) = fingerprint.get("would_be").and_then(Value::as_str) {
-            lines.push(format!("  Today it would be {other}: it was made by another version, or of keys that were not kept."));
+            lines.push(format!(
+                "  Today it would be {other}: it was made by another version, or of keys that were not kept."
+            ));
         }
     }
     lines
@@ -79,9 +81,11 @@ fn frame(frame: &Value) -> (String, String) {
 
 fn push_pairs(lines: &mut Vec<String>, paint: Paint, pairs: &[(String, String)]) {
     let places = pairs.iter().map(|(label, _)| width(label)).max().unwrap_or(0);
-    lines.extend(pairs.iter().map(|(label, value)| {
-        format!("    {}  {}", paint.apply(Style::Dim, &pad(label, places)), harmless(value))
-    }));
+    lines.extend(
+        pairs
+            .iter()
+            .map(|(label, value)| format!("    {}  {}", paint.apply(Style::Dim, &pad(label, places)), harmless(value))),
+    );
 }
 
 #[cfg(test)]
@@ -98,6 +102,20 @@ mod tests {
               "frames": [{ "function": "run", "place": "wsgi.py", "name": "wsgi:run", "role": "not_in_app" },
                 { "function": "checkout", "place": "views.py", "name": "views:checkout", "role": "counted" }] },
             { "fingerprint": "1-03", "explained": false, "reason": "none of its occurrences is kept any more" }] });
-        insta::assert_snapshot!(lines(&found, Paint::none()).join("\n"), @"");
+        insta::assert_snapshot!(lines(&found, Paint::none()).join("\n"), @"
+        6 E: m
+
+        1-01
+          Made of the exception and the functions that were being called:
+            type      E
+            function  views:checkout
+          Its frames, where it was raised first:
+            counts          views:checkout
+            code of others  wsgi:run
+          Today it would be 2-02: it was made by another version, or of keys that were not kept.
+
+        1-03
+          none of its occurrences is kept any more
+        ");
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn table(rules: &[Rule], now: Timestamp, zone: &TimeZone) -> Table {
             (false, false) => "set at runtime",
         };
         let told = match rule.list("channels") {
-            channels if channels.is_empty() => "each channel that takes it".to_owned(),
+            channels if channels.is_empty() => "all that take it".to_owned(),
             channels => channels,
         };
         table.styled([
@@ -56,6 +56,21 @@ pub(super) fn groups(states: &[Group], now: Timestamp, zone: &TimeZone) -> Table
         ]);
     }
     table
+}
+
+/// What happens, in words.
+fn happening(on: &str) -> &str {
+    match on {
+        "new_issue" => "a new issue",
+        "regression" => "a resolved issue is back",
+        "reached" => "10, 100, 1,000, … occurrences",
+        "spike" => "far more errors than usual",
+        "silence" => "a source says nothing any more",
+        "security" => "somebody tries to get in",
+        "delivery_failing" => "what is sent does not get through",
+        "configuration_error" => "a configuration error",
+        other => other,
+    }
 }
 
 /// The colour of a state.
@@ -90,9 +105,10 @@ impl Rule {
     /// What it listens to, in words.
     pub(super) fn listens(&self) -> String {
         let on = self.text("on");
-        let limits = [("threshold", "or more"), ("above", "more than"), ("below", "less than")];
-        let limit = limits.into_iter().find_map(|(key, words)| Some((self.settings.get(key)?, words)));
-        let limit = limit.map(|(value, words)| if words == "or more" { format!("{value} {words}") } else { format!("{words} {value}") });
+        let limits = [("threshold", "", " or more"), ("above", "more than ", ""), ("below", "less than ", "")];
+        let limit = limits.into_iter().find_map(|(key, before, after)| {
+            self.settings.get(key)?.as_f64().map(|value| format!("{before}{value}{after}"))
+        });
         let mut said = match (on, limit) {
             ("threshold", limit) => {
                 let search = Some(self.text("search")).filter(|search| !search.is_empty()).unwrap_or("any event");
@@ -104,12 +120,13 @@ impl Rule {
             }
             ("disk_full", Some(limit)) => format!("disk full in {limit} days"),
             (on, _) => match self.text("search") {
-                "" => on.to_owned(),
-                search => format!("{on} of {search}"),
+                "" => happening(on).to_owned(),
+                search => format!("{} of {search}", happening(on)),
             },
         };
         for (key, before) in [("logs", " in "), ("environments", " in "), ("level_min", " from ")] {
-            let value = Some(self.list(key)).filter(|list| !list.is_empty()).unwrap_or_else(|| self.text(key).to_owned());
+            let value =
+                Some(self.list(key)).filter(|list| !list.is_empty()).unwrap_or_else(|| self.text(key).to_owned());
             if !value.is_empty() {
                 said = format!("{said}{before}{value}");
             }
@@ -147,7 +164,18 @@ mod tests {
               "states": [group("pending", "a"), group("firing", "b"), group("firing", "c")] },
         ]);
         let rules: Vec<Rule> = serde_json::from_value(rules).unwrap();
-        insta::assert_snapshot!(table(&rules, now, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"");
-        insta::assert_snapshot!(groups(&rules[3].states, now, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"");
+        insta::assert_snapshot!(table(&rules, now, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"
+        rule             state                                  calls when                                                      tells             from
+        new_issue        quiet                                  a new issue                                                     all that take it  built in
+        disk_full        quiet, snoozed until 2026-01-02 08:00  disk full in less than 7 days                                   all that take it  built in
+        spike            off                                    far more errors than usual                                      all that take it  file
+        failed_payments  firing (2)                             event:payment_failed: 10 or more of one provider in 5m in shop  ops, mail         set at runtime
+        ");
+        insta::assert_snapshot!(groups(&rules[3].states, now, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"
+        state    since                         value  group
+        pending  2026-01-02 03:00 (4 min ago)     12  a
+        firing   2026-01-02 03:00 (4 min ago)     12  b
+        firing   2026-01-02 03:00 (4 min ago)     12  c
+        ");
     }
 }

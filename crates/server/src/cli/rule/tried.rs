@@ -101,9 +101,19 @@ mod tests {
         let tried = json!({ "from": "2026-01-01T03:04:05Z", "to": "2026-01-02T03:04:05Z", "told": [
             one("2026-01-01T10:00:00Z", "firing", 12.0), one("2026-01-01T10:15:00Z", "resolved", 0.0)] });
         let mut tried: Tried = serde_json::from_value(tried).unwrap();
-        insta::assert_snapshot!(table(&tried.told, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"");
-        assert_eq!(summary(&tried, &TimeZone::UTC), "it would have called 1 time between 2026-01-01 03:04 and 2026-01-02 03:04");
+        insta::assert_snapshot!(table(&tried.told, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"
+        when                     state     value  group   held back
+        2026-01-01 10:00:00.000  firing       12  paypal
+        2026-01-01 10:15:00.000  resolved      0  paypal
+        ");
+        assert_eq!(
+            summary(&tried, &TimeZone::UTC),
+            "it would have called 1 time between 2026-01-01 03:04 and 2026-01-02 03:04"
+        );
         tried.told.clear();
-        assert_eq!(summary(&tried, &TimeZone::UTC), "it would not have called between 2026-01-01 03:04 and 2026-01-02 03:04");
+        assert_eq!(
+            summary(&tried, &TimeZone::UTC),
+            "it would not have called between 2026-01-01 03:04 and 2026-01-02 03:04"
+        );
     }
 }
