@@ -38,8 +38,9 @@ const BESIDE: [&str; 2] = ["name", "in_file"];
 #[command(
     alias = "channels",
     after_help = "\
-Kinds are slack, email, webhook, teams, discord and telegram (docs/alerts.md). A channel gets the notices of all rules,
-unless it names some. What stands in everlog.toml, [channels.NAME], is changed there.
+Kinds are slack, email, webhook, teams, discord and telegram (docs/alerts.md). A channel gets the
+notices of all rules, unless it names some. What stands in everlog.toml, [channels.NAME], is
+changed there.
 
 Examples:
   everlog channel
@@ -71,12 +72,13 @@ enum Task {
     },
     /// Set up a channel, or change one; what is not named stays as it was
     #[command(after_help = "\
-What is a secret (the URL of Slack, Teams and Discord, passwords, tokens) is better given on standard input, where no
-history and no list of processes has it: lines KEY=VALUE, or one JSON object. No answer shows it.
+What is a secret (the URL of Slack, Teams and Discord, passwords, tokens) is better given on
+standard input, where no history and no list of processes has it: lines KEY=VALUE, or one JSON
+object. No answer shows it.
 
 Examples:
   echo \"url=$SLACK_URL\" | everlog channel set ops --kind slack --stdin
-  everlog channel set hook --kind webhook --url https://ops.example.com/everlog 'headers={\"X-Team\":\"shop\"}'
+  everlog channel set hook --kind webhook --url https://ops.example.com/everlog --stdin < secret
   everlog channel set ops environments=production rules=new_issue,regression level_min=error
   everlog channel set ops quiet_hours=22:00-07:00 timezone=Europe/Paris
   everlog channel set ops --json '{\"kind\":\"discord\",\"url\":\"https://discord.com/api/webhooks/1/x\"}'

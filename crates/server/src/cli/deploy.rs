@@ -18,8 +18,8 @@ use super::when::{self, dated};
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "\
-A deploy is an event, `deploy`, like any other. A new issue, and one that is back, name the latest deploy of their release
-and environment as the suspect.
+A deploy is an event, `deploy`, like any other. A new issue, and one that is back, name the latest
+deploy of their release and environment as the suspect.
 
 Examples:
   everlog deploy 1.4.2

@@ -45,8 +45,9 @@ enum Task {
     Report(One),
     /// Say that it does not happen any more: now, in a release, or in the next one
     #[command(after_help = "\
-Resolved, it is opened again by an occurrence after this moment; with --in-release only by one of that release or a later
-one, with --next only by one of a release that is not known yet. What old releases still do is counted.
+Resolved, it is back (regressed) with an occurrence after this moment; with --in-release only with one
+of that release or a later one, with --next only with one of a later release than those known now.
+What old releases still do is counted.
 
 Examples:
   everlog issues resolve 6
@@ -97,7 +98,8 @@ Examples:
     },
     /// Take another issue into it: one cause
     #[command(after_help = "\
-What the other one counted is counted here, its number leads here, and `everlog issues undo` takes them apart again.
+What the other one counted is counted here, its number leads here, and `everlog issues undo` takes
+them apart again.
 
 Examples:
   everlog issues merge 6 9 --why \"one cause\"")]
@@ -237,12 +239,12 @@ fn tell(deed: &Deed, issue: &Value) -> anyhow::Result<()> {
 
 /// Where an issue stands, in a line.
 fn stands(issue: &Value) -> String {
-    let mut said = format!("issue {} is {}", text(issue, "id"), standing(issue));
-    match text(issue, "assignee") {
-        "" => {}
-        name => said.push_str(&format!(", assigned to {}", harmless(name))),
-    }
-    format!("{said}: {} ({})", harmless(text(issue, "title")), times(issue))
+    let assigned = match text(issue, "assignee") {
+        "" => String::new(),
+        name => format!(", assigned to {}", harmless(name)),
+    };
+    let (id, title) = (text(issue, "id"), harmless(text(issue, "title")));
+    format!("issue {id} is {}{assigned}: {title} ({})", standing(issue), times(issue))
 }
 
 /// Its state, with what was said of it.

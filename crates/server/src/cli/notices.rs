@@ -20,8 +20,8 @@ const SAID_PLACES_MAX: usize = 72;
 #[command(
     alias = "notice",
     after_help = "\
-The newest comes first. A delivery is `sent`, `waiting` (for its first attempt, or for the next), `held` (it comes with the next digest) or
-`failed` (given up).
+The newest comes first. A delivery is `sent`, `waiting` (for its first attempt, or the next), `held`
+(it comes with the next digest) or `failed` (given up).
 
 Examples:
   everlog notices

@@ -33,8 +33,8 @@ const EXCLUSIVE: [&[&str]; 4] =
 #[command(
     alias = "rules",
     after_help = "\
-The built-in rules hold without writing any; docs/alerts.md has all settings. What stands in everlog.toml, [rules.NAME], is
-changed there.
+The built-in rules hold without writing any; docs/alerts.md has all settings. What stands in
+everlog.toml, [rules.NAME], is changed there.
 
 Examples:
   everlog rule
@@ -87,7 +87,8 @@ Examples:
     },
     /// Show when a rule would have called in the past, with other settings if some are given; nobody is called
     #[command(after_help = "\
-A rule that counts can be tried; what follows from issues and detectors cannot: `everlog notices` shows what it told.
+A rule that counts can be tried; what follows from issues and detectors cannot: `everlog notices`
+shows what it told.
 
 Examples:
   everlog rule test failed_payments --since 7d

@@ -161,11 +161,7 @@ fn columns(issues: &[Value], now: Timestamp, where_max: Option<usize>) -> Vec<Co
         name,
         side,
         leaves,
-        cells: issues
-            .iter()
-            .map(|issue| cell(issue))
-            .map(|(cell, style)| (harmless(&cell).into_owned(), style))
-            .collect(),
+        cells: issues.iter().map(cell).map(|(cell, style)| (harmless(&cell).into_owned(), style)).collect(),
     };
     let plain = |key: &'static str| move |issue: &Value| (text(issue, key).to_owned(), Style::Plain);
     let number = |value: &Value| value.as_u64().filter(|number| *number > 0).map(count).unwrap_or_default();
