@@ -60,7 +60,8 @@ fn basis(name: &str) -> &str {
 }
 
 fn pairs(parts: &[Value], key: &str, value: &str) -> Vec<(String, String)> {
-    parts.iter().map(|part| (text(part, key).to_owned(), text(part, value).to_owned())).collect()
+    let said = parts.iter().filter(|part| !text(part, value).is_empty());
+    said.map(|part| (text(part, key).to_owned(), text(part, value).to_owned())).collect()
 }
 
 /// What a frame did, and its name.
