@@ -127,9 +127,8 @@ const TREND: &str = "disk";
 /// What is kept as JSON under a name; what cannot be read any more is as if it had never been.
 fn read_all<T: DeserializeOwned>(catalog: &Catalog, beginning: &str) -> Result<Vec<(String, T)>, StoreError> {
     let rows = catalog.memories(beginning)?;
-    let read = |(name, body): (String, String)| {
-        Some((name[beginning.len()..].to_owned(), serde_json::from_str(&body).ok()?))
-    };
+    let read =
+        |(name, body): (String, String)| Some((name[beginning.len()..].to_owned(), serde_json::from_str(&body).ok()?));
     Ok(rows.into_iter().filter_map(read).collect())
 }
 
@@ -259,7 +258,9 @@ impl Engine {
                     // What was in memory may be ahead of what is kept.
                     *self.reacting.memory.lock() = None;
                     if !std::mem::replace(&mut is_troubled, true) {
-                        tracing::error!("issues and alerts stand still: {error}; no event is lost, and it is tried again");
+                        tracing::error!(
+                            "issues and alerts stand still: {error}; no event is lost, and it is tried again"
+                        );
                     }
                     if !waking.wait(PAUSE) {
                         return;

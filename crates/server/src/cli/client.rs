@@ -40,6 +40,27 @@ pub(super) struct Connection {
     data: PathBuf,
 }
 
+/// The same for a command whose `--url` is that of something else.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Server")]
+pub(super) struct ServerConnection {
+    /// Address of the server, --url elsewhere [default: the one running with the data directory]
+    #[arg(long, env = "EVERLOG_URL", hide_env_values = true, value_name = "URL")]
+    server: Option<String>,
+    /// Token to show to the server [default: the administrator's, from the data directory]
+    #[arg(long, env = "EVERLOG_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// Data directory of the server on this machine
+    #[arg(long, env = "EVERLOG_DATA", hide_env_values = true, value_name = "DIR", default_value = DATA_DIRECTORY)]
+    data: PathBuf,
+}
+
+impl From<ServerConnection> for Connection {
+    fn from(ServerConnection { server, token, data }: ServerConnection) -> Self {
+        Self { url: server, token, data }
+    }
+}
+
 /// What a running server writes into its data directory.
 #[derive(Deserialize)]
 struct Running {
@@ -172,6 +193,18 @@ impl Client {
             }
         }
         self.ask(request).await
+    }
+
+    /// The same, and nothing if the server has no such thing.
+    pub(super) async fn ask_if_there<Answer: for<'a> Deserialize<'a>>(
+        &self,
+        request: RequestBuilder,
+    ) -> anyhow::Result<Option<Answer>> {
+        match self.ask(request).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.downcast_ref::<Failure>().is_some_and(Failure::is_not_found) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What a failed transfer means.

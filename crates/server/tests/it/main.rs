@@ -28,6 +28,7 @@ mod once;
 mod otel;
 mod pages;
 mod people;
+mod problems_cli;
 mod reading;
 mod real;
 mod records;
