@@ -229,3 +229,50 @@ async fn who_may_decide() {
     post(&server, &id, "merge", &json!({ "with": shop })).await.problem(400, "issue");
     assert_eq!(issue["assignee"], "eve");
 }
+
+/// Pages of occurrences, the newest first, each once.
+#[tokio::test(flavor = "multi_thread")]
+async fn occurrences_page_by_page() {
+    let (server, [id]) = with_issues(["Lost"]).await;
+    for _ in 0..24 {
+        server.send(&error("Lost", "1.0")).await;
+    }
+    server.issue("Lost", 25).await;
+    let (mut cursor, mut seen) = (String::new(), Vec::new());
+    loop {
+        let page = server.get(&format!("/api/v1/issues/{id}/occurrences?limit=10&trail=n&cursor={cursor}")).await;
+        assert_eq!(page.header("x-total-count"), "25");
+        let found = page.expect(200);
+        seen.extend(found.as_array().unwrap().iter().map(|one| one["timestamp"].as_str().unwrap().to_owned()));
+        cursor = page.header("x-next-cursor").to_owned();
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 25);
+    assert!(seen.is_sorted_by(|one, other| one >= other), "{seen:?}");
+    server.get(&format!("/api/v1/issues/{id}/occurrences?cursor=x")).await.problem(400, "cursor");
+    server.get(&format!("/api/v1/issues/{id}/occurrences?limit=101")).await.problem(400, "bad_request");
+}
+
+/// What people decided holds after a crash, and while errors pour in.
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_hold() {
+    let (mut server, [id]) = with_issues(["Lost"]).await;
+    let lines: String = (0..500).map(|_| format!("{}\n", error("Lost", "1.0"))).collect();
+    for round in 0..4_u64 {
+        let who = format!("eve{round}");
+        let decision = json!({ "assignee": who });
+        let (posted, decided) = tokio::join!(
+            server.post(crate::server::EVENTS, lines.clone()),
+            change(&server, &id, &decision)
+        );
+        posted.accepted(500, 0);
+        assert_eq!(decided.expect(200)["assignee"], who);
+        server.kill9();
+        server.restart().await;
+        let issue = server.issue("Lost", 1 + 500 * (round + 1)).await;
+        assert_eq!((&issue["id"], &issue["assignee"]), (&json!(id), &json!(who)), "{issue}");
+    }
+    assert_eq!(server.events("stream=AUDIT&event=issue_changed").await.len(), 4);
+}

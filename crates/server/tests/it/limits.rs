@@ -41,6 +41,20 @@ impl Error {
         json!({ "id": id, "level": "error", "message": "uncaught", "exception": traceback, "release": release, "environment": "production" })
     }
 
+    /// As an SDK of Sentry sends it.
+    fn sentry(&self) -> String {
+        let Self { id, function, number, release } = self;
+        let frames = json!([
+            { "filename": "app.py", "module": "shop.app", "lineno": 10 + number % 5, "function": "handle", "in_app": true },
+            { "filename": "orders.py", "module": "shop.orders", "lineno": 100 + number, "function": function, "in_app": true },
+        ]);
+        let exception = json!({ "type": "ValueError", "value": self.message(), "stacktrace": { "frames": frames } });
+        let id = id.replace('-', "");
+        let event = json!({ "event_id": id, "level": "error", "platform": "python", "release": release, "environment": "production",
+            "exception": { "values": [exception] } });
+        format!("{{\"event_id\":\"{id}\"}}\n{{\"type\":\"event\"}}\n{event}\n")
+    }
+
     /// As a client of Rollbar sends it.
     fn rollbar(&self) -> Value {
         let Self { id, function, number, release } = self;
@@ -57,6 +71,7 @@ impl Error {
 async fn send(server: &Server, door: &str, error: &Error) -> Answer {
     match door {
         "native" => server.post(EVENTS, error.native().to_string()).await,
+        "sentry" => server.post("/api/1/envelope/?sentry_key=any", error.sentry()).await,
         _ => {
             let request = server.request(Method::POST, "/api/1/item/").header("x-rollbar-access-token", "any");
             ask(request.json(&error.rollbar())).await
@@ -133,7 +148,7 @@ async fn limits_thresholds_and_regressions(door: &'static str) {
     let resolved = json!({ "state": "resolved", "in_release": "1.1", "why": "orders may cost nothing" });
     let resolved = server.as_admin(Method::PATCH, &format!("/api/v1/issues/{id}"), &resolved).await.expect(200);
     assert_eq!(resolved["state"], "resolved", "{resolved}");
-    if door == "native" {
+    if door != "rollbar" {
         let deploy = json!({ "release": "1.1", "environment": "production" });
         server.post("/api/v1/logs/default/deploys", deploy.to_string()).await.accepted(1, 0);
     } else {
@@ -175,6 +190,32 @@ async fn a_thousand_of_one_cause_through_our_own_door() {
 #[tokio::test(flavor = "multi_thread")]
 async fn and_through_that_of_rollbar() {
     limits_thresholds_and_regressions("rollbar").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn and_through_that_of_sentry() {
+    limits_thresholds_and_regressions("sentry").await;
+}
+
+/// Whatever else of a request is refused, each is named by its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_the_limit_is_named_by_its_place() {
+    let server = Server::start_with(&[("EVERLOG_TEST_CLOCK", MOMENT)]).await;
+    set_limit(&server, &json!(1)).await;
+    let error = |number| Error::new("f", number, "1.0").native().to_string();
+    let lines = [error(0), "no".to_owned(), error(1), json!({ "n": 1 }).to_string(), "7".to_owned(), error(2)];
+    let receipt = server.post(EVENTS, lines.join("\n")).await.expect(200);
+    let refused: Vec<(u64, &str)> = receipt["refused"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["index"].as_u64().unwrap(), one["reason"].as_str().unwrap()))
+        .collect();
+    let expected = [(1, "not_json"), (2, "over_limit"), (4, "not_an_object"), (5, "over_limit")];
+    assert_eq!((&receipt["accepted"], &refused[..]), (&json!(2), &expected[..]), "{receipt}");
+    server.issue("ValueError", 3).await;
+    let metrics = server.get("/metrics").await.text();
+    assert!(metrics.contains("everlog_events_refused_total{log=\"default\",reason=\"over_limit\"} 2\n"), "{metrics}");
 }
 
 /// Of a request with many, those that fit are kept, and the others named.

@@ -219,6 +219,32 @@ async fn people_know_within_a_second_or_so() {
     assert!(times.last().unwrap() <= &SOON, "{times:?}");
 }
 
+/// The last fifty events of the request, the session or the user, from whatever source, and nobody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_led_to_it_is_the_last_fifty() {
+    let server = Server::start().await;
+    let mut lines = String::new();
+    for number in 0..90 {
+        let mut event =
+            json!({ "event": format!("step{number}"), "source": (["web", "worker", "database"][number % 3]) });
+        let (key, value) = [("session", "s7"), ("user", "7"), ("request_id", "req-checkout")][number % 3];
+        event[key] = value.into();
+        let other = json!({ "event": "other", "session": "s8", "user": "8", "request_id": "r8" });
+        lines.push_str(&format!("{event}\n{other}\n"));
+    }
+    server.post(crate::server::EVENTS, lines).await.accepted(180, 0);
+    crash(&server, "native", "checkout", 1).await;
+    server.send(&json!({ "event": "after", "user": "7", "session": "s7" })).await;
+    let issue = server.issue("divide by zero", 1).await;
+    let path = format!("/api/v1/issues/{}/occurrences", issue["id"].as_str().unwrap());
+    let found = server.get(&path).await.expect(200);
+    let trail: Vec<&Value> = found[0]["trail"].as_array().unwrap().iter().map(|step| &step["event"]).collect();
+    let expected: Vec<String> = (40..90).map(|number| format!("step{number}")).collect();
+    assert_eq!(trail, expected.iter().collect::<Vec<_>>());
+    let bare = server.get(&format!("{path}?trail=n")).await.expect(200);
+    assert_eq!(bare[0].get("trail"), None, "{bare}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_is_there_to_paste() {
     let server = Server::start_with(&[("EVERLOG_PUBLIC_URL", "https://logs.example")]).await;
