@@ -437,7 +437,10 @@ impl Engine {
         }
         // Before anything is replaced: who vouches for a crawler needs its whole address.
         let classify = rules.as_ref().and_then(|rules| rules.classify.as_ref()).unwrap_or(&classify);
-        decoded.batch = classify.apply(decoded.batch);
+        // What a visitor sends is kept with what the owner of the log asked for, and nothing else.
+        if !decoded.visit {
+            decoded.batch = classify.apply(decoded.batch);
+        }
         let redact = rules.as_ref().map_or(&*default, |rules| &rules.redact);
         if !redact.is_empty() {
             let (batch, redacted): (_, Redacted) = match decoded.visit {

@@ -223,7 +223,9 @@ pub(crate) fn request_line(request: &str) -> Option<(&str, &str)> {
 
 /// What is an URL in a text, and what is a path: either may come under a name of the other.
 pub(crate) fn address(text: &str) -> (Option<&str>, Option<&str>) {
-    let target = if text.starts_with('/') { Some(text) } else { path_of(text) };
+    // The path of a file is none of a request.
+    let is_file = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
+    let target = if text.starts_with('/') { Some(text) } else { path_of(text).filter(|_| !is_file) };
     let path = target.map(|target| target.split(['?', '#']).next().unwrap_or(target)).filter(|path| !path.is_empty());
     (Some(text).filter(|text| text.contains("://")), path)
 }

@@ -225,6 +225,7 @@ fn notify(
 fn warn_of_silence(config: &Config) {
     if config.config_error_report_email.is_empty() {
         tracing::warn!(
+            target: trouble::SAID_AT_START,
             "configuration errors are kept and reported to nobody: set config_error_report_email, and smtp, to have them mailed"
         );
     }

@@ -35,6 +35,9 @@ const OURS: [&str; 7] = ["everlog", "engine", "query", "store", "intake", "text"
 /// Where the engine says what it also writes as an event, or could not write.
 const WRITTEN_ALREADY: &str = "engine::internal";
 
+/// What is said at each start, and is no trouble.
+pub(crate) const SAID_AT_START: &str = "everlog::start";
+
 thread_local! {
     /// Whether this thread is keeping a message: what it says then is not one of its own.
     static KEEPING: Cell<bool> = const { Cell::new(false) };
@@ -96,7 +99,7 @@ impl Collector {
 
 fn is_ours(target: &str) -> bool {
     let name = target.split("::").next().unwrap_or(target);
-    OURS.contains(&name) && target != WRITTEN_ALREADY
+    OURS.contains(&name) && target != WRITTEN_ALREADY && target != SAID_AT_START
 }
 
 impl<S: Subscriber> Layer<S> for Collector {

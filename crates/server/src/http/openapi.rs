@@ -18,9 +18,11 @@ use utoipa::{PartialSchema as _, ToSchema};
 pub(crate) use grammar::Grammar;
 
 /// What the doors are for, in the order of the document.
-const TAGS: [(&str, &str); 4] = [
+const TAGS: [(&str, &str); 6] = [
     ("write", "Send events. 200 means: durable, visible, once."),
     ("read", "Ask for events."),
+    ("issues", "What became of errors: which are one problem, what led to them, what was decided."),
+    ("alerts", "When somebody is called, where, and what became of it."),
     ("administration", "Logs, streams and tokens."),
     ("health", "Is it well, can it take more, what did it do."),
 ];

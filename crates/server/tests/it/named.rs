@@ -152,7 +152,7 @@ keys = ["name", "class", "time", "datetime", "method", "uri", "ip", "status", "d
     let uri = "/all?x=1&password=[REDACTED:password]";
     let expected = json!({
         "name": "all", "class": "visitor", "time": 1_767_323_045_000_i64, "datetime": "2026-01-02 03:04:05Z",
-        "method": "POST", "uri": uri, "ip": "203.0.113.9", "status": 200, "duration": 0.0, "port": port, "user": "42",
+        "method": "POST", "uri": uri, "ip": "203.0.113.9", "status": 200, "duration": 0.0, "port": port, "user": "42", "path": "/all",
         "session": "s1", "error": null, "browser": "demo/1.0", "args.x": "1", "args.none": null,
         "request.method": "POST", "request.path": "/all", "request.query": "x=1&password=[REDACTED:password]",
         "request.uri": uri, "request.version": "HTTP/1.1", "request.protocol": "https",
