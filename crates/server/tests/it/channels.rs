@@ -223,6 +223,43 @@ async fn a_rule_of_ones_own() {
     assert_eq!(sink.sent().len(), 1);
 }
 
+/// Built-in rules are narrowed, silenced for a while and switched off by their names.
+#[tokio::test(flavor = "multi_thread")]
+async fn built_in_rules_by_their_names() {
+    let sink = HttpSink::start().await;
+    let server = Server::start().await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    let set = async |settings: &Value| {
+        server.as_admin(Method::PUT, "/api/v1/rules/new_issue", settings).await.expect(200);
+    };
+    let failed = async |message: &str, user: &str| {
+        server.send(&json!({ "level": "error", "message": message, "user": user })).await;
+        server.issue(message, 1).await;
+    };
+    set(&json!({ "search": "user:7" })).await;
+    failed("nobody hears this", "8").await;
+    failed("seven is heard", "7").await;
+    set(&json!({ "snooze": "2100-01-01T00:00:00Z" })).await;
+    failed("this one waits", "7").await;
+    set(&json!(false)).await;
+    failed("this one is off", "7").await;
+    server.as_admin(Method::DELETE, "/api/v1/rules/new_issue", &Value::Null).await.expect(200);
+    failed("back to normal", "8").await;
+    let sent = sink.wait(2).await;
+    let titles: Vec<Value> = sent.iter().map(|sent| sent.json()["notice"]["title"].clone()).collect();
+    assert_eq!(titles, ["seven is heard", "back to normal"]);
+    let told = server.get("/api/v1/notices").await.expect(200);
+    let held: Vec<(&Value, &Value)> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|told| (&told["notice"]["title"], &told["deliveries"][0]))
+        .filter(|(_, delivery)| delivery["state"] == "held")
+        .collect();
+    let [(title, delivery)] = &held[..] else { panic!("one waits, and not {held:?}") };
+    assert_eq!((*title, &delivery["reason"]), (&json!("this one waits"), &json!("snoozed")));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_refused_with_what_to_do() {
     let server = Server::start().await;

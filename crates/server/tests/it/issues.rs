@@ -263,10 +263,8 @@ async fn decisions_hold() {
     for round in 0..4_u64 {
         let who = format!("eve{round}");
         let decision = json!({ "assignee": who });
-        let (posted, decided) = tokio::join!(
-            server.post(crate::server::EVENTS, lines.clone()),
-            change(&server, &id, &decision)
-        );
+        let (posted, decided) =
+            tokio::join!(server.post(crate::server::EVENTS, lines.clone()), change(&server, &id, &decision));
         posted.accepted(500, 0);
         assert_eq!(decided.expect(200)["assignee"], who);
         server.kill9();

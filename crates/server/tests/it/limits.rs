@@ -241,3 +241,23 @@ async fn a_request_may_fit_in_part() {
     server.send(&Error::new("f", 7, "1.0").native()).await;
     server.issue("ValueError", 6).await;
 }
+
+/// A client that was refused and comes back after a restart is still the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_before_a_restart_is_counted_once() {
+    let mut server = Server::start_with(&[("EVERLOG_TEST_CLOCK", MOMENT)]).await;
+    set_limit(&server, &json!(1)).await;
+    for number in 0..3 {
+        send(&server, "native", &Error::new("f", number, "1.0")).await;
+    }
+    server.issue("ValueError", 3).await;
+    server.kill9();
+    server.restart().await;
+    set_limit(&server, &Value::Null).await;
+    for number in [0, 1, 2, 3] {
+        assert_eq!(send(&server, "native", &Error::new("f", number, "1.0")).await.status, 200);
+    }
+    server.send(&json!({ "level": "error", "message": "the end" })).await;
+    server.issue("the end", 1).await;
+    assert_eq!(server.issues("q=ValueError").await[0]["occurrences"], 4);
+}

@@ -148,6 +148,47 @@ async fn check_told(server: &Server, sink: &HttpSink) {
     .await;
 }
 
+/// Errors over the limit are sent again and again, while the server is killed: in the end each counts once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_counts_once_whatever_happens_to_the_server() {
+    const ERRORS: usize = 600;
+    let mut server = Server::start().await;
+    let set_limit = async |server: &Server, limit: Value| {
+        let settings = json!({ "errors_per_minute": limit });
+        server.as_admin(reqwest::Method::PUT, "/api/v1/logs/default", &settings).await.expect(200);
+    };
+    set_limit(&server, json!(20)).await;
+    let (mut state, mut kept, mut refused) = (SEED, 0, 0);
+    for number in 0..ERRORS {
+        // Most are new, and some of those before come again.
+        let number = if chance(&mut state).is_multiple_of(3) {
+            usize::try_from(chance(&mut state)).unwrap() % (number + 1)
+        } else {
+            number
+        };
+        let answer = server.post(EVENTS, error("Alpha", &format!("e-{number}")).to_string()).await;
+        match answer.status {
+            200 => kept += 1,
+            429 => refused += 1,
+            _ => panic!("{}", answer.text()),
+        }
+        if chance(&mut state).is_multiple_of(100) {
+            server.kill9();
+            server.restart().await;
+        }
+    }
+    assert!(kept >= 20 && refused >= 100, "{kept} {refused}");
+    set_limit(&server, Value::Null).await;
+    let lines: String = (0..ERRORS).map(|number| format!("{}\n", error("Alpha", &format!("e-{number}")))).collect();
+    let receipt = server.post(EVENTS, lines).await.expect(200);
+    assert_eq!(receipt["accepted"], ERRORS, "{receipt}");
+    server.send(&error("Omega", "last")).await;
+    server.issue("Omega", 1).await;
+    let counted = server.issues("q=Alpha").await;
+    assert_eq!(counted[0]["occurrences"], ERRORS, "{counted:?}");
+    assert_eq!(server.events("exception.type=AlphaError&_limit=1000").await.len(), ERRORS);
+}
+
 /// A word that is another for each number, without digits.
 fn word(number: usize) -> String {
     let letters = b"bcdfghjklmnpqrstvwxz";
