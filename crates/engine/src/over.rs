@@ -3,7 +3,9 @@
 //! What was counted is handed to who reacts within a second or so; a crash before that loses the count of what was
 //! refused, never of what was acknowledged.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+mod ids;
+
+use std::collections::{BTreeSet, HashMap};
 
 use event::limits::REFUSED_LISTED_MAX;
 use event::{Batch, Id, Level, Row, Timestamp, Value, logical_name, shared};
@@ -13,9 +15,8 @@ use store::LogId;
 
 use crate::Engine;
 use crate::mark::{Error, Marked};
-
-/// Ids of refused errors that are remembered, so that one that is sent again counts once.
-const IDS_MAX: usize = 200_000;
+use ids::Ids;
+pub(crate) use ids::REFUSED;
 
 /// Different errors that are counted between two looks; what is different beyond it is one.
 const COUNTED_MAX: usize = 10_000;
@@ -46,11 +47,17 @@ pub(crate) struct Over {
     /// The minute that runs, and how many errors of it were kept.
     minutes: HashMap<LogId, (i64, u64)>,
     counted: HashMap<(LogId, String, String, String), Counted>,
-    ids: HashSet<(LogId, String)>,
-    order: VecDeque<(LogId, String)>,
+    /// Handed to who reacts, and not known to be kept.
+    taken: Vec<Counted>,
+    ids: Ids,
 }
 
 impl Over {
+    /// Knows what was refused before the start.
+    pub(crate) fn remember(&mut self, rows: Vec<(String, String)>) {
+        self.ids = Ids::read(rows);
+    }
+
     /// Seconds until there is room again, if there is none for one more error.
     fn admit(&mut self, log: LogId, limit: u64, now: Timestamp) -> Option<u32> {
         let (start, kept) = self.minutes.entry(log).or_insert((now.as_micros(), 0));
@@ -68,15 +75,8 @@ impl Over {
 
     /// Counts an error that is refused, unless it was before.
     fn count(&mut self, one: Counted) {
-        let key = (one.log, one.id.clone());
-        if !self.ids.insert(key.clone()) {
+        if !self.ids.insert(one.log, &one.id) {
             return;
-        }
-        self.order.push_back(key);
-        if self.order.len() > IDS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ids.remove(&oldest);
         }
         let mut key = (one.log, one.group.fingerprint.clone(), one.release.clone(), one.environment.clone());
         if self.counted.len() >= COUNTED_MAX && !self.counted.contains_key(&key) {
@@ -96,17 +96,23 @@ impl Over {
         }
     }
 
-    /// Forgets the id of an error that was stored after all. Whether it was counted before.
-    pub(crate) fn forget(&mut self, log: LogId, id: &str) -> bool {
-        // The order keeps it until it is old: it is only a name then.
-        !self.ids.is_empty() && self.ids.remove(&(log, id.to_owned()))
+    /// Whether an error that was stored after all was refused, and counted, before.
+    pub(crate) fn was_counted(&self, log: LogId, id: &str) -> bool {
+        self.ids.holds(log, id)
     }
 
-    /// What was counted since the last time.
-    pub(crate) fn take(&mut self) -> Vec<Counted> {
+    /// What was counted since the last time that it was kept, and what is to be kept with it.
+    pub(crate) fn take(&mut self) -> (Vec<Counted>, Vec<(String, Option<String>)>) {
         let mut counted: Vec<Counted> = std::mem::take(&mut self.counted).into_values().collect();
         counted.sort_by(|one, two| (one.received, &one.id).cmp(&(two.received, &two.id)));
-        counted
+        self.taken.append(&mut counted);
+        (self.taken.clone(), self.ids.unsaved())
+    }
+
+    /// What was taken last is kept.
+    pub(crate) fn kept(&mut self) {
+        self.taken.clear();
+        self.ids.saved();
     }
 }
 

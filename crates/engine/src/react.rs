@@ -28,7 +28,7 @@ use serde::de::DeserializeOwned;
 use store::catalog::{Catalog, Reaction};
 use store::{LogId, StoreError};
 
-use crate::over::Over;
+use crate::over::{Over, REFUSED};
 use crate::waking::Waking;
 use crate::{AskError, Engine};
 
@@ -124,12 +124,16 @@ const BASELINE: &str = "baseline/";
 const PRESENCE: &str = "presence/";
 const TREND: &str = "disk";
 
+/// What is kept under names that begin so, and how each goes on.
+fn read_rows(catalog: &Catalog, beginning: &str) -> Result<Vec<(String, String)>, StoreError> {
+    let rows = catalog.memories(beginning)?;
+    Ok(rows.into_iter().map(|(name, body)| (name[beginning.len()..].to_owned(), body)).collect())
+}
+
 /// What is kept as JSON under a name; what cannot be read any more is as if it had never been.
 fn read_all<T: DeserializeOwned>(catalog: &Catalog, beginning: &str) -> Result<Vec<(String, T)>, StoreError> {
-    let rows = catalog.memories(beginning)?;
-    let read =
-        |(name, body): (String, String)| Some((name[beginning.len()..].to_owned(), serde_json::from_str(&body).ok()?));
-    Ok(rows.into_iter().filter_map(read).collect())
+    let read = |(name, body): (String, String)| Some((name, serde_json::from_str(&body).ok()?));
+    Ok(read_rows(catalog, beginning)?.into_iter().filter_map(read).collect())
 }
 
 fn by_log<T>(rows: Vec<(String, T)>) -> impl Iterator<Item = (LogId, T)> {
@@ -233,6 +237,8 @@ impl Engine {
     /// Starts the thread that looks at what was stored.
     pub(crate) fn start_reacting(self: &Arc<Self>) -> Result<(), std::io::Error> {
         self.reacting.notable.store(self.last_sequence(), Ordering::Release);
+        let refused = read_rows(self.store.catalog(), REFUSED).map_err(std::io::Error::other)?;
+        self.reacting.over.lock().remember(refused);
         let engine = Arc::clone(self);
         let thread = std::thread::Builder::new().name("react".to_owned()).spawn(move || engine.keep_reacting())?;
         *self.reacting.waking.thread.lock() = Some(thread);
@@ -296,6 +302,7 @@ impl Engine {
         let link = || self.link("/");
         memory.calls.digests(now, link, &mut reaction);
         self.keep_reaction(memory, &reaction)?;
+        self.reacting.over.lock().kept();
         Ok(more)
     }
 

@@ -83,7 +83,7 @@ impl Grant {
     /// Who it is, as AUDIT events name them.
     #[must_use]
     pub fn name(&self) -> String {
-        if self.token.0.is_empty() { "local".to_owned() } else { format!("token:{}", self.token.0) }
+        if self.token.0.is_empty() { "local".to_owned() } else { format!("token/{}", self.token.0) }
     }
 
     /// What the token is for, in the words of whoever made it.

@@ -253,7 +253,7 @@ impl Reason {
     }
 
     /// The names of all reasons, for metrics that exist before anything was refused.
-    pub const NAMES: [&'static str; 19] = [
+    pub const NAMES: [&'static str; 20] = [
         "too_large",
         "too_deep",
         "not_json",
@@ -273,6 +273,7 @@ impl Reason {
         "unsupported",
         "unknown_measurement",
         "batch_full",
+        "over_limit",
     ];
 }
 

@@ -53,7 +53,8 @@ impl Calls {
         let Some(change) = change else { return };
         let mut notice = happened.notice.clone();
         notice.rule.clone_from(&rule.name);
-        notice.held = change.held;
+        // A configuration error knows already how many were held of it.
+        notice.held = notice.held.saturating_add(change.held);
         notice.resolved = change.what == What::Resolved;
         let said = if notice.resolved { "resolved" } else { "told" };
         notice.id = alerts::notice_id(&[&rule.name, &happened.group, &happened.moment, said]);

@@ -156,7 +156,7 @@ impl Engine {
         }
         let Some(fingerprint) = seen.fingerprint.as_deref() else { return Ok(()) };
         // It was refused before for being too much, and counted then.
-        let is_counted = self.reacting.over.lock().forget(log, &seen.id);
+        let is_counted = self.reacting.over.lock().was_counted(log, &seen.id);
         let user = seen.user.as_deref().map(|user| issues::user_hash(memory.users_key, user));
         let (release, environment) = (seen.text("release").unwrap_or(""), seen.text("environment").unwrap_or(""));
         let group = seen.group.as_ref();
@@ -190,7 +190,8 @@ impl Engine {
         now: Timestamp,
         reaction: &mut Reaction,
     ) -> Result<(), AskError> {
-        let counted = self.reacting.over.lock().take();
+        let (counted, ids) = self.reacting.over.lock().take();
+        reaction.memories.extend(ids);
         let names = self.log_numbers();
         for one in &counted {
             let Some(name) = names.get(&one.log) else { continue };

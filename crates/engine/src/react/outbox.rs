@@ -1,5 +1,7 @@
 //! Notices on their way: what is due, what became of it, and the history of both.
 
+use std::collections::HashSet;
+
 use alerts::Notice;
 use alerts::backoff::{Attempt, Next};
 use event::{Level, Timestamp, Value};
@@ -83,14 +85,14 @@ pub struct Told {
 }
 
 impl Engine {
-    /// Deliveries that are due, those that waited longest first.
+    /// Deliveries that are due, those that waited longest first, and none for these channels.
     ///
     /// # Errors
     /// When the catalog refuses.
-    pub fn deliveries_due(&self) -> Result<Vec<Due>, StoreError> {
+    pub fn deliveries_due(&self, busy: &HashSet<String>) -> Result<Vec<Due>, StoreError> {
         let now = self.clock.now();
         let mut found = Vec::new();
-        for row in self.store.catalog().deliveries_due(now, DUE_MAX)? {
+        for row in self.store.catalog().deliveries_due(now, busy, DUE_MAX)? {
             let notice = self.store.catalog().notice(row.notice)?;
             let notice = notice.and_then(|row| serde_json::from_str(&row.body).ok());
             match notice {

@@ -10,6 +10,7 @@ mod secrets;
 use std::fmt;
 
 use anyhow::{anyhow, bail};
+use engine::alerts::CHANNEL_KEYS;
 use serde_json::{Map, Value};
 
 use self::fields::Fields;
@@ -26,8 +27,8 @@ const RULES_MAX: usize = 100;
 /// Bytes of a short text: an environment, a rule, a chat, a secret.
 const TEXT_BYTES_MAX: usize = 256;
 
-/// The keys of every channel.
-const KEYS: [&str; 5] = ["kind", "allow_private", "environments", "rules", "enabled"];
+/// The keys of every channel, beside those that choose its notices.
+const KEYS: [&str; 2] = ["kind", "allow_private"];
 
 /// A channel as it is set up.
 #[derive(Clone, Debug)]
@@ -117,7 +118,8 @@ impl Channel {
     fn read(name: &str, given: Map<String, Value>) -> anyhow::Result<Self> {
         let fields = Fields(&given);
         let own = Kind::keys(&fields)?;
-        fields.only(&[&KEYS, own].concat())?;
+        fields.only(&[&KEYS, &CHANNEL_KEYS[..], own].concat())?;
+        engine::alerts::Channel::read(name, &given)?;
         let allow_private = fields.truth("allow_private")?.unwrap_or(false);
         let kind = Kind::read(&fields, allow_private)?;
         Ok(Self {

@@ -51,10 +51,7 @@ pub(crate) fn written(channel: &Channel, notice: &Notice, only: Vec<String>, now
 impl Outbox for Engine {
     fn due(&self, busy: &HashSet<String>, limit: usize) -> anyhow::Result<Vec<Job>> {
         let mut jobs = Vec::new();
-        for Due { id, channel: name, notice, only } in self.deliveries_due()? {
-            if busy.contains(&name) || jobs.len() >= limit {
-                continue;
-            }
+        for Due { id, channel: name, notice, only } in self.deliveries_due(busy)?.into_iter().take(limit) {
             let refused = match find_channel(self, &name) {
                 Ok(Some((channel, _))) if channel.enabled => {
                     let message = written(&channel, &notice, only, self.now());

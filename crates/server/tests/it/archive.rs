@@ -174,7 +174,7 @@ async fn a_purge_is_tried_first_and_leaves_a_record() {
         (1, &json!("made at the first start"), &json!(1)),
         "{audit:?}"
     );
-    assert!(audit[0]["user"].as_str().unwrap().starts_with("token:"), "{audit:?}");
+    assert!(audit[0]["user"].as_str().unwrap().starts_with("token/"), "{audit:?}");
     let before = json!({"log": "default", "before": "-5d"});
     assert_eq!(work(&server, "purge", &before).await["events"], 3);
     assert_eq!(ages(&server, "_archive=y").await, [1, 1]);

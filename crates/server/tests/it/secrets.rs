@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::server::{EVENTS, EVERLOG, Server, ask, program};
 
 /// Texts that must not be found anywhere, each in places of its own.
-const SECRETS: [&str; 8] = [
+pub(crate) const SECRETS: [&str; 8] = [
     "hunter2planted",
     "Zm9vYmFyplanted1",
     "4111 1111 1111 1111",
@@ -40,7 +40,7 @@ fn texts() -> Value {
 }
 
 /// An event with secrets in every place where applications put them.
-fn planted() -> Value {
+pub(crate) fn planted() -> Value {
     let headers = json!({"Authorization": "Bearer Zm9vYmFyplanted1", "Cookie": "sid=cookieplanted9", "From": "planted@mail.example"});
     let frames = json!([{"function": "f", "vars": {"password": "'hunter2planted'", "form": "{'token': 'hunter2planted'}"},
         "pre_context": ["password = 'hunter2planted'"]}]);
@@ -165,6 +165,11 @@ fn doors() -> Vec<(&'static str, String, &'static str, String)> {
 
 /// Every file below a folder that has one of the secrets in it, and which.
 fn leaks(folder: &Path) -> Vec<String> {
+    files_with(folder, &[&SECRETS[..], &["MIIplantedkeybytes0001"]].concat())
+}
+
+/// Every file below a folder that has one of these texts in it, and which.
+pub(crate) fn files_with(folder: &Path, texts: &[&'static str]) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -174,15 +179,19 @@ fn leaks(folder: &Path) -> Vec<String> {
                 continue;
             }
             let bytes = std::fs::read(entry.path()).unwrap();
-            found.extend(secrets_in(&bytes).map(|secret| format!("{}: {secret}", entry.path().display())));
+            let held = texts.iter().filter(|text| holds(&bytes, text));
+            found.extend(held.map(|text| format!("{}: {text}", entry.path().display())));
         }
     }
     found
 }
 
-fn secrets_in(bytes: &[u8]) -> impl Iterator<Item = &'static str> {
-    let is_in = move |secret: &&str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-    SECRETS.into_iter().chain(["MIIplantedkeybytes0001"]).filter(is_in)
+fn holds(bytes: &[u8], text: &str) -> bool {
+    memchr::memmem::find(bytes, text.as_bytes()).is_some()
+}
+
+pub(crate) fn secrets_in(bytes: &[u8]) -> impl Iterator<Item = &'static str> {
+    SECRETS.into_iter().chain(["MIIplantedkeybytes0001"]).filter(|secret| holds(bytes, secret))
 }
 
 async fn start(configuration: &str) -> Server {

@@ -144,6 +144,12 @@ impl Server {
         self.wait_for_answer().await;
     }
 
+    /// A variable that the server is started with from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Asks the server to stop.
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
@@ -193,6 +199,27 @@ impl Server {
     pub(crate) async fn events(&self, query: &str) -> Vec<Value> {
         let answer = self.get(&format!("{EVENTS}?{query}")).await.expect(200);
         answer.as_array().unwrap().clone()
+    }
+
+    /// The issues of the log `default` that answer a query string.
+    pub(crate) async fn issues(&self, query: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/api/v1/logs/default/issues?{query}")).await.expect(200);
+        answer.as_array().unwrap().clone()
+    }
+
+    /// The issue whose title holds a text, once it has so many occurrences.
+    pub(crate) async fn issue(&self, title: &str, occurrences: u64) -> Value {
+        let path = format!("q={}", form_urlencoded::byte_serialize(title.as_bytes()).collect::<String>());
+        until(&format!("{occurrences} occurrences of {title}"), async || {
+            let found = self.issues(&path).await;
+            found.into_iter().find(|issue| issue["occurrences"] == occurrences)
+        })
+        .await
+    }
+
+    /// Makes a channel, or changes one.
+    pub(crate) async fn set_channel(&self, name: &str, settings: &Value) -> Value {
+        self.as_admin(reqwest::Method::PUT, &format!("/api/v1/channels/{name}"), settings).await.expect(200)
     }
 
     /// How many events of the stream INTERNAL have this name.

@@ -31,7 +31,7 @@ async fn eight_at_first_and_nine_after_one_was_added() {
     let told = server.events("stream=AUDIT&event=stream_added").await;
     assert_eq!(told.len(), 1, "what changes nothing is no deed: {told:?}");
     assert_eq!((&told[0]["object_type"], &told[0]["object_id"]), (&json!("stream"), &json!("PAYMENTS")));
-    assert!(told[0]["user"].as_str().unwrap().starts_with("token:"), "{told:?}");
+    assert!(told[0]["user"].as_str().unwrap().starts_with("token/"), "{told:?}");
     server.cli_ok(&["stream", "add", "PAYMENTS", "--label", "P:"]);
     assert_eq!(server.events("event=stream_added").await.len(), 2);
     // All that is there, one JSON object a line.

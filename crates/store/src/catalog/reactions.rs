@@ -3,6 +3,8 @@
 //! All that follows from one look is one transaction with the position reached, so that after a crash the look is
 //! either done or not: nothing is counted twice, nothing is left out.
 
+use std::collections::HashSet;
+
 use event::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, ToSql, Transaction, params};
 
@@ -291,14 +293,21 @@ impl Catalog {
         self.rows(select, &[&signed(notice)], read_delivery)
     }
 
-    /// Deliveries that wait and are due, those that waited longest first.
+    /// Deliveries that wait and are due, those that waited longest first, and none for these channels.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn deliveries_due(&self, now: Timestamp, limit: usize) -> Result<Vec<DeliveryRow>, StoreError> {
+    pub fn deliveries_due(
+        &self,
+        now: Timestamp,
+        but: &HashSet<String>,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let but = serde_json::to_string(but).unwrap_or_else(|_| "[]".to_owned());
         let select = "SELECT id, notice, channel, state, due, body FROM deliveries
-            WHERE state = 'waiting' AND due <= ?1 ORDER BY due, id LIMIT ?2";
-        self.rows(select, &[&now.as_micros(), &signed(limit as u64)], read_delivery)
+            WHERE state = 'waiting' AND due <= ?1 AND channel NOT IN (SELECT value FROM json_each(?2))
+            ORDER BY due, id LIMIT ?3";
+        self.rows(select, &[&now.as_micros(), &but, &signed(limit as u64)], read_delivery)
     }
 
     /// When the next delivery is due, and how many wait.

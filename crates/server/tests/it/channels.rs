@@ -1,0 +1,327 @@
+//! Channels and rules from outside: what is refused, tried again, signed, and told after a crash.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::answer::Answer;
+use crate::server::{EVENTS, Server, until};
+use crate::sinks::{HttpSink, MailSink, Sent};
+
+const SECRET: &str = "s3cr3t-of-the-hook";
+
+async fn put(server: &Server, name: &str, settings: &Value) -> Answer {
+    server.as_admin(Method::PUT, &format!("/api/v1/channels/{name}"), settings).await
+}
+
+async fn test(server: &Server, name: &str) -> Answer {
+    server.as_admin(Method::POST, &format!("/api/v1/channels/{name}/test"), &json!({})).await
+}
+
+async fn fail(server: &Server, message: &str) {
+    server.send(&json!({ "level": "error", "message": message, "environment": "production" })).await;
+}
+
+/// HMAC-SHA256, as RFC 2104 has it.
+fn hmac(secret: &[u8], text: &[u8]) -> String {
+    let key: Vec<u8> = (0..64).map(|place| secret.get(place).copied().unwrap_or(0)).collect();
+    let pad = |mark: u8| key.iter().map(|byte| byte ^ mark).collect::<Vec<u8>>();
+    let inner = Sha256::digest([pad(0x36), text.to_vec()].concat());
+    let outer = Sha256::digest([pad(0x5c), inner.to_vec()].concat());
+    outer.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[track_caller]
+fn check_signature(sent: &Sent) {
+    let header = sent.header("x-everlog-signature");
+    let (time, signature) = header.split_once(",v1=").unwrap_or_else(|| panic!("{header}"));
+    let seconds = time.strip_prefix("t=").unwrap();
+    assert_eq!(hmac(SECRET.as_bytes(), format!("{seconds}.{}", sent.body).as_bytes()), signature);
+    assert_eq!(sent.header("content-type"), "application/json");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_inside_are_refused() {
+    let server = Server::start().await;
+    let sink = HttpSink::start().await;
+    for url in [
+        sink.url("/x"),
+        "http://localhost:9/x".to_owned(),
+        "http://169.254.169.254/latest/meta-data".to_owned(),
+        "http://10.0.0.1/".to_owned(),
+        "http://[::1]:9/".to_owned(),
+        "http://[::ffff:127.0.0.1]/".to_owned(),
+        "http://2130706433/".to_owned(),
+        "https://127.1/".to_owned(),
+    ] {
+        for kind in ["webhook", "slack"] {
+            let problem =
+                put(&server, "inside", &json!({ "kind": kind, "url": url })).await.problem(400, "alert_setting");
+            assert!(problem["detail"].as_str().unwrap().contains("allow_private"), "{url}: {problem}");
+        }
+    }
+    let mail = json!({ "kind": "email", "smtp": "smtp://127.0.0.1:25", "from": "a@a.example", "to": ["b@b.example"] });
+    let problem = put(&server, "inside", &mail).await.problem(400, "alert_setting");
+    assert!(problem["detail"].as_str().unwrap().contains("allow_private"), "{problem}");
+    assert_eq!(server.as_admin(Method::GET, "/api/v1/channels", &Value::Null).await.expect(200), json!([]));
+    assert_eq!(sink.sent().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_is_not_followed() {
+    let (outside, inside) = (HttpSink::start().await, HttpSink::start().await);
+    let server = Server::start().await;
+    server.set_channel("hook", &outside.channel("webhook")).await;
+    outside.refuse([301, 302, 307, 308].map(|status| (status, Some(inside.url("/admin")))));
+    for _ in 0..4 {
+        let problem = test(&server, "hook").await.problem(502, "not_delivered");
+        assert!(problem["detail"].as_str().unwrap().contains("redirect"), "{problem}");
+    }
+    let answer = test(&server, "hook").await.expect(200);
+    assert_eq!(answer["sent"], true, "{answer}");
+    assert_eq!((outside.sent().len(), inside.sent().len()), (5, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_tried_again_under_the_same_key() {
+    let sink = HttpSink::start().await;
+    let server = Server::start().await;
+    let mut channel = sink.channel("webhook");
+    channel["secret"] = SECRET.into();
+    let shown = server.set_channel("hook", &channel).await;
+    assert!(!shown.to_string().contains(SECRET), "{shown}");
+    sink.refuse([(500, None), (500, None)]);
+    fail(&server, "payment failed").await;
+    let sent = sink.wait(3).await;
+    let keys: Vec<&str> = sent.iter().map(|sent| sent.header("idempotency-key")).collect();
+    assert_eq!((keys[0].len(), keys[1], keys[2]), (32, keys[0], keys[0]));
+    assert_eq!((sent[0].body == sent[2].body, &sent[0].json()["notice"]["id"]), (true, &json!(keys[0])));
+    sent.iter().for_each(check_signature);
+    let told = until("the delivery", async || {
+        let told = server.get("/api/v1/notices").await.expect(200);
+        (told[0]["deliveries"][0]["state"] == "sent").then(|| told[0]["deliveries"][0].clone())
+    })
+    .await;
+    assert_eq!(told["attempts"], 3, "{told}");
+    // Pauses of two and four seconds, each by chance up to a half shorter.
+    assert!(sent[1].at.duration_since(sent[0].at) >= Duration::from_millis(900), "not at once");
+    assert_eq!(sink.sent().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_survive_a_kill() {
+    let sink = HttpSink::start().await;
+    let mut server = Server::start().await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    sink.refuse((0..1000).map(|_| (503, None)));
+    fail(&server, "payment failed").await;
+    fail(&server, "refund failed").await;
+    let waiting = async |server: &Server| {
+        let told = server.get("/api/v1/notices").await.expect(200);
+        let deliveries = told.as_array().unwrap().iter().map(|told| told["deliveries"][0].clone());
+        deliveries.filter(|delivery| delivery["state"] == "waiting" && delivery["reason"].is_string()).count()
+    };
+    until("a failure", async || (waiting(&server).await >= 1).then_some(())).await;
+    server.kill9();
+    let before = sink.sent().len();
+    sink.forgive();
+    server.restart().await;
+    sink.wait(before + 2).await;
+    let titles: BTreeSet<String> =
+        sink.notices()[before..].iter().map(|notice| notice["title"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(titles, BTreeSet::from(["payment failed".to_owned(), "refund failed".to_owned()]));
+}
+
+/// One channel that takes nothing holds up neither the others nor what comes in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_hangs_holds_nobody_up() {
+    let (deaf, well) = (HttpSink::start().await, HttpSink::start().await);
+    let server = Server::start().await;
+    for (name, sink) in [("a-deaf", &deaf), ("b-well", &well)] {
+        let mut channel = sink.channel("webhook");
+        channel["hourly_cap"] = json!(1000);
+        server.set_channel(name, &channel).await;
+    }
+    deaf.refuse((0..10_000).map(|_| (503, None)));
+    const ERRORS: usize = 150;
+    let kind = |number: usize| {
+        format!(
+            "Err{}a{}",
+            char::from(b'a' + u8::try_from(number / 26).unwrap()),
+            char::from(b'a' + u8::try_from(number % 26).unwrap())
+        )
+    };
+    let lines: String = (0..ERRORS)
+        .map(|number| {
+            format!(
+                "{}\n",
+                json!({ "level": "error", "message": "x", "exception": { "type": kind(number), "message": "y" } })
+            )
+        })
+        .collect();
+    server.post(EVENTS, lines).await.accepted(ERRORS, 0);
+    well.wait(ERRORS).await;
+    assert_eq!(server.issues("limit=1000").await.len(), ERRORS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn environments_and_rules_choose_the_channel() {
+    let (staging, production, all) = (HttpSink::start().await, HttpSink::start().await, HttpSink::start().await);
+    let server = Server::start().await;
+    for (name, sink, key, value) in [
+        ("staging", &staging, "environments", json!(["staging"])),
+        ("production", &production, "environments", json!(["production"])),
+        ("all", &all, "rules", json!(["new_issue"])),
+    ] {
+        let mut channel = sink.channel("webhook");
+        channel[key] = value;
+        server.set_channel(name, &channel).await;
+    }
+    for (environment, message) in [("staging", "it broke here"), ("production", "it broke there")] {
+        server.send(&json!({ "level": "error", "message": message, "environment": environment })).await;
+    }
+    for (sink, titles) in [
+        (&staging, &["it broke here"][..]),
+        (&production, &["it broke there"]),
+        (&all, &["it broke here", "it broke there"]),
+    ] {
+        sink.wait(titles.len()).await;
+        let told: Vec<Value> = sink.notices().iter().map(|notice| notice["title"].clone()).collect();
+        assert_eq!(told, titles);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_of_ones_own() {
+    let sink = HttpSink::start().await;
+    let server = Server::start().await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    let rule = json!({ "search": "event:payment_failed", "window": "5m", "threshold": 10, "group_by": ["provider"] });
+    let set = server.as_admin(Method::PUT, "/api/v1/rules/failed_payments", &rule).await.expect(200);
+    assert_eq!((&set["built_in"], &set["settings"]["threshold"]), (&json!(false), &json!(10.0)), "{set}");
+    for number in 0..12 {
+        for (provider, most) in [("acme", 12), ("globex", 9)] {
+            if number < most {
+                server.send(&json!({ "event": "payment_failed", "level": "warning", "provider": provider })).await;
+            }
+        }
+    }
+    let sent = sink.wait(1).await;
+    let notice = &sent[0].json()["notice"];
+    assert_eq!(notice["rule"], "failed_payments", "{notice}");
+    assert!(notice["title"].as_str().unwrap().contains("acme"), "{notice}");
+    let tried = server.as_admin(Method::POST, "/api/v1/rules/failed_payments/test", &json!({})).await.expect(200);
+    let groups: Vec<&Value> = tried["told"].as_array().unwrap().iter().map(|told| &told["group"]).collect();
+    assert_eq!(groups, ["acme"], "{tried}");
+    let states = server.as_admin(Method::GET, "/api/v1/rules/failed_payments", &Value::Null).await.expect(200);
+    assert_eq!(states["states"][0]["state"], "firing", "{states}");
+    server.as_admin(Method::DELETE, "/api/v1/rules/failed_payments", &Value::Null).await.expect(200);
+    server.as_admin(Method::GET, "/api/v1/rules/failed_payments", &Value::Null).await.problem(404, "unknown_alert");
+    assert_eq!(sink.sent().len(), 1);
+}
+
+/// Built-in rules are narrowed, silenced for a while and switched off by their names.
+#[tokio::test(flavor = "multi_thread")]
+async fn built_in_rules_by_their_names() {
+    let sink = HttpSink::start().await;
+    let server = Server::start().await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    let set = async |settings: &Value| {
+        server.as_admin(Method::PUT, "/api/v1/rules/new_issue", settings).await.expect(200);
+    };
+    let failed = async |message: &str, user: &str| {
+        server.send(&json!({ "level": "error", "message": message, "user": user })).await;
+        server.issue(message, 1).await;
+    };
+    set(&json!({ "search": "user:7" })).await;
+    failed("nobody hears this", "8").await;
+    failed("seven is heard", "7").await;
+    set(&json!({ "snooze": "2100-01-01T00:00:00Z" })).await;
+    failed("this one waits", "7").await;
+    set(&json!(false)).await;
+    failed("this one is off", "7").await;
+    server.as_admin(Method::DELETE, "/api/v1/rules/new_issue", &Value::Null).await.expect(200);
+    failed("back to normal", "8").await;
+    let sent = sink.wait(2).await;
+    let titles: Vec<Value> = sent.iter().map(|sent| sent.json()["notice"]["title"].clone()).collect();
+    assert_eq!(titles, ["seven is heard", "back to normal"]);
+    let told = server.get("/api/v1/notices").await.expect(200);
+    let held: Vec<(&Value, &Value)> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|told| (&told["notice"]["title"], &told["deliveries"][0]))
+        .filter(|(_, delivery)| delivery["state"] == "held")
+        .collect();
+    let [(title, delivery)] = &held[..] else { panic!("one waits, and not {held:?}") };
+    assert_eq!((*title, &delivery["reason"]), (&json!("this one waits"), &json!("snoozed")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_is_refused_with_what_to_do() {
+    let server = Server::start().await;
+    for (settings, hint) in [
+        (json!({}), "kind is missing"),
+        (json!({ "kind": "slak", "url": "https://hooks.slack.example/x" }), "slack"),
+        (json!({ "kind": "slack" }), "url"),
+        (json!({ "kind": "slack", "url": "hooks.slack.example" }), "https://"),
+        (json!({ "kind": "slack", "url": "http://hooks.slack.example/x" }), "https://"),
+        (json!({ "kind": "slack", "url": "https://hooks.slack.example/x", "colour": "red" }), "colour"),
+        (json!({ "kind": "webhook", "url": "https://hooks.example/x", "hourly_cap": 0 }), "hourly_cap"),
+        (json!({ "kind": "webhook", "url": "https://hooks.example/x", "level_min": "loud" }), "level_min"),
+        (json!({ "kind": "webhook", "url": "https://hooks.example/x", "quiet_hours": "night" }), "quiet_hours"),
+        (json!({ "kind": "email", "smtp": "smtp://mail.example", "from": "a@a.example" }), "to is missing"),
+        (json!({ "kind": "email", "smtp": "mail.example", "from": "a@a.example", "to": ["b@b.example"] }), "smtp"),
+    ] {
+        let problem = put(&server, "x", &settings).await.problem(400, "alert_setting");
+        assert!(problem["detail"].as_str().unwrap().contains(hint), "{hint}: {problem}");
+    }
+    for (rule, hint) in [
+        (json!({ "serch": "x" }), "search"),
+        (json!({ "search": "level:(", "threshold": 1 }), "rule x"),
+        (json!({ "search": "x", "threshold": 1, "window": "1y" }), "window"),
+        (json!({ "on": "everything" }), "on"),
+        (json!({ "search": "x", "threshold": 1, "above": 2 }), "one of"),
+    ] {
+        let problem = server.as_admin(Method::PUT, "/api/v1/rules/x", &rule).await.problem(400, "alert_setting");
+        assert!(problem["detail"].as_str().unwrap().contains(hint), "{hint}: {problem}");
+    }
+    test(&server, "x").await.problem(404, "unknown_alert");
+    server.as_admin(Method::DELETE, "/api/v1/channels/x", &Value::Null).await.problem(404, "unknown_alert");
+    server.as_admin(Method::DELETE, "/api/v1/rules/x", &Value::Null).await.problem(404, "unknown_alert");
+    // Only who may do everything says where notices go.
+    let settings = json!({ "kind": "webhook", "url": "https://hooks.example/x" });
+    let local = server.request(Method::PUT, "/api/v1/channels/x").json(&settings);
+    crate::server::ask(local).await.problem(403, "forbidden");
+    server.get("/api/v1/notices?limit=x").await.problem(400, "bad_request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_is_tried_and_its_secrets_stay() {
+    let (sink, mail) = (HttpSink::start().await, MailSink::start().await);
+    let server = Server::start().await;
+    let mut channel = sink.channel("webhook");
+    channel["secret"] = SECRET.into();
+    server.set_channel("hook", &channel).await;
+    server.set_channel("mail", &mail.channel()).await;
+    for name in ["hook", "mail"] {
+        assert_eq!(test(&server, name).await.expect(200)["sent"], true);
+    }
+    check_signature(&sink.wait(1).await[0]);
+    assert_eq!(sink.sent()[0].json()["event_name"], "test");
+    assert!(mail.wait(1).await[0].text().contains("Test: this channel works"));
+    // What is shown may be sent back, and the secret with it.
+    let mut shown = server.as_admin(Method::GET, "/api/v1/channels/hook", &Value::Null).await.expect(200);
+    assert!(!shown.to_string().contains(SECRET) && !shown.to_string().contains("/services/T0"), "{shown}");
+    shown["enabled"] = true.into();
+    server.set_channel("hook", &shown).await;
+    test(&server, "hook").await.expect(200);
+    check_signature(&sink.wait(2).await[1]);
+    let audited = server.events("stream=AUDIT&event=channel_set&_limit=100").await;
+    assert_eq!(audited.len(), 3);
+    assert!(!format!("{audited:?}").contains(SECRET));
+    assert!(!server.said().contains(SECRET));
+}
