@@ -8,12 +8,16 @@ targets=("$@")
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target"
     seeds=()
+    options=()
+    features=()
     # What real clients sent.
     case "$target" in
     sentry_*) seeds=(../crates/intake/tests/fixtures/sentry) ;;
     rollbar) seeds=(../crates/intake/tests/fixtures/rollbar) ;;
     records) seeds=(../crates/intake/tests/fixtures/python) ;;
+    # These build DataFusion.
+    search | dsl) features=(--features questions) options=(-dict=questions.dict) ;;
     esac
-    cargo +nightly fuzz run --sanitizer none "$target" "corpus/$target" "${seeds[@]}" -- \
+    cargo +nightly fuzz run --sanitizer none "${features[@]}" "$target" "corpus/$target" "${seeds[@]}" -- "${options[@]}" \
         -max_total_time="${SECONDS_EACH:-600}" -timeout=5 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1
 done

@@ -1,5 +1,6 @@
 """An objects API: a call without a token, one whose handler enqueues a task that enqueues another, and one that fails."""
 
+import os
 import threading
 
 import django
@@ -37,12 +38,21 @@ def second():
     log.info("in_the_task", size=3)
 
 
+OBJECT = {
+    "object_uuid": "1734afac-4628-446d-b344-f39b42f48bd9",
+    "objecttype_uuid": "b427ef84-189d-43aa-9efd-7bb2c459e281",
+    "objecttype_version": 1,
+    "token_identifier": "application-test",
+    "token_application": "Application (test)",
+}
+
+
 def objects(request):
     if "HTTP_AUTHORIZATION" not in request.META:
         detail = "Authentication credentials were not provided."
         log.error("api.handled_exception", title=detail, code="not_authenticated", status=401, data={"detail": detail}, user_id=None)
         return JsonResponse({"detail": detail}, status=401)
-    log.info("object_created", object_uuid="1734afac-4628-446d-b344-f39b42f48bd9", objecttype_version=1, token_identifier="application-test")
+    log.info("object_created", **OBJECT)
     first.delay()
     return JsonResponse({}, status=201)
 
@@ -65,10 +75,12 @@ def succeeded(sender=None, **_):
         ended.set()
 
 
-with start_worker(celery, perform_ping_check=False, pool="solo", loglevel="INFO"):
+with start_worker(celery, perform_ping_check=False, pool="solo", loglevel=os.environ["LOG_LEVEL"]):
     client = Client(raise_request_exception=False, headers={"user-agent": "curl/8.0"})
-    for request_id, headers in [("68b46bf0-a5b8-43f7-a550-e37dee617bff", {}), ("78b46bf0-a5b8-43f7-a550-e37dee617bff", {"authorization": "Token x"})]:
+    refused, made, failed = [f"{digit}8b46bf0-a5b8-43f7-a550-e37dee617bff" for digit in os.environ["DIGITS"]]
+    for request_id, headers in [(refused, {}), (made, {"authorization": "Token x"})]:
         client.post("/api/v2/objects?m=1", headers={"x-request-id": request_id} | headers)
-    client.get("/broken", headers={"x-request-id": "88b46bf0-a5b8-43f7-a550-e37dee617bff"})
+    client.get("/broken", headers={"x-request-id": failed})
+    client.post("/api/v2/objects?m=2", headers={"x-request-id": "a\r\nb"})
     assert ended.wait(60)
 print("a line that is no JSON", flush=True)

@@ -140,9 +140,12 @@ fn try_client(client: &Client, binary: &Path) -> anyhow::Result<Option<usize>> {
         SHOWN[1..].iter().map(|shown| (*shown).to_owned()).zip(others.clone()).collect();
     workplace.write("everlog.toml", &put(&client.config, &replaced))?;
     let server = workplace.start()?;
-    let token = write_token(&server, &workplace.token()?)?;
+    let token = make_token(&server, &workplace.token()?, "write")?;
+    let reader = make_token(&server, &workplace.token()?, "read")?;
     replaced.insert(SHOWN[0].to_owned(), server.address().to_owned());
     replaced.insert(SHOWN_GUID.to_owned(), token.clone());
+    // The longer name is replaced first, as the order of the map has it.
+    replaced.insert("READ_TOKEN".to_owned(), reader.replace('-', ""));
     replaced.insert("TOKEN".to_owned(), token.replace('-', ""));
     let work = workplace.folder().join("work");
     prepare(client, &work, &replaced)?;
@@ -203,14 +206,14 @@ fn free_addresses() -> anyhow::Result<Vec<String>> {
     Ok(held.into_iter().map(|(address, _, _)| address).collect())
 }
 
-fn write_token(server: &Server, admin: &str) -> anyhow::Result<String> {
-    let body = br#"{"label":"client","scopes":["write"]}"#;
+fn make_token(server: &Server, admin: &str, scope: &str) -> anyhow::Result<String> {
+    let body = format!("{{\"label\":\"client\",\"scopes\":[\"{scope}\"]}}");
     let request = Request {
         method: "POST",
         target: "/api/v1/tokens",
         token: Some(admin),
         content_type: "application/json",
-        body,
+        body: body.as_bytes(),
     };
     let answer = Connection::open(server.address())?.ask(request)?;
     let made: serde_json::Value = serde_json::from_slice(&answer.body)?;

@@ -1,7 +1,6 @@
 //! `cargo xtask errors`: how fast errors of Sentry's SDKs are taken, beside Bugsink on the same machine in the same run.
 //!
-//! Both get the same exception of a Django application (some 16 kB) under other ids, one a request, over the same number of
-//! connections. What counts is what can be read: Everlog's answer is after that, Bugsink's is before, so for Bugsink the
+//! Both get the same errors of a web application (20 kB), one a request, over the same number of connections. What counts is what can be read: Everlog's answer is after that, Bugsink's is before, so for Bugsink the
 //! clock runs until its workers have put the last one into the database.
 
 use std::fs;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::http::{Connection, Request};
+use crate::sentry::Envelopes;
 use crate::server::{Workplace, explain};
 use crate::{cargo, options, python, wait};
 
@@ -20,9 +20,6 @@ const CONNECTIONS: u64 = 8;
 const PACKAGES: [&str; 2] = ["bugsink==2.6.1", "gunicorn==26.2.0"];
 const DIGESTED_MAX: Duration = Duration::from_secs(1800);
 const START_MAX: Duration = Duration::from_secs(60);
-
-/// The exception, and the id in it.
-const ENVELOPE: &str = "crates/intake/tests/fixtures/sentry/django-20kb.envelope";
 
 /// Unless told, Bugsink takes 1000 events of a project in five minutes.
 const BUGSINK_SETTINGS: &str = r#"
@@ -55,11 +52,10 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 }
 
 fn measure(workplace: &Workplace, events: u64, others: u64) -> anyhow::Result<()> {
-    let body = fs::read_to_string(cargo::root().join(ENVELOPE))?;
-    println!("{} bytes an envelope, {CONNECTIONS} connections", body.len());
+    println!("{} bytes an envelope, {CONNECTIONS} connections", Envelopes::new().of(0).len());
     let server = workplace.start()?;
     let started = Instant::now();
-    send(server.address(), "/api/1/envelope/?sentry_key=local", &body, events)?;
+    send(server.address(), "/api/1/envelope/?sentry_key=local", events)?;
     let ours = report("Everlog", events, started.elapsed());
     let token = workplace.token()?;
     let target = "/api/v1/logs/default/events?event=exception&_limit=1&_c=id&_total=y";
@@ -71,7 +67,7 @@ fn measure(workplace: &Workplace, events: u64, others: u64) -> anyhow::Result<()
     }
     server.terminate()?;
     if others > 0 {
-        let theirs = bugsink(&workplace.folder().join("bugsink"), &body, others)?;
+        let theirs = bugsink(&workplace.folder().join("bugsink"), others)?;
         println!("  {:.1} times as many", ours / theirs);
     }
     Ok(())
@@ -84,8 +80,8 @@ fn report(name: &str, events: u64, took: Duration) -> f64 {
 }
 
 /// Sends so many under ids of their own; each must be answered 200.
-fn send(address: &str, target: &str, body: &str, events: u64) -> anyhow::Result<()> {
-    let known = body.split('"').nth(3).context("the fixture begins with its id")?;
+fn send(address: &str, target: &str, events: u64) -> anyhow::Result<()> {
+    let envelopes = Envelopes::new();
     let next = AtomicU64::new(0);
     let one = || -> anyhow::Result<()> {
         let mut connection = Connection::open(address)?;
@@ -94,7 +90,7 @@ fn send(address: &str, target: &str, body: &str, events: u64) -> anyhow::Result<
             if number >= events {
                 return Ok(());
             }
-            let body = body.replace(known, &format!("{:032x}", u128::from(number) << 64 | 0x4000_8000_0000));
+            let body = envelopes.of(number);
             let content_type = "application/x-sentry-envelope";
             let request = Request { method: "POST", target, token: None, content_type, body: body.as_bytes() };
             let answer = connection.ask(request)?;
@@ -127,7 +123,7 @@ impl Drop for Programs {
 }
 
 /// Bugsink as its documents say for production: SQLite, gunicorn, and the workers of snappea.
-fn bugsink(folder: &Path, body: &str, events: u64) -> anyhow::Result<f64> {
+fn bugsink(folder: &Path, events: u64) -> anyhow::Result<f64> {
     let programs = python::tools(&PACKAGES)?;
     fs::create_dir_all(folder)?;
     let run = |name: &str, arguments: &[&str]| -> anyhow::Result<String> {
@@ -167,7 +163,7 @@ fn bugsink(folder: &Path, body: &str, events: u64) -> anyhow::Result<f64> {
         Ok(run("python", &["-c", script])?.trim().parse()?)
     };
     let started = Instant::now();
-    send(&address, &format!("/api/{project}/envelope/?sentry_key={key}"), body, events)?;
+    send(&address, &format!("/api/{project}/envelope/?sentry_key={key}"), events)?;
     println!("  Bugsink answered all after {:.1} s", started.elapsed().as_secs_f64());
     wait::until("Bugsink's workers", DIGESTED_MAX, || Ok((count()? >= events).then_some(())))?;
     Ok(report("Bugsink", events, started.elapsed()))

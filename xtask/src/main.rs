@@ -16,6 +16,7 @@ mod options;
 mod packages;
 mod python;
 mod schemathesis;
+mod sentry;
 mod server;
 mod smoke;
 mod test;

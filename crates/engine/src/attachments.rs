@@ -99,18 +99,47 @@ impl Attachments {
         Ok(any)
     }
 
-    fn count(&self) -> io::Result<()> {
-        let mut bytes = 0;
-        for day in folders(&self.root)?.iter().map(|log| folders(log)).collect::<io::Result<Vec<_>>>()?.concat() {
-            for file in fs::read_dir(day)? {
-                bytes += file?.metadata()?.len();
-            }
+    /// Removes all of a log.
+    pub(crate) fn remove_all(&self, log: LogId) -> io::Result<()> {
+        match fs::remove_dir_all(self.root.join(log.0.to_string())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| self.count()),
         }
-        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    fn count(&self) -> io::Result<()> {
+        let sum = sums(&self.root)?.iter().map(|(_, sum)| sum.bytes).sum();
+        self.bytes.store(sum, Ordering::Relaxed);
         Ok(())
     }
 }
 
+/// How many files there are, and how large.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The files of each log, by the name of its folder.
+pub(crate) fn sums(root: &Path) -> io::Result<Vec<(String, Sum)>> {
+    let mut sums = Vec::new();
+    for log in folders(root)? {
+        let mut sum = Sum::default();
+        for day in folders(&log)? {
+            for file in folders(&day)? {
+                // It may be gone, or have its name, by now.
+                let Ok(found) = fs::metadata(&file) else { continue };
+                sum.files += 1;
+                sum.bytes += found.len();
+            }
+        }
+        sums.push((log.file_name().unwrap_or_default().to_string_lossy().into_owned(), sum));
+    }
+    Ok(sums)
+}
+
+/// What is in a folder; nothing if it is not there.
 fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
@@ -199,5 +228,9 @@ mod tests {
         assert_eq!(files.bytes(), 3);
         assert_eq!(fs::read(files.day(log, "2026-01-02").join("a")).unwrap(), b"new");
         assert!(!files.day(log, "2026-01-01").try_exists().unwrap());
+        assert_eq!(sums(&files.root).unwrap(), [("3".to_owned(), Sum { files: 1, bytes: 3 })]);
+        files.remove_all(LogId(4)).unwrap();
+        files.remove_all(log).unwrap();
+        assert_eq!((files.bytes(), sums(&files.root).unwrap()), (0, Vec::new()));
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use store::Inspection;
 use store::archive::{Archived, Folders, Places as _};
-use store::catalog::{Catalog, FORMAT};
+use store::catalog::{Catalog, FORMAT, ForwardRow, LogRow};
 use store::disk::{Disk, RealDisk};
 use store::segment::Segment;
 
-use crate::OpenError;
+use crate::{OpenError, attachments};
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +43,35 @@ pub struct Diagnosis {
     pub archived_elsewhere: usize,
     /// Events in the journal that are in no segment yet.
     pub journal_events: u64,
+    /// The targets of forwarding that there are or were.
+    pub forwards: Vec<ForwardState>,
+    /// Files that came with events.
+    pub attachments: u64,
+    /// Their bytes.
+    pub attachment_bytes: u64,
     /// Bytes left on the disk.
     pub free_bytes: u64,
     /// What is wrong; nothing when all is well.
     pub findings: Vec<Finding>,
+}
+
+/// How far a target was that events are forwarded to, when that was last kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardState {
+    /// Its name.
+    pub name: String,
+    /// The log whose events it gets; its number when that is gone.
+    pub log: String,
+    /// Whether nothing is sent to it.
+    pub paused: bool,
+    /// About how many events of the log come after those that are settled.
+    pub behind: u64,
+    /// Events that it has.
+    pub delivered: u64,
+    /// Events that it refused for good.
+    pub refused: u64,
+    /// Events that went before it got them.
+    pub missed: u64,
 }
 
 /// How often a directory that changes is looked at anew.
@@ -75,9 +100,10 @@ pub fn diagnose(directory: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<
     let catalog = Catalog::open(&catalog_file, Arc::clone(&disk))?;
     let found = inspect(&disk, &catalog)?;
     let size = |segment: &Arc<Segment>| segment.info().bytes + segment.info().index_bytes;
+    let logs = catalog.logs()?;
     let mut diagnosis = Diagnosis {
         format: FORMAT,
-        logs: catalog.logs()?.len(),
+        logs: logs.len(),
         segments: found.segments.len(),
         events: found.segments.iter().map(|segment| segment.info().rows).sum(),
         bytes: found.segments.iter().map(size).sum(),
@@ -85,9 +111,11 @@ pub fn diagnose(directory: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<
         archived_bytes: found.archived.iter().map(Archived::bytes).sum(),
         archived_elsewhere: found.archived.iter().filter(|record| is_elsewhere(record)).count(),
         journal_events: found.journal_events,
+        forwards: found.forwards.iter().map(|(row, behind)| forward_state(row, *behind, &logs)).collect(),
         free_bytes: disk.free_bytes().unwrap_or(0),
-        findings: Vec::new(),
+        ..Diagnosis::default()
     };
+    diagnosis.look_at_attachments(&directory.join(attachments::FOLDER), &catalog)?;
     if let Some(message) = catalog.check()? {
         diagnosis.add(
             format!("catalog.sqlite: {message}"),
@@ -129,6 +157,19 @@ pub fn diagnose(directory: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<
     Ok(diagnosis)
 }
 
+fn forward_state(row: &ForwardRow, behind: u64, logs: &[LogRow]) -> ForwardState {
+    let log = logs.iter().find(|log| log.id == row.log);
+    ForwardState {
+        name: row.name.clone(),
+        log: log.map_or_else(|| row.log.0.to_string(), |log| log.name.clone()),
+        paused: row.paused,
+        behind,
+        delivered: row.delivered,
+        refused: row.refused,
+        missed: row.missed,
+    }
+}
+
 fn is_elsewhere(record: &Archived) -> bool {
     record.place.contains("://")
 }
@@ -154,6 +195,23 @@ fn is_live(catalog: &Catalog, segment: &Segment) -> Result<bool, OpenError> {
 impl Diagnosis {
     fn add(&mut self, what: String, cost: String, remedy: &str) {
         self.findings.push(Finding { what, cost, remedy: remedy.to_owned() });
+    }
+
+    /// Counts files that came with events. Those of a log that is gone are nobody's.
+    fn look_at_attachments(&mut self, folder: &Path, catalog: &Catalog) -> Result<(), OpenError> {
+        let sums = attachments::sums(folder)
+            .map_err(|source| OpenError::Directory { directory: folder.display().to_string(), source })?;
+        // Read afterwards: a log that came meanwhile is there.
+        let logs = catalog.logs()?;
+        for (log, sum) in sums {
+            self.attachments += sum.files;
+            self.attachment_bytes += sum.bytes;
+            if !logs.iter().any(|known| known.id.0.to_string() == log) {
+                let what = format!("{}/{log}: {} files of a log that is not there", attachments::FOLDER, sum.files);
+                self.add(what, format!("{} bytes on the disk, and no event", sum.bytes), "remove the folder");
+            }
+        }
+        Ok(())
     }
 
     /// Archived segments in folders; for those in a bucket the server has the key.

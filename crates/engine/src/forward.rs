@@ -436,15 +436,7 @@ impl Engine {
     fn count_after(&self, snapshot: &Snapshot, after: u64) -> u64 {
         let (archived, live): (Vec<_>, Vec<_>) =
             snapshot.segments.iter().cloned().partition(|segment| segment.record().is_some());
-        let share = |info: &store::segment::SegmentInfo| {
-            let (first, last) = (info.first_sequence, info.last_sequence.min(snapshot.last_sequence));
-            match after {
-                _ if last <= after => 0,
-                _ if first > after => info.rows,
-                _ => info.rows.saturating_mul(last - after) / (last - first + 1),
-            }
-        };
-        let in_archive: u64 = archived.iter().map(|segment| share(segment.info())).sum();
+        let in_archive: u64 = archived.iter().map(|segment| segment.info().rows_after(after)).sum();
         let live = Snapshot { segments: live, ..snapshot.clone() };
         let counted = query::scan(&live, &first_after(after, true), &self.bounds());
         in_archive + counted.ok().and_then(|page| page.total).unwrap_or(0)
@@ -504,6 +496,24 @@ impl Engine {
         self.internal(Level::Warning, "forward_refused", &message, &fields);
     }
 
+    /// The target of a name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn forward(&self, name: &str) -> Result<Arc<Forward>, ForwardError> {
+        let forwards = self.forwards.read();
+        let found = forwards.iter().find(|forward| forward.settings.name == name);
+        found.cloned().ok_or_else(|| {
+            let names = forwards.iter().map(|forward| forward.settings.name.as_str());
+            let near = query::suggest::suggest(name, names);
+            let hint = near.map_or_else(
+                || ": targets are the tables [forward.NAME] of the configuration".to_owned(),
+                |near| format!(": did you mean {near:?}?"),
+            );
+            ForwardError::Unknown { name: name.to_owned(), hint }
+        })
+    }
+
     /// Stops or goes on with a target, or lets it begin anew: with the first event there is, or with the next.
     ///
     /// # Errors
@@ -514,16 +524,7 @@ impl Engine {
         (paused, from_start): (Option<bool>, Option<bool>),
         by: &Grant,
     ) -> Result<ForwardInfo, ForwardError> {
-        let forwards = self.forwards.read().clone();
-        let forward = forwards.iter().find(|forward| forward.settings.name == name).ok_or_else(|| {
-            let names = forwards.iter().map(|forward| forward.settings.name.as_str());
-            let near = query::suggest::suggest(name, names);
-            let hint = near.map_or_else(
-                || ": targets are the tables [forward.NAME] of the configuration".to_owned(),
-                |near| format!(": did you mean {near:?}?"),
-            );
-            ForwardError::Unknown { name: name.to_owned(), hint }
-        })?;
+        let forward = self.forward(name)?;
         for (said, event) in [
             (paused.map(|paused| if paused { "paused" } else { "resumed" }), "forward_paused"),
             (
@@ -552,7 +553,7 @@ impl Engine {
             }
             state.row = row;
         }
-        Ok(self.forward_info(forward))
+        Ok(self.forward_info(&forward))
     }
 }
 

@@ -49,7 +49,7 @@ pub use alerts;
 pub use archive::{ArchiveOf, ArchivedSegment, HOLD, PurgeRequest};
 pub use ask::{AskError, Events, Tailed};
 pub use counters::{Counters, LogCounts, Vitals};
-pub use diagnose::{Diagnosis, Finding, diagnose};
+pub use diagnose::{Diagnosis, Finding, ForwardState, diagnose};
 pub use fetch::{Fetched, FieldKind};
 pub use forward::{
     Backoff, EVENTS_MAX, Forward, ForwardError, ForwardInfo, ForwardSettings, Outgoing, Parcel, Refusal, Target,
@@ -59,9 +59,9 @@ pub use intake::keys::VARIABLE_BYTES_MAX;
 pub use intake::redact::{Change, Key as RedactKey, Level as Redaction, Redact, Settings as RedactSettings};
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
+pub use problems::{ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Occurrences, TRAIL_MAX};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, elastic, filter, search, time, url};
-pub use problems::{ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Occurrences, TRAIL_MAX};
 pub use react::{AlertError, AlertSettings, CONFIGURATION_MAIL, Due, RuleInfo, Settled, Tables, Told};
 pub use rules::{OPTIONS, Options, Rules, ShownOptions};
 pub use store::archive::{AWAY, Archive, Folders, Places};

@@ -215,12 +215,19 @@ pub(crate) fn mark(batch: Batch) -> Marked {
     let mut errors = found.iter().peekable();
     for (index, row) in batch.rows().enumerate().skip(first) {
         let kept = match errors.next_if(|(error, _)| error.row == index) {
-            Some((error, has_own)) => with_fingerprint(&mut builder, &row, &columns, (&error.group.fingerprint, *has_own)),
+            Some((error, has_own)) => {
+                with_fingerprint(&mut builder, &row, &columns, (&error.group.fingerprint, *has_own))
+            }
             None => builder.copy(&row),
         };
         debug_assert!(kept, "a fingerprint fits where an event of a request does");
     }
-    Marked { batch: builder.finish(), errors: found.into_iter().map(|(error, _)| error).collect(), is_notable: true, sources }
+    Marked {
+        batch: builder.finish(),
+        errors: found.into_iter().map(|(error, _)| error).collect(),
+        is_notable: true,
+        sources,
+    }
 }
 
 /// The event with our fingerprint in the column. What it sent under that name is kept beside it, as it is sent.

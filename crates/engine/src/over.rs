@@ -7,8 +7,8 @@ mod ids;
 
 use std::collections::{BTreeSet, HashMap};
 
-use event::{Batch, Id, Level, Row, Timestamp, Value, logical_name, shared};
 use event::limits::REFUSED_LISTED_MAX;
+use event::{Batch, Id, Level, Row, Timestamp, Value, logical_name, shared};
 use intake::{Decoded, Reason, Refused};
 use issues::Group;
 use store::LogId;
@@ -78,8 +78,7 @@ impl Over {
         if !self.ids.insert(one.log, &one.id) {
             return;
         }
-        let mut key =
-            (one.log, one.group.fingerprint.clone(), one.release.clone(), one.environment.clone());
+        let mut key = (one.log, one.group.fingerprint.clone(), one.release.clone(), one.environment.clone());
         if self.counted.len() >= COUNTED_MAX && !self.counted.contains_key(&key) {
             key = (one.log, crate::react::OVERFLOW.to_owned(), String::new(), String::new());
         }

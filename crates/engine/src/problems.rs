@@ -166,8 +166,8 @@ impl Engine {
         issue["hours"] = hours.collect();
         let days = counts.by_day().map(|(day, count)| json!({ "day": day.to_string(), "occurrences": count }));
         issue["days"] = days.collect();
-        issue["releases_seen"] = serde_json::to_value(&found.issue.releases().seen).unwrap_or_default();
-        issue["environments_seen"] = serde_json::to_value(&found.issue.environments().seen).unwrap_or_default();
+        issue["releases_seen"] = readable(&found.issue.releases().seen);
+        issue["environments_seen"] = readable(&found.issue.environments().seen);
         let undo = self.undo_list(found.id)?;
         issue["can_undo"] = undo.last().map_or(Value::Null, |undo| match undo {
             Undo::Merge(merged) => format!("merge with {}", merged.gone_id()).into(),
@@ -186,7 +186,7 @@ impl Engine {
         let memory = self.remembered(&mut held)?;
         let releases = memory.releases.get(&id);
         let deploys = releases.into_iter().flat_map(|releases| releases.deploys().rev());
-        Ok(deploys.filter_map(|deploy| serde_json::to_value(deploy).ok()).collect())
+        Ok(deploys.map(readable).collect())
     }
 
     fn found(&self, id: &str) -> Result<Found, IssueError> {
@@ -295,15 +295,10 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such issue, or nothing would stay or go.
-    pub fn split_issue(
-        &self,
-        id: &str,
-        fingerprints: &[String],
-        why: &str,
-        by: &Grant,
-    ) -> Result<Value, IssueError> {
+    pub fn split_issue(&self, id: &str, fingerprints: &[String], why: &str, by: &Grant) -> Result<Value, IssueError> {
         check_text("why", why)?;
-        let message = format!("{} fingerprints of issue {id} became an issue of their own{}", fingerprints.len(), because(why));
+        let message =
+            format!("{} fingerprints of issue {id} became an issue of their own{}", fingerprints.len(), because(why));
         let apart = self.change(id, ("issue_split", &message, by), |memory, found, reaction| {
             memory.last_issue += 1;
             let number = memory.last_issue;
@@ -420,7 +415,9 @@ impl<'c> Decision<'c> {
                 });
                 Ok(Self::Ignore(change.times, until.transpose()?))
             }
-            Some(other) => refused(&format!("state is open, resolved or ignored, found {other:?}; regressed comes by itself")),
+            Some(other) => {
+                refused(&format!("state is open, resolved or ignored, found {other:?}; regressed comes by itself"))
+            }
         }
     }
 
@@ -436,7 +433,8 @@ impl<'c> Decision<'c> {
             Self::Ignore(None, Some(until)) => format!("ignored until {until}"),
         };
         if let Some(assignee) = &change.assignee {
-            let assigned = if assignee.is_empty() { "assigned to nobody".to_owned() } else { format!("assigned to {assignee}") };
+            let assigned =
+                if assignee.is_empty() { "assigned to nobody".to_owned() } else { format!("assigned to {assignee}") };
             said = if said.is_empty() { assigned } else { format!("{said}, {assigned}") };
         }
         format!("{said}{}", because(change.why.as_deref().unwrap_or("")))
@@ -452,6 +450,27 @@ fn check_text(name: &str, text: &str) -> Result<(), IssueError> {
         return Err(IssueError::Refused(format!("{name} has {} bytes; at most {TEXT_BYTES_MAX} are kept", text.len())));
     }
     Ok(())
+}
+
+/// What is kept, with its moments as people read them: kept they are whole microseconds.
+fn readable(kept: impl Serialize) -> Value {
+    fn moments(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                for (key, member) in members {
+                    match member.as_i64().filter(|_| matches!(key.as_str(), "time" | "first" | "last")) {
+                        Some(micros) => *member = Timestamp::from_micros(micros).to_string().into(),
+                        None => moments(member),
+                    }
+                }
+            }
+            Value::Array(list) => list.iter_mut().for_each(moments),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(kept).unwrap_or_default();
+    moments(&mut value);
+    value
 }
 
 /// An issue as it is shown.
@@ -481,9 +500,9 @@ fn shown(log: &str, issue: &Issue) -> Value {
         "fingerprint": issue.fingerprints().next(),
         "fingerprints": issue.fingerprints().collect::<Vec<_>>(),
         "assignee": issue.assignee,
-        "resolution": issue.resolution,
-        "ignore": issue.ignore,
+        "resolution": readable(&issue.resolution),
+        "ignore": readable(&issue.ignore),
         "suspect_deploy": issue.suspect.as_ref().map(|deploy| &deploy.release),
-        "deploy": issue.suspect,
+        "deploy": readable(&issue.suspect),
     })
 }

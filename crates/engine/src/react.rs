@@ -264,7 +264,9 @@ impl Engine {
                     // What was in memory may be ahead of what is kept.
                     *self.reacting.memory.lock() = None;
                     if !std::mem::replace(&mut is_troubled, true) {
-                        tracing::error!("issues and alerts stand still: {error}; no event is lost, and it is tried again");
+                        tracing::error!(
+                            "issues and alerts stand still: {error}; no event is lost, and it is tried again"
+                        );
                     }
                     if !waking.wait(PAUSE) {
                         return;

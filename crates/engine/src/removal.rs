@@ -49,6 +49,7 @@ impl Engine {
     /// Takes away what a log has whose name is gone already: at the next start, if it does not come to that now.
     pub(crate) fn finish_removal(&self, purge: &Purge) -> Result<u64, LogError> {
         let mut gone = 0;
+        self.attachments.remove_all(purge.log).map_err(StoreError::from)?;
         for _ in 0..TRIES {
             gone += self.store.purge(purge, self.clock.now(), &mut |_| Ok(()))?.events;
             if let Some(live) = self.store.remove_log(purge.log)? {

@@ -25,18 +25,8 @@ use crate::logs::LogError;
 pub type Options = Map<String, Value>;
 
 /// The names of the settings that are rules.
-pub const OPTIONS: [&str; 10] = [
-    "keys",
-    "fields",
-    "index",
-    "path",
-    "public_write",
-    "ga4",
-    "arrays",
-    "redact",
-    "errors_per_minute",
-    "classify",
-];
+pub const OPTIONS: [&str; 10] =
+    ["keys", "fields", "index", "path", "public_write", "ga4", "arrays", "redact", "errors_per_minute", "classify"];
 
 /// Most fixed fields of a log.
 const NAMES_MAX: usize = 200;
@@ -45,8 +35,9 @@ const NAMES_MAX: usize = 200;
 const PATH_BYTES_MAX: usize = 256;
 
 /// Paths and beginnings of paths that are doors already, or are kept for those to come.
-const DOORS: [&str; 19] = [
+const DOORS: [&str; 20] = [
     "/api",
+    "/issues",
     "/g/collect",
     "/debug/mp",
     "/QuickPulseService.svc",
@@ -286,10 +277,8 @@ impl Engine {
         let redacted: BTreeMap<String, RedactSettings> =
             all.iter().map(|(log, rules)| (log.clone(), rules.redaction.clone().unwrap_or_default())).collect();
         settled.redact = Arc::new(self.redact_of("", &RedactSettings::default())?);
-        let classified: BTreeMap<String, ClassifySettings> = all
-            .iter()
-            .filter_map(|(log, rules)| Some((log.clone(), rules.classification.clone()?)))
-            .collect();
+        let classified: BTreeMap<String, ClassifySettings> =
+            all.iter().filter_map(|(log, rules)| Some((log.clone(), rules.classification.clone()?))).collect();
         let mut visited: BTreeMap<String, String> = BTreeMap::new();
         let mut measured: BTreeMap<String, String> = BTreeMap::new();
         for (log, mut rules) in all {
@@ -479,7 +468,10 @@ fn read_truth(value: &Value) -> Result<bool, String> {
 }
 
 fn read_limit(value: &Value) -> Result<u64, String> {
-    value.as_u64().filter(|limit| *limit > 0).ok_or_else(|| format!("expected a number of errors above 0, found {value}"))
+    value
+        .as_u64()
+        .filter(|limit| *limit > 0)
+        .ok_or_else(|| format!("expected a number of errors above 0, found {value}"))
 }
 
 fn read_text(value: &Value, what: &str) -> Result<String, String> {

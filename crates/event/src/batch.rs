@@ -8,7 +8,7 @@ use std::hash::BuildHasher as _;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use thiserror::Error;
 
-use crate::{Id, Timestamp, Value};
+use crate::{Id, Timestamp, Value, varint};
 
 /// The number of a key within its batch.
 pub type KeyIndex = u32;
@@ -147,12 +147,12 @@ impl Batch {
 
     /// Appends the bytes of the batch, as the journal keeps them.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        write_varint(out, self.keys.len() as u64);
+        varint::write(out, self.keys.len() as u64);
         for key in &self.keys {
-            write_varint(out, key.len() as u64);
+            varint::write(out, key.len() as u64);
             out.extend_from_slice(key.as_bytes());
         }
-        write_varint(out, self.heads.len() as u64);
+        varint::write(out, self.heads.len() as u64);
         for row in self.rows() {
             out.extend_from_slice(&row.timestamp.as_micros().to_le_bytes());
             match row.id {
@@ -162,11 +162,11 @@ impl Batch {
                 }
                 Id::Text(text) => {
                     out.push(1);
-                    write_varint(out, text.len() as u64);
+                    varint::write(out, text.len() as u64);
                     out.extend_from_slice(text.as_bytes());
                 }
             }
-            write_varint(out, row.data.len() as u64);
+            varint::write(out, row.data.len() as u64);
             out.extend_from_slice(row.data);
         }
     }
@@ -310,24 +310,8 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn count(&mut self) -> Result<usize, BatchError> {
-        // Nearly all are below 128.
-        if let Some(byte) = self.bytes.get(self.at).filter(|byte| **byte < 0x80) {
-            self.at += 1;
-            return Ok(usize::from(*byte));
-        }
-        self.long_count()
-    }
-
-    fn long_count(&mut self) -> Result<usize, BatchError> {
-        let mut value = 0_u64;
-        for shift in (0..63).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return usize::try_from(value).map_err(|_| self.error());
-            }
-        }
-        Err(self.error())
+        let count = varint::read(self.bytes, &mut self.at).and_then(|count| usize::try_from(count).ok());
+        count.ok_or(self.error())
     }
 
     fn text(&mut self) -> Result<&'a str, BatchError> {
@@ -374,16 +358,6 @@ impl<'a> Reader<'a> {
         let part = self.part()?;
         part.field().ok_or(self.error())
     }
-}
-
-fn write_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        #[expect(clippy::cast_possible_truncation, reason = "the low seven bits are what is meant")]
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "below 128 after the loop")]
-    out.push(value as u8);
 }
 
 /// Puts a batch together, one event after the other.
@@ -524,7 +498,7 @@ impl BatchBuilder {
         }
         self.position += 1;
         let out = &mut self.batch.data;
-        write_varint(out, u64::from(key));
+        varint::write(out, u64::from(key));
         let flag = if sent { SENT } else { 0 };
         match value {
             Value::Null => out.push(TAG_NULL | flag),
@@ -543,7 +517,7 @@ impl BatchBuilder {
             }
             Value::Str(text) | Value::Raw(text) => {
                 out.push(if matches!(value, Value::Str(_)) { TAG_STR } else { TAG_RAW } | flag);
-                write_varint(out, text.len() as u64);
+                varint::write(out, text.len() as u64);
                 out.extend_from_slice(text.as_bytes());
             }
         }

@@ -14,6 +14,7 @@ pub mod suggest;
 pub mod text;
 mod timestamp;
 mod value;
+pub mod varint;
 
 pub use batch::{Batch, BatchBuilder, BatchError, Field, KeyIndex, Part, Row};
 pub use id::{Id, fresh_uuid};

@@ -114,6 +114,11 @@ fn parameters(query: &str, line: &str) -> Result<Map<String, Value>, Reason> {
                 return Err(Reason::ArgumentTooLong { what, bytes, bytes_max });
             }
         }
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.~-".contains(&byte)) {
+            // What it is stays unsaid: anything may stand there, secrets too.
+            let found = "something else".to_owned();
+            return Err(Reason::WrongValue { key: "name", expected: "letters, digits, `_`, `.`, `~` and `-`", found });
+        }
         let text = Value::String(value.clone().into_owned());
         let number = || serde_json::from_str::<serde_json::Number>(&value).map_or_else(|_| text.clone(), Value::Number);
         match name.split_once('.') {

@@ -16,6 +16,7 @@ mod metrics;
 mod search;
 mod source;
 mod sql;
+mod typed;
 mod values;
 
 use jiff::Timestamp;

@@ -167,7 +167,7 @@ fn rest_test(field: &str, test: &Prepared<'_>, path: &str, json: &str) -> bool {
         return within_list(&field[name.len() + 1..], test, json);
     }
     if matches!(test, Prepared::Present) {
-        return json != "null" && (name == field || is_below(&name, field));
+        return (name == field || is_below(&name, field)) && holds_value(json);
     }
     if name != field {
         return false;
@@ -181,6 +181,23 @@ fn rest_test(field: &str, test: &Prepared<'_>, path: &str, json: &str) -> bool {
             json_scalars(json, &mut |scalar| hit |= test.value(&Value::Str(scalar)));
             hit
         }
+    }
+}
+
+/// Whether there is a value in a piece of JSON: not in null, and not in a list or an object of nothing else.
+fn holds_value(json: &str) -> bool {
+    fn any(value: &serde_json::Value) -> bool {
+        match value {
+            serde_json::Value::Null => false,
+            serde_json::Value::Array(list) => list.iter().any(any),
+            serde_json::Value::Object(members) => members.values().any(any),
+            _ => true,
+        }
+    }
+    if json.starts_with(['[', '{']) {
+        serde_json::from_str(json).is_ok_and(|value| any(&value))
+    } else {
+        json != "null"
     }
 }
 

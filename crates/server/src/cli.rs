@@ -5,27 +5,34 @@
 
 mod archive;
 mod bench;
+mod channel;
 mod client;
 mod csv;
+mod deploy;
 mod export;
 mod forward;
 mod human;
 mod import;
 mod init;
+mod issues;
 mod layout;
 mod line;
 mod log;
 mod logs;
+mod notices;
 mod output;
 mod pages;
+mod pairs;
 mod query;
 mod redact;
+mod rule;
 mod sse;
 mod stream;
 mod table;
 mod tail;
 mod token;
 mod user;
+mod when;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -69,6 +76,13 @@ Events:
   user     Show what one person did, in all streams and logs
   export   Write events to a file, or to a tree of text files
 
+Problems:
+  issues   List the issues, show what led to one, resolve it, ignore it, assign it
+  deploy   Tell of a deploy, list the deploys
+  rule     List the rules by which people are called, write one, try it on the past
+  channel  List the channels that notices go to, set one up, try it
+  notices  Show what people were told, and what became of it
+
 Administration:
   logs     List the logs, make one, show its settings, say how long one is kept
   stream   List the streams, add one, remove one
@@ -103,6 +117,11 @@ enum Command {
     Query(query::QueryArguments),
     Export(export::ExportArguments),
     User(user::UserArguments),
+    Issues(issues::IssuesArguments),
+    Deploy(deploy::DeployArguments),
+    Rule(rule::RuleArguments),
+    Channel(channel::ChannelArguments),
+    Notices(notices::NoticesArguments),
     Logs(logs::LogsArguments),
     Stream(stream::StreamArguments),
     Archive(archive::ArchiveArguments),
@@ -189,6 +208,11 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Query(arguments) => wait(query::run(arguments)),
         Command::Export(arguments) => wait(export::run(arguments)),
         Command::User(arguments) => wait(user::run(arguments)),
+        Command::Issues(arguments) => wait(issues::run(arguments)),
+        Command::Deploy(arguments) => wait(deploy::run(arguments)),
+        Command::Rule(arguments) => wait(rule::run(arguments)),
+        Command::Channel(arguments) => wait(channel::run(arguments)),
+        Command::Notices(arguments) => wait(notices::run(arguments)),
         Command::Logs(arguments) => wait(logs::run(arguments)),
         Command::Stream(arguments) => wait(stream::run(arguments)),
         Command::Archive(arguments) => wait(archive::run(arguments)),

@@ -445,7 +445,9 @@ retention = \"9d\"
 
     #[test]
     fn a_secret_is_marked_as_one() {
-        let named = |name: &str| name.contains("secret") || name.contains("password") || name.ends_with("_token") || name == "smtp";
+        let named = |name: &str| {
+            name.contains("secret") || name.contains("password") || name.ends_with("_token") || name == "smtp"
+        };
         for setting in SETTINGS.iter().filter(|setting| named(setting.name) && setting.name != "require_token") {
             assert!(SECRETS.contains(&setting.name), "{} is printed", setting.name);
         }

@@ -5,7 +5,7 @@
 use std::io::Write as _;
 
 use anyhow::bail;
-use engine::{Diagnosis, Finding};
+use engine::{Diagnosis, Finding, ForwardState};
 
 use crate::cli::DoctorArguments;
 
@@ -44,6 +44,12 @@ fn report(diagnosis: &Diagnosis, data: &std::path::Path) -> anyhow::Result<()> {
         writeln!(out, "                 {elsewhere} of them in a bucket: `everlog archive verify` checks those")?;
     }
     writeln!(out, "journal          {} events that are in no segment yet", diagnosis.journal_events)?;
+    if diagnosis.attachments > 0 {
+        writeln!(out, "attachments      {} files ({} bytes)", diagnosis.attachments, diagnosis.attachment_bytes)?;
+    }
+    for forward in &diagnosis.forwards {
+        writeln!(out, "forward          {}", told(forward))?;
+    }
     writeln!(out, "free on disk     {} MiB", diagnosis.free_bytes >> 20)?;
     for Finding { what, cost, remedy } in &diagnosis.findings {
         writeln!(out, "\nfound            {what}\ncosts            {cost}\nwhat to do       {remedy}")?;
@@ -52,4 +58,17 @@ fn report(diagnosis: &Diagnosis, data: &std::path::Path) -> anyhow::Result<()> {
         writeln!(out, "\nall well: every byte matches its checksum")?;
     }
     Ok(out.flush()?)
+}
+
+/// How far a target is, in a line. What is wrong with one that is away only the running server knows.
+fn told(forward: &ForwardState) -> String {
+    let ForwardState { name, log, paused, behind, delivered, refused, missed } = forward;
+    let paused = if *paused { "paused, " } else { "" };
+    let mut text = format!("{name} (of the log {log}): {paused}{behind} events behind, {delivered} delivered");
+    for (count, what) in [(refused, "refused"), (missed, "gone before they were sent")] {
+        if *count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    if *behind > 0 { text + "; `everlog forward` says why, if it is not getting less" } else { text }
 }

@@ -3,6 +3,8 @@
 //! The targets share a few threads of their own that let everybody else go first; a target that is slow or away is one
 //! task that waits. Only the batch that is being sent is in memory, and while a target fails not even that.
 
+mod probe;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,11 +14,14 @@ use anyhow::{Context as _, bail};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use engine::{Backoff, EVENTS_MAX, Engine, Forward, Outgoing, Parcel, Refusal, Verdict};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, ForwardConfig};
+use crate::outward::{chance, innermost};
+
+pub(crate) use probe::probe;
 
 /// How long a target may take to accept a connection, and to answer.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -146,6 +151,12 @@ fn client(target: &ForwardConfig) -> anyhow::Result<Client> {
         builder = builder.no_proxy();
     }
     builder.build().context("cannot set up a client for HTTP")
+}
+
+/// The request that carries a body to a target.
+fn request(client: &Client, target: &ForwardConfig, body: Vec<u8>) -> RequestBuilder {
+    let kind = engine::content_type(&target.settings.target);
+    client.post(target.url.clone()).headers(target.headers.clone()).header(header::CONTENT_TYPE, kind).body(body)
 }
 
 fn is_near(url: &Url) -> bool {
@@ -321,8 +332,7 @@ impl Courier {
         });
         let body = written.await.map_err(Failed::new)?.map_err(Failed::new)?;
         let target = &self.target.settings.target;
-        let mut request = self.client.post(self.target.url.clone()).headers(self.target.headers.clone());
-        request = request.header(header::CONTENT_TYPE, engine::content_type(target)).body(body);
+        let mut request = request(&self.client, &self.target, body);
         if gzip {
             request = request.header(header::CONTENT_ENCODING, "gzip");
         }
@@ -381,23 +391,6 @@ async fn bounded(mut answer: Response) -> Result<Bytes, Failed> {
         }
     }
     Ok(body.freeze())
-}
-
-/// Any number: targets that failed at once do not come back at once.
-fn chance() -> u64 {
-    uuid::Uuid::new_v4().as_u64_pair().0
-}
-
-/// The cause at the bottom, which is the one that a person understands, and has no address in it.
-fn innermost(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod forward;
 mod http;
 mod listen;
 mod notify;
+mod outward;
 mod s3;
 mod serve;
 mod trouble;

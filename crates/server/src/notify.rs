@@ -18,8 +18,8 @@ use event::Timestamp;
 
 pub(crate) use address::{Names, SystemNames};
 pub(crate) use channel::{Channel, Kind, print};
-pub(crate) use outbox::written;
 pub(crate) use courier::{Notifying, Outbox, Signals, start};
+pub(crate) use outbox::written;
 
 /// A target that asks for a longer pause gets at most this: an hour later the notice is old already.
 const WAIT_MAX: Duration = Duration::from_secs(3600);

@@ -155,6 +155,9 @@ async fn serve_until_stopped(
     let mut settings = config.engine_settings();
     settings.environment = environment(&config.env_allowed)?;
     settings.port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
+    let bound = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    // Links lead to this machine where nobody said how others see it.
+    settings.public_url.get_or_insert_with(|| url_of(&bound));
     let data = config.data.clone();
     let clock = clock::from_environment()?;
     let places = crate::s3::places(&config)?;
@@ -171,7 +174,7 @@ async fn serve_until_stopped(
         engine.set_log(log, LogSettings { retention, ..archiving }).with_context(|| format!("[logs.{log}]"))?;
     }
     let made = ensure_admin_token(&engine, &config.data)?;
-    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let addresses = bound;
     let url = url_of(&addresses);
     let running = json!({ "url": url, "pid": std::process::id(),
         "listen_syslog": received.addresses(Protocol::Syslog), "listen_gelf": received.addresses(Protocol::Gelf) });

@@ -87,6 +87,19 @@ pub struct SegmentInfo {
     pub streams: Vec<StreamSpan>,
 }
 
+impl SegmentInfo {
+    /// About how many of its events come after a sequence number: of one that begins before it and ends after it, the
+    /// share that its numbers suggest.
+    #[must_use]
+    pub fn rows_after(&self, after: u64) -> u64 {
+        match after {
+            _ if self.last_sequence <= after => 0,
+            _ if self.first_sequence > after => self.rows,
+            _ => self.rows.saturating_mul(self.last_sequence - after) / (self.last_sequence - self.first_sequence + 1),
+        }
+    }
+}
+
 pub(crate) fn segment_name(number: u64) -> String {
     format!("segments/{number:010}.parquet")
 }

@@ -9,10 +9,10 @@ use super::report::{count, milliseconds, table};
 use super::{Run, post};
 use crate::http::{Connection, Request};
 use crate::options::refuse;
+use crate::sentry::Envelopes;
 use crate::server::{Server, Workplace};
 
 mod otlp;
-mod sentry;
 
 const PER_BATCH: u64 = 1000;
 const CONNECTIONS: usize = 4;
@@ -60,13 +60,21 @@ const CASES: [Case; 4] = [
         path: "/api/1/envelope/",
         protocol: Protocol::Sentry,
         connections: ERROR_CONNECTIONS,
-        bodies: |run| sentry::envelopes(if run.options.quick { ERRORS_QUICK } else { ERRORS }),
+        bodies: errors,
     },
 ];
 
 fn native(run: &Run) -> Batches {
     let events = if run.options.quick { EVENTS_QUICK } else { EVENTS };
     Batches::make(&mut Generator::new(run.options.seed + 200, events), events, PER_BATCH)
+}
+
+fn errors(run: &Run) -> Batches {
+    let (mut bodies, envelopes) = (Batches::default(), Envelopes::new());
+    for number in 0..if run.options.quick { ERRORS_QUICK } else { ERRORS } {
+        bodies.push(envelopes.of(number).as_bytes(), 1);
+    }
+    bodies
 }
 
 fn rewritten(run: &Run, rewrite: fn(&[u8]) -> Vec<u8>) -> Batches {

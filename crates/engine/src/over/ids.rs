@@ -48,9 +48,10 @@ impl Ids {
     /// What was kept; a part that cannot be read is as if it had never been.
     pub(super) fn read(rows: Vec<(String, String)>) -> Self {
         let read = |(name, body): (String, String)| {
-            let ids = body.as_bytes().chunks(DIGITS).map_while(|digits| {
-                u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-            });
+            let ids = body
+                .as_bytes()
+                .chunks(DIGITS)
+                .map_while(|digits| u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
             Some(Part { number: name.parse().ok()?, ids: ids.take(PART_IDS_MAX).collect() })
         };
         let mut parts: Vec<Part> = rows.into_iter().filter_map(read).collect();

@@ -109,11 +109,9 @@ impl Engine {
     /// The last events before an error of the same request, session or user, the oldest first.
     pub(super) fn trail(&self, log: &str, occurrence: &Raised) -> Result<Vec<Value>, IssueError> {
         let mut same = Vec::new();
-        for (key, value) in [
-            ("request_id", &occurrence.request_id),
-            ("session", &occurrence.session),
-            ("user", &occurrence.user),
-        ] {
+        for (key, value) in
+            [("request_id", &occurrence.request_id), ("session", &occurrence.session), ("user", &occurrence.user)]
+        {
             if let Some(value) = value {
                 same.push(Filter::field(key, Test::Equal(vec![value.as_str().into()])));
             }
@@ -139,7 +137,8 @@ impl Engine {
         let mut steps = Vec::new();
         for (batch, row, sequence) in &page.rows {
             // What came with it or after it led to nothing.
-            let is_before = (writers[*batch].moment(*row).to_string(), *sequence) < (occurrence.timestamp.clone(), occurrence.sequence);
+            let is_before = (writers[*batch].moment(*row).to_string(), *sequence)
+                < (occurrence.timestamp.clone(), occurrence.sequence);
             if !is_before || steps.len() >= TRAIL_MAX {
                 continue;
             }
@@ -154,8 +153,24 @@ impl Engine {
 
 /// What a step of a trail shows.
 const STEP_KEYS: [&str; 18] = [
-    "id", "stream", "level", "event", "message", "source", "logger", "user", "request_id", "session", "method", "url",
-    "path", "status", "code", "duration_ms", "exception.type", "exception.message",
+    "id",
+    "stream",
+    "level",
+    "event",
+    "message",
+    "source",
+    "logger",
+    "user",
+    "request_id",
+    "session",
+    "method",
+    "url",
+    "path",
+    "status",
+    "code",
+    "duration_ms",
+    "exception.type",
+    "exception.message",
 ];
 
 fn step(event: Value) -> Value {
@@ -231,7 +246,8 @@ impl Raised {
             let list = documents.list(key, row).and_then(|list| serde_json::from_str(&list).ok());
             exception.extend(list.map(|list| (name.to_owned(), list)));
         }
-        let (user, request_id, session) = (text("user").filter(|user| user != SYSTEM_USER), text("request_id"), text("session"));
+        let (user, request_id, session) =
+            (text("user").filter(|user| user != SYSTEM_USER), text("request_id"), text("session"));
         let timestamp = documents.moment(row).to_string();
         let mut written = Vec::with_capacity(2048);
         documents.write(row, &mut written);
@@ -252,7 +268,9 @@ impl Raised {
         if let Some(user) = &self.user {
             shown.insert("person".to_owned(), json!({ "id": user }));
         }
-        if let Some(request) = select::find(&self.event, "sentry.request").or_else(|| select::find(&self.event, "rollbar.request")) {
+        if let Some(request) =
+            select::find(&self.event, "sentry.request").or_else(|| select::find(&self.event, "rollbar.request"))
+        {
             shown.insert("request".to_owned(), request.clone());
         }
         let sent = crumbs(&self.event);

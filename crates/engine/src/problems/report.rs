@@ -138,13 +138,8 @@ fn exception(line: &mut impl FnMut(String), exception: &Value) {
     for frame in frames.iter().skip(skipped) {
         let place = [text(frame, "file"), text(frame, "module")].into_iter().find(|place| !place.is_empty());
         let number = frame.get("line").filter(|number| !number.is_null()).map(|number| format!(":{number}"));
-        let written = writeln!(
-            said,
-            "  at {} ({}{})",
-            text(frame, "function"),
-            place.unwrap_or("?"),
-            number.unwrap_or_default()
-        );
+        let written =
+            writeln!(said, "  at {} ({}{})", text(frame, "function"), place.unwrap_or("?"), number.unwrap_or_default());
         debug_assert!(written.is_ok(), "writing into memory cannot fail");
     }
     for cause in exception["chain"].as_array().into_iter().flatten().skip(1).take(LINES_MAX) {

@@ -70,7 +70,11 @@ impl Calls {
             return;
         }
         if self.states.len() >= STATES_MAX && !self.states.contains_key(&key) {
-            let oldest = self.states.iter().min_by_key(|(_, state)| (state.phase == Phase::Firing, state.told)).map(|(key, _)| key.clone());
+            let oldest = self
+                .states
+                .iter()
+                .min_by_key(|(_, state)| (state.phase == Phase::Firing, state.told))
+                .map(|(key, _)| key.clone());
             if let Some(oldest) = oldest {
                 self.states.remove(&oldest);
                 reaction.memories.push((format!("{STATE}{oldest}"), None));

@@ -51,12 +51,7 @@ impl NewIssues {
 
 impl Memory {
     /// The number of the issue that a fingerprint belongs to.
-    pub(super) fn issue_of(
-        &mut self,
-        engine: &Engine,
-        log: LogId,
-        fingerprint: &str,
-    ) -> Result<Option<u64>, AskError> {
+    pub(super) fn issue_of(&mut self, engine: &Engine, log: LogId, fingerprint: &str) -> Result<Option<u64>, AskError> {
         if let Some(known) = self.known.get(&(log, fingerprint.to_owned())) {
             return Ok(Some(*known));
         }
@@ -189,7 +184,12 @@ impl Engine {
     }
 
     /// Counts what was refused for being too much.
-    pub(super) fn count_over(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) -> Result<(), AskError> {
+    pub(super) fn count_over(
+        &self,
+        memory: &mut Memory,
+        now: Timestamp,
+        reaction: &mut Reaction,
+    ) -> Result<(), AskError> {
         let (counted, ids) = self.reacting.over.lock().take();
         reaction.memories.extend(ids);
         let names = self.log_numbers();
@@ -288,13 +288,8 @@ impl Engine {
         let mut notice = self.notice_of(trigger, issue, name, telling, now);
         notice.suspect_deploy = suspect.map(|deploy| deploy.release.clone());
         let moment = format!("{} {}", notice.trigger.says(), issue.occurrences());
-        let happened = Happened {
-            notice,
-            group: number.to_string(),
-            measurement: Measurement::Happened(1),
-            moment,
-            hold: None,
-        };
+        let happened =
+            Happened { notice, group: number.to_string(), measurement: Measurement::Happened(1), moment, hold: None };
         self.call_rules(memory, name, &happened, telling.event.map(|seen| seen.sequence), (now, reaction));
     }
 
@@ -392,7 +387,9 @@ impl Engine {
                 memory.watches.remove(&log);
                 continue;
             };
-            let Some(watch) = memory.watches.get_mut(&log).filter(|watch| watch.next_due().is_some_and(|due| due <= now)) else {
+            let Some(watch) =
+                memory.watches.get_mut(&log).filter(|watch| watch.next_due().is_some_and(|due| due <= now))
+            else {
                 continue;
             };
             let findings = watch.due(now);
@@ -429,7 +426,12 @@ impl Engine {
         ];
         // A user who is attacked did nothing: the event stays that of the system.
         fields.push((if finding.is_user { "attacked" } else { "ip" }, Value::Str(&finding.source)));
-        self.keep_alert(name, (finding.stream(), finding.level(), finding.kind.name()), &finding.message(), (&fields, now))
+        self.keep_alert(
+            name,
+            (finding.stream(), finding.level(), finding.kind.name()),
+            &finding.message(),
+            (&fields, now),
+        )
     }
 }
 

@@ -103,14 +103,27 @@ impl Engine {
         }
         self.measure_rules(memory, now, reaction);
         if is_due(&mut memory.measured.kept, KEEP_EVERY) {
-            let baselines = memory.baselines.iter().map(|(name, kept)| (format!("{BASELINE}{name}"), serde_json::to_string(kept).ok()));
-            let presences = memory.presences.iter().map(|(name, kept)| (format!("{PRESENCE}{name}"), serde_json::to_string(kept).ok()));
+            let baselines = memory
+                .baselines
+                .iter()
+                .map(|(name, kept)| (format!("{BASELINE}{name}"), serde_json::to_string(kept).ok()));
+            let presences = memory
+                .presences
+                .iter()
+                .map(|(name, kept)| (format!("{PRESENCE}{name}"), serde_json::to_string(kept).ok()));
             reaction.memories.extend(baselines.chain(presences));
             reaction.memories.push((TREND.to_owned(), serde_json::to_string(&memory.trend).ok()));
         }
     }
 
-    fn judged(&self, memory: &mut Memory, notice: Notice, group: String, is_so: bool, (now, reaction): (Timestamp, &mut Reaction)) {
+    fn judged(
+        &self,
+        memory: &mut Memory,
+        notice: Notice,
+        group: String,
+        is_so: bool,
+        (now, reaction): (Timestamp, &mut Reaction),
+    ) {
         let log = notice.log.clone();
         let happened =
             Happened { notice, group, measurement: Measurement::Judged(is_so), moment: now.to_string(), hold: None };
@@ -180,8 +193,7 @@ impl Engine {
         notice.level = Some(if days < 1.0 { Level::Critical } else { Level::Warning });
         notice.facts = vec![Fact::new("Free", format!("{} MiB", free >> 20))];
         let measurement = Measurement::Value(days);
-        let happened =
-            Happened { notice, group: "disk".to_owned(), measurement, moment: now.to_string(), hold: None };
+        let happened = Happened { notice, group: "disk".to_owned(), measurement, moment: now.to_string(), hold: None };
         self.call_rules(memory, "", &happened, None, (now, reaction));
     }
 
@@ -302,8 +314,7 @@ impl Engine {
             let snapshot = self.store.snapshot(self.log(log)?);
             let order = Order::Sequence;
             let after_sequence = sequence.saturating_sub(1);
-            let request =
-                Request { filter, order, offset: 0, limit: 1, cursor: None, after_sequence, total: false };
+            let request = Request { filter, order, offset: 0, limit: 1, cursor: None, after_sequence, total: false };
             Ok(query::scan(&snapshot, &request, &self.bounds())?)
         });
         found.is_ok_and(|page| page.rows.first().is_some_and(|(_, _, first)| *first == sequence))
@@ -356,20 +367,13 @@ pub(crate) fn rule_filter(
         let names = rule.environments.iter().map(|name| Scalar::from(name.as_str())).collect();
         parts.push(Filter::field("environment", Test::Equal(names)));
     }
-    let levels: Vec<Scalar> = [
-        Level::Trace,
-        Level::Debug,
-        Level::Info,
-        Level::Notice,
-        Level::Warning,
-        Level::Error,
-        Level::Critical,
-    ]
-    .into_iter()
-    .filter(|level| rule.levels.is_empty() || rule.levels.contains(level))
-    .filter(|level| rule.level_min.is_none_or(|least| *level >= least))
-    .map(|level| Scalar::from(level.name()))
-    .collect();
+    let levels: Vec<Scalar> =
+        [Level::Trace, Level::Debug, Level::Info, Level::Notice, Level::Warning, Level::Error, Level::Critical]
+            .into_iter()
+            .filter(|level| rule.levels.is_empty() || rule.levels.contains(level))
+            .filter(|level| rule.level_min.is_none_or(|least| *level >= least))
+            .map(|level| Scalar::from(level.name()))
+            .collect();
     if levels.len() < 7 {
         parts.push(Filter::field("level", Test::Equal(levels)));
     }

@@ -277,7 +277,9 @@ impl Engine {
             return Err(AlertError::InFile { what: "channel", name: name.to_owned() });
         }
         if channels.len() >= CHANNELS_MAX && !channels.contains_key(name) {
-            return Err(AlertError::Refused(format!("there are {CHANNELS_MAX} channels, which is the most: remove one")));
+            return Err(AlertError::Refused(format!(
+                "there are {CHANNELS_MAX} channels, which is the most: remove one"
+            )));
         }
         Channel::read(name, &settings)?;
         let body = Value::Object(settings).to_string();
@@ -298,7 +300,11 @@ impl Engine {
             }
             None => {
                 let names: Vec<&str> = channels.keys().map(String::as_str).collect();
-                let known = if names.is_empty() { "none was made yet".to_owned() } else { format!("there are {}", names.join(", ")) };
+                let known = if names.is_empty() {
+                    "none was made yet".to_owned()
+                } else {
+                    format!("there are {}", names.join(", "))
+                };
                 Err(AlertError::Unknown { what: "channel", name: name.to_owned(), known })
             }
         }
@@ -342,7 +348,8 @@ impl Engine {
         while now < to {
             now = Timestamp::from_micros(now.as_micros().saturating_add(step_micros).min(to.as_micros()));
             let window = i64::try_from(rule.window.as_micros()).unwrap_or(i64::MAX);
-            let mut values = self.counted(&rule, (Timestamp::from_micros(now.as_micros().saturating_sub(window)), now))?;
+            let mut values =
+                self.counted(&rule, (Timestamp::from_micros(now.as_micros().saturating_sub(window)), now))?;
             for group in states.keys() {
                 values.entry(group.clone()).or_insert(0.0);
             }

@@ -55,6 +55,8 @@ struct Open {
     held_bytes: usize,
     /// A `{` has been opened, and its `}` will have no indentation.
     in_braces: bool,
+    /// A private key has begun: its lines belong together, so that none of them is kept by itself.
+    in_key: bool,
 }
 
 impl Assembler {
@@ -139,6 +141,15 @@ impl Assembler {
     }
 }
 
+/// How the last line of a key in PEM begins.
+const KEY_END: &str = "-----END ";
+
+/// Whether a private key in PEM begins in a line and does not end there.
+fn begins_key(text: &str) -> bool {
+    let key = text.rfind("-----BEGIN ").map(|at| &text[at..]);
+    key.is_some_and(|key| key.contains("PRIVATE KEY") && !key.contains(KEY_END))
+}
+
 impl Open {
     fn new(line: &Line<'_>, text: &str, recognised: Recognised) -> Self {
         let Recognised { format, mut event, not_utf8 } = recognised;
@@ -155,6 +166,7 @@ impl Open {
             blank_lines: 0,
             held_bytes: text.len(),
             in_braces: format == Format::Text && text == "{",
+            in_key: begins_key(text),
         }
     }
 
@@ -165,6 +177,10 @@ impl Open {
     /// Whether the next line belongs to this record. `is_record` says that another format claims the line.
     fn takes(&mut self, text: &str, is_record: bool) -> bool {
         let after_blank = self.blank_lines > 0;
+        if self.in_key && !is_record {
+            self.in_key = !text.contains(KEY_END);
+            return true;
+        }
         if self.in_braces && text.starts_with('}') && !is_record {
             self.in_braces = false;
             return true;
@@ -205,6 +221,7 @@ impl Open {
     }
 
     fn append(&mut self, line: &Line<'_>, text: &str) {
+        self.in_key |= begins_key(text);
         let text = self.escaped_alike(line.not_utf8, text);
         self.held_bytes += text.len() + 1;
         let target = if self.trace.is_some() { &mut self.event.exception } else { &mut self.event.message };
@@ -236,6 +253,7 @@ impl Open {
         self.held_bytes += head.held_bytes;
         self.trace = head.trace;
         self.in_braces = head.in_braces;
+        self.in_key = head.in_key;
         self
     }
 
@@ -252,6 +270,7 @@ impl Open {
             blank_lines: 0,
             held_bytes: text.len(),
             in_braces: self.in_braces,
+            in_key: self.in_key,
         }
     }
 

@@ -268,3 +268,18 @@ proptest! {
 fn is_blank(line: &[u8]) -> bool {
     super::text::decode(line).0.trim().is_empty()
 }
+
+#[test]
+fn the_lines_of_a_private_key_stay_together() {
+    let key = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIabc\n-----END RSA PRIVATE KEY-----";
+    for head in ["2026-01-02 03:04:05 ERROR key ", "loaded: ", ""] {
+        let records = read(format!("before\n{head}{key}\nMIIafter\n2026-01-02 03:04:06 INFO next\n"));
+        let with_key: Vec<String> =
+            records.iter().map(|record| record.json.clone()).filter(|json| json.contains("MIIabc")).collect();
+        let all = with_key.len() == 1 && with_key[0].contains("BEGIN RSA") && with_key[0].contains("END RSA");
+        assert!(all && !with_key[0].contains("MIIafter"), "{head}: {records:#?}");
+    }
+    // One without an end goes no further than the next record.
+    let records = read("x -----BEGIN PRIVATE KEY-----\nMIIabc\n2026-01-02 03:04:06 INFO next\n");
+    assert_eq!(records.len(), 2, "{records:#?}");
+}

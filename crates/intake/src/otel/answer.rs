@@ -65,11 +65,11 @@ pub fn refused(encoding: Encoding, code: u32, message: &str, retry: Option<Durat
 
 fn number(out: &mut Vec<u8>, field: u8, value: u64) {
     out.push(field << 3);
-    super::wire::write_varint(out, value);
+    event::varint::write(out, value);
 }
 
 fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
     out.push(field << 3 | 2);
-    super::wire::write_varint(out, value.len() as u64);
+    event::varint::write(out, value.len() as u64);
     out.extend_from_slice(value);
 }

@@ -7,10 +7,10 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use event::varint;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Broken;
-use super::wire::write_varint;
 
 /// A message: its fields by name and number.
 pub(super) struct Message {
@@ -308,12 +308,12 @@ struct Put<'o> {
 
 impl Put<'_> {
     fn tag(&mut self, wire: u32) {
-        write_varint(self.out, u64::from(self.field.number << 3 | wire));
+        varint::write(self.out, u64::from(self.field.number << 3 | wire));
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
         self.tag(2);
-        write_varint(self.out, bytes.len() as u64);
+        varint::write(self.out, bytes.len() as u64);
         self.out.extend_from_slice(bytes);
     }
 
@@ -331,7 +331,7 @@ impl Put<'_> {
             }
             _ => {
                 self.tag(0);
-                write_varint(self.out, bits);
+                varint::write(self.out, bits);
             }
         }
     }

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use event::varint;
+
 use super::Broken;
 
 /// One field of a message.
@@ -41,19 +43,10 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, Broken> {
-        let mut value = 0_u64;
-        for (at, byte) in self.rest.iter().take(10).enumerate() {
-            // The tenth byte has room for one bit.
-            if at == 9 && *byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << (7 * at);
-            if byte & 0x80 == 0 {
-                self.rest = &self.rest[at + 1..];
-                return Ok(value);
-            }
-        }
-        Err(Broken::Protobuf("a number has no end"))
+        let mut at = 0;
+        let value = varint::read(self.rest, &mut at).ok_or(Broken::Protobuf("a number has no end"))?;
+        self.rest = &self.rest[at..];
+        Ok(value)
     }
 
     fn field(&mut self) -> Result<(u32, Wire<'a>), Broken> {
@@ -118,15 +111,4 @@ pub(super) fn hex(id: &[u8]) -> Option<String> {
         text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     Some(text)
-}
-
-/// Appends a whole number.
-pub(super) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        #[expect(clippy::cast_possible_truncation, reason = "the low seven bits are what is meant")]
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "below 128 after the loop")]
-    out.push(value as u8);
 }

@@ -14,6 +14,7 @@ use super::buckets::{Buckets, NO_VALUE, Node, Seen, State, Term, Terms, Tuples};
 use super::collect::Part;
 use super::hits::{Page, Ranking};
 use super::metrics::{Summary, count};
+use super::typed::type_of;
 use super::values::{float, whole};
 use super::{ElasticError, dates, scalar};
 
@@ -87,6 +88,8 @@ impl<'n, 'p> Indexed<'n, 'p> {
 /// Writes the answer; counts its buckets.
 pub(crate) struct Answering<'a> {
     parts: &'a [Part<'a>],
+    /// Whether names say what they are.
+    typed: bool,
     buckets: usize,
 }
 
@@ -94,8 +97,14 @@ type Members = Map<String, Value>;
 type Result<T> = std::result::Result<T, ElasticError>;
 
 impl<'a> Answering<'a> {
-    pub(crate) fn new(parts: &'a [Part<'a>]) -> Self {
-        Self { parts, buckets: 0 }
+    pub(crate) fn new(parts: &'a [Part<'a>], typed: bool) -> Self {
+        Self { parts, typed, buckets: 0 }
+    }
+
+    /// The name of an aggregation in the answer.
+    fn name(&self, node: &Node<'_>) -> String {
+        let name = &node.plan.name;
+        if self.typed { format!("{}#{name}", type_of(node)) } else { name.clone() }
     }
 
     /// The answers of the uppermost aggregations, by name.
@@ -103,7 +112,7 @@ impl<'a> Answering<'a> {
         let mut all = Map::new();
         for plan in plans {
             if let Some(tree) = trees.iter().find(|tree| std::ptr::eq(tree.plan, plan)) {
-                all.insert(plan.name.clone(), self.answer(&Indexed::new(tree), Some(0))?);
+                all.insert(self.name(tree), self.answer(&Indexed::new(tree), Some(0))?);
             }
         }
         Ok(all)
@@ -138,7 +147,7 @@ impl<'a> Answering<'a> {
         }
         bucket.insert("doc_count".to_owned(), json!(count));
         for inner in &tree.inner {
-            bucket.insert(inner.node.plan.name.clone(), self.answer(inner, place)?);
+            bucket.insert(self.name(inner.node), self.answer(inner, place)?);
         }
         Ok(())
     }

@@ -230,6 +230,13 @@ impl Buckets {
     fn count(&mut self, bucket: u32, more: u64) {
         self.counts[bucket as usize] += more;
     }
+
+    /// Counts one more; the bucket.
+    fn hit(&mut self, owner: u32, key: u64) -> u32 {
+        let bucket = self.at(owner, key);
+        self.count(bucket, 1);
+        bucket
+    }
 }
 
 /// Buckets by keys of several values.
@@ -441,44 +448,24 @@ fn of_terms(
     note: &mut impl FnMut(usize, u32),
 ) {
     let missing = missing.map(|one| u64::from(terms.number(one)));
-    match field.only() {
-        Some(Column::Coded(coded, texts)) => {
-            // Most rows have a value that another row of the batch had: each text is looked up once.
-            let mut numbers: Vec<Option<u32>> = vec![None; texts.len()];
-            let keys = coded.keys();
-            for (row, owner) in docs.iter() {
-                let key = if keys.is_valid(row) {
-                    let at = usize::try_from(keys.value(row)).unwrap_or(0);
-                    Some(u64::from(*numbers[at].get_or_insert_with(|| terms.number(One::Text(texts.value(at))))))
-                } else {
-                    missing
-                };
-                if let Some(key) = key {
-                    let bucket = buckets.at(owner, key);
-                    buckets.count(bucket, 1);
-                    note(row, bucket);
-                }
-            }
-        }
-        _ => {
-            let mut keys: Vec<u64> = Vec::new();
-            for (row, owner) in docs.iter() {
-                keys.clear();
-                field.each(row, &mut |one| {
-                    let key = u64::from(terms.number(one));
-                    if !keys.contains(&key) {
-                        keys.push(key);
-                    }
-                });
-                if keys.is_empty() {
-                    keys.extend(missing);
-                }
-                for key in &keys {
-                    let bucket = buckets.at(owner, *key);
-                    buckets.count(bucket, 1);
-                    note(row, bucket);
-                }
-            }
+    let Some(Column::Coded(coded, texts)) = field.only() else {
+        let find = |row: usize, keys: &mut Keys| {
+            field.each(row, &mut |one| keys.add(u64::from(terms.number(one))));
+        };
+        return by_keys(buckets, (docs, missing), find, note);
+    };
+    // Most rows have a value that another row of the batch had: each text is looked up once.
+    let mut numbers: Vec<Option<u32>> = vec![None; texts.len()];
+    let codes = coded.keys();
+    for (row, owner) in docs.iter() {
+        let key = if codes.is_valid(row) {
+            let at = usize::try_from(codes.value(row)).unwrap_or(0);
+            Some(u64::from(*numbers[at].get_or_insert_with(|| terms.number(One::Text(texts.value(at))))))
+        } else {
+            missing
+        };
+        if let Some(key) = key {
+            note(row, buckets.hit(owner, key));
         }
     }
 }
@@ -490,27 +477,40 @@ fn of_steps<S: FnMut(One<'_>) -> Option<u64>>(
     docs: &Docs,
     note: &mut impl FnMut(usize, u32),
 ) {
-    let mut keys: Vec<u64> = Vec::new();
+    let find = |row: usize, keys: &mut Keys| match field.only() {
+        Some(Column::Time(times)) => step(One::Time(times.value(row))).into_iter().for_each(|key| keys.add(key)),
+        _ => field.each(row, &mut |one| step(one).into_iter().for_each(|key| keys.add(key))),
+    };
+    by_keys(buckets, (docs, missing), find, note);
+}
+
+/// The different keys of one row.
+#[derive(Default)]
+struct Keys(Vec<u64>);
+
+impl Keys {
+    fn add(&mut self, key: u64) {
+        if !self.0.contains(&key) {
+            self.0.push(key);
+        }
+    }
+}
+
+/// Counts each row in the buckets of its keys; one that has none in that of `missing`, if there is such a key.
+fn by_keys(
+    buckets: &mut Buckets,
+    (docs, missing): (&Docs, Option<u64>),
+    mut find: impl FnMut(usize, &mut Keys),
+    note: &mut impl FnMut(usize, u32),
+) {
+    let mut keys = Keys::default();
     for (row, owner) in docs.iter() {
-        keys.clear();
-        match field.only() {
-            Some(Column::Time(times)) => keys.extend(step(One::Time(times.value(row)))),
-            _ => field.each(row, &mut |one| {
-                if let Some(key) = step(one)
-                    && !keys.contains(&key)
-                {
-                    keys.push(key);
-                }
-            }),
+        keys.0.clear();
+        find(row, &mut keys);
+        if keys.0.is_empty() {
+            keys.0.extend(missing);
         }
-        if keys.is_empty() {
-            keys.extend(missing);
-        }
-        for key in &keys {
-            let bucket = buckets.at(owner, *key);
-            buckets.count(bucket, 1);
-            note(row, bucket);
-        }
+        keys.0.iter().for_each(|key| note(row, buckets.hit(owner, *key)));
     }
 }
 

@@ -161,10 +161,13 @@ impl Look<'_> {
             let mut gathered = make();
             while let Some((part, unit)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                 self.bounds.check()?;
-                if gathered.may_skip(all[*part][*unit].times(), all[*part][*unit].sequences()) {
+                let found = &all[*part][*unit];
+                let (times, sequences) = (found.times(), found.sequences());
+                let beyond = sequences.0 > self.bound || !times_may_pass(&self.parts[*part].filter, times);
+                if beyond || gathered.may_skip(times, sequences) {
                     continue;
                 }
-                match &all[*part][*unit] {
+                match found {
                     Unit::Rows(rows) => self.rows(rows, (*part, *unit), &mut gathered)?,
                     Unit::Group(segment, group) => self.group(segment, *group, (*part, *unit), &mut gathered)?,
                 }
@@ -175,10 +178,6 @@ impl Look<'_> {
     }
 
     fn rows<G: Gather>(&self, rows: &Rows, place: (usize, usize), gathered: &mut G) -> Result<(), QueryError> {
-        let times = (rows.first.as_micros(), rows.last.as_micros());
-        if !times_may_pass(&self.parts[place.0].filter, times) || rows.first_sequence > self.bound {
-            return Ok(());
-        }
         for first in (0..rows.batch.num_rows()).step_by(8192) {
             self.bounds.check()?;
             let batch = rows.batch.slice(first, 8192.min(rows.batch.num_rows() - first));
@@ -194,12 +193,6 @@ impl Look<'_> {
         place: (usize, usize),
         gathered: &mut G,
     ) -> Result<(), QueryError> {
-        let info = segment.info();
-        let filter = &self.parts[place.0].filter;
-        if !times_may_pass(filter, (info.first.as_micros(), info.last.as_micros())) || info.first_sequence > self.bound
-        {
-            return Ok(());
-        }
         match self.read_group(segment, group, place, gathered) {
             Err(QueryError::Store(error)) => {
                 segment.note_damage(group, &error.to_string());

@@ -46,6 +46,8 @@ pub struct Search {
     bound: Option<u64>,
     /// Whether hits show what tells equal ones apart.
     with_tie: bool,
+    /// Whether the names of aggregations in the answer say what they are.
+    typed: bool,
 }
 
 /// The answer to a search.
@@ -131,6 +133,7 @@ impl Search {
             with_tie: pit.is_some(),
             pit,
             bound: None,
+            typed: false,
         })
     }
 
@@ -184,6 +187,11 @@ impl Search {
         self.aggs.clear();
     }
 
+    /// Puts before the name of each aggregation in the answer what it is, as `sterms#name`: `typed_keys`.
+    pub fn name_types(&mut self) {
+        self.typed = true;
+    }
+
     /// Does not count, because it is known already.
     pub fn do_not_count(&mut self) {
         self.track = 0;
@@ -229,7 +237,7 @@ pub fn run(search: &Search, logs: &[(String, Snapshot)], bounds: &Bounds) -> Res
     found.answer.insert("_shards".to_owned(), shards);
     found.answer.insert("hits".to_owned(), hits_json(search, counted, shown));
     if !search.aggs.is_empty() {
-        let aggregations = Answering::new(&parts).all(&search.aggs, &trees)?;
+        let aggregations = Answering::new(&parts, search.typed).all(&search.aggs, &trees)?;
         found.answer.insert("aggregations".to_owned(), Value::Object(aggregations));
     }
     Ok(found)

@@ -3,7 +3,6 @@
 //! On the machine of the server both are found in the data directory. The administrator's token in there is sent only to
 //! the server that runs with that directory, never to an address that somebody typed.
 
-use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::DATA_DIRECTORY;
+use crate::outward::innermost;
 
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +38,27 @@ pub(super) struct Connection {
     /// Data directory of the server on this machine
     #[arg(long, env = "EVERLOG_DATA", hide_env_values = true, value_name = "DIR", default_value = DATA_DIRECTORY)]
     data: PathBuf,
+}
+
+/// The same for a command whose `--url` is that of something else.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Server")]
+pub(super) struct ServerConnection {
+    /// Address of the server, --url elsewhere [default: the one running with the data directory]
+    #[arg(long, env = "EVERLOG_URL", hide_env_values = true, value_name = "URL")]
+    server: Option<String>,
+    /// Token to show to the server [default: the administrator's, from the data directory]
+    #[arg(long, env = "EVERLOG_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// Data directory of the server on this machine
+    #[arg(long, env = "EVERLOG_DATA", hide_env_values = true, value_name = "DIR", default_value = DATA_DIRECTORY)]
+    data: PathBuf,
+}
+
+impl From<ServerConnection> for Connection {
+    fn from(ServerConnection { server, token, data }: ServerConnection) -> Self {
+        Self { url: server, token, data }
+    }
 }
 
 /// What a running server writes into its data directory.
@@ -172,6 +193,18 @@ impl Client {
             }
         }
         self.ask(request).await
+    }
+
+    /// The same, and nothing if the server has no such thing.
+    pub(super) async fn ask_if_there<Answer: for<'a> Deserialize<'a>>(
+        &self,
+        request: RequestBuilder,
+    ) -> anyhow::Result<Option<Answer>> {
+        match self.ask(request).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.downcast_ref::<Failure>().is_some_and(Failure::is_not_found) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What a failed transfer means.
@@ -317,15 +350,6 @@ fn administrator(data: &Path) -> anyhow::Result<Option<String>> {
             path.display()
         )),
     }
-}
-
-/// The cause at the bottom, which is the one that a person understands.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = error.source().and(cause.source()) {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 /// Writes a text so that it can stand in a path or a query string.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ Targets are the tables [forward.NAME] of everlog.toml: Elasticsearch, OpenSearch
 
 Examples:
   everlog forward
+  everlog forward test search
   everlog forward pause search
   everlog forward resume search
   everlog forward reset search --to start")]
@@ -34,6 +35,13 @@ pub(super) struct ForwardArguments {
 
 #[derive(Subcommand, Debug)]
 enum Task {
+    /// Ask a target whether it answers, with a batch that has no event in it
+    Test {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Send nothing to a target until it is resumed; its events wait in the log
     Pause {
         /// Its name
@@ -93,6 +101,7 @@ struct Refusal {
 pub(super) async fn run(arguments: ForwardArguments) -> anyhow::Result<()> {
     match arguments.task {
         None => list(&Client::connect(&arguments.connection)?, arguments.json).await,
+        Some(Task::Test { name, connection }) => test(&Client::connect(&connection)?, &name).await,
         Some(Task::Pause { name, connection }) => change(&connection, &name, json!({ "paused": true })).await,
         Some(Task::Resume { name, connection }) => change(&connection, &name, json!({ "paused": false })).await,
         Some(Task::Reset { name, to, connection }) => {
@@ -168,6 +177,24 @@ impl Forward {
             (false, None) => "ok",
         }
     }
+}
+
+#[derive(Deserialize)]
+struct Tested {
+    name: String,
+    works: bool,
+    detail: String,
+    milliseconds: u64,
+}
+
+async fn test(client: &Client, name: &str) -> anyhow::Result<()> {
+    let request = client.post(&format!("/api/v1/forwards/{}/test", percent(name)))?;
+    let Tested { name, works, detail, milliseconds } = client.ask(request).await?;
+    if !works {
+        bail!("{name}: {detail}");
+    }
+    note(&format!("{name}: {detail} ({milliseconds} ms)"));
+    Ok(())
 }
 
 async fn change(connection: &Connection, name: &str, change: Value) -> anyhow::Result<()> {

@@ -88,7 +88,7 @@ impl Liner {
     pub(super) fn lines(&mut self, event: &Row) -> Vec<String> {
         self.measure(event);
         let level = level(event);
-        let style = style_of(Level::parse(level));
+        let style = level_style(Level::parse(level));
         let mut line = String::new();
         let mut column = |style: Style, text: &str, places: usize| {
             let text = pad(&cut(&harmless(text), COLUMN_PLACES_MAX), places);
@@ -206,7 +206,7 @@ impl Liner {
 }
 
 /// `Type: message`, or whichever there is.
-fn named(kind: &str, message: &str) -> String {
+pub(super) fn named(kind: &str, message: &str) -> String {
     match (kind, message) {
         ("", message) => message.to_owned(),
         (kind, "") => kind.to_owned(),
@@ -215,7 +215,7 @@ fn named(kind: &str, message: &str) -> String {
 }
 
 /// `at module::function (file:line)`.
-fn place(frame: &Value) -> String {
+pub(super) fn place(frame: &Value) -> String {
     let text = |key: &str| frame.get(key).and_then(Value::as_str).unwrap_or_default();
     let function = match (text("module"), text("function")) {
         ("", function) => function.to_owned(),
@@ -270,7 +270,8 @@ fn user(event: &Row) -> String {
     }
 }
 
-fn style_of(level: Option<Level>) -> Style {
+/// The colour of a level.
+pub(super) fn level_style(level: Option<Level>) -> Style {
     match level {
         Some(Level::Critical) => Style::Alarm,
         Some(Level::Error) => Style::Red,

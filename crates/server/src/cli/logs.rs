@@ -286,7 +286,7 @@ async fn show(client: &Client, name: &str, json: bool) -> anyhow::Result<()> {
 }
 
 /// A value as one would write it into the file.
-fn written(value: &Value) -> String {
+pub(super) fn written(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::Object(fields) => {

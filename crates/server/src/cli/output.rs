@@ -51,6 +51,12 @@ impl Output {
         self.terminal
     }
 
+    /// How many places a line of the terminal has; none where no person is looking.
+    pub(super) fn places(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|_| self.terminal)?;
+        Some(usize::from(size.ws_col)).filter(|places| *places > 0)
+    }
+
     pub(super) fn paint(&self) -> Paint {
         self.paint
     }

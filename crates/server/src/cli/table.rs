@@ -1,6 +1,6 @@
 //! Tables that line up: texts to the left, numbers to the right.
 
-use super::human::{cut, pad, width};
+use super::human::{cut, width};
 use super::output::{Paint, Style, harmless};
 
 /// Widest cell shown, in places of the terminal. A single long value would push all others out of sight.
@@ -16,7 +16,7 @@ pub(super) enum Side {
 /// A table being filled.
 pub(super) struct Table {
     columns: Vec<(String, Side)>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<(String, Style)>>,
 }
 
 impl Table {
@@ -30,31 +30,38 @@ impl Table {
     }
 
     pub(super) fn cells<'a>(&mut self, cells: impl IntoIterator<Item = &'a str>) {
-        self.rows.push(cells.into_iter().map(shown).collect());
+        self.styled(cells.into_iter().map(|cell| (cell, Style::Plain)));
+    }
+
+    /// Adds a row whose cells have colours.
+    pub(super) fn styled<'a>(&mut self, cells: impl IntoIterator<Item = (&'a str, Style)>) {
+        self.rows.push(cells.into_iter().map(|(cell, style)| (shown(cell), style)).collect());
     }
 
     pub(super) fn lines(&self, paint: Paint) -> Vec<String> {
         let widths: Vec<usize> = (0..self.columns.len()).map(|column| self.width(column)).collect();
-        let headings = self.columns.iter().map(|(name, _)| name.as_str());
-        let heading = paint.apply(Style::Bold, &self.line(headings, &widths)).into_owned();
-        let rows = self.rows.iter().map(|row| self.line(row.iter().map(String::as_str), &widths));
+        let headings = self.columns.iter().map(|(name, _)| (name.as_str(), Style::Plain));
+        let heading = paint.apply(Style::Bold, &self.line(headings, &widths, Paint::none())).into_owned();
+        let rows = self.rows.iter().map(|row| {
+            let cells = row.iter().map(|(cell, style)| (cell.as_str(), *style));
+            self.line(cells, &widths, paint)
+        });
         std::iter::once(heading).chain(rows).collect()
     }
 
     fn width(&self, column: usize) -> usize {
-        let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell));
+        let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|(cell, _)| width(cell));
         cells.max().unwrap_or(0).max(width(&self.columns[column].0))
     }
 
-    fn line<'a>(&self, cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String {
+    fn line<'a>(&self, cells: impl Iterator<Item = (&'a str, Style)>, widths: &[usize], paint: Paint) -> String {
         let mut line = String::new();
-        for ((cell, (_, side)), places) in cells.zip(&self.columns).zip(widths) {
+        for (((cell, style), (_, side)), places) in cells.zip(&self.columns).zip(widths) {
+            let blanks = " ".repeat(places.saturating_sub(width(cell)));
+            let cell = paint.apply(style, cell);
             match side {
-                Side::Left => line.push_str(&pad(cell, *places)),
-                Side::Right => {
-                    line.push_str(&" ".repeat(places.saturating_sub(width(cell))));
-                    line.push_str(cell);
-                }
+                Side::Left => line.extend([&*cell, blanks.as_str()]),
+                Side::Right => line.extend([blanks.as_str(), &*cell]),
             }
             line.push_str("  ");
         }

@@ -18,10 +18,10 @@ const CONFIGURATION_AN_HOUR: u32 = 200;
 
 impl Config {
     pub(super) fn read_channels(&mut self, value: &toml::Value) -> anyhow::Result<()> {
-        let channels = value
-            .as_table()
-            .filter(|channels| channels.values().all(toml::Value::is_table))
-            .ok_or_else(|| anyhow!("`channels` is a table of channels: write [channels.NAME] and its settings below"))?;
+        let channels =
+            value.as_table().filter(|channels| channels.values().all(toml::Value::is_table)).ok_or_else(|| {
+                anyhow!("`channels` is a table of channels: write [channels.NAME] and its settings below")
+            })?;
         for (name, table) in channels {
             let channel = Channel::from_toml(name, table).with_context(|| format!("[channels.{name}]"))?;
             self.channels.insert(name.clone(), kept(&channel));
@@ -31,9 +31,13 @@ impl Config {
     }
 
     pub(super) fn read_rules(&mut self, value: &toml::Value) -> anyhow::Result<()> {
-        let rules = value.as_table().ok_or_else(|| anyhow!("`rules` is a table of rules: write [rules.NAME] and its settings below"))?;
-        let read: Map<String, Value> =
-            rules.iter().map(|(name, value)| Ok((name.clone(), serde_json::to_value(value)?))).collect::<anyhow::Result<_>>()?;
+        let rules = value
+            .as_table()
+            .ok_or_else(|| anyhow!("`rules` is a table of rules: write [rules.NAME] and its settings below"))?;
+        let read: Map<String, Value> = rules
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), serde_json::to_value(value)?)))
+            .collect::<anyhow::Result<_>>()?;
         engine::alerts::read_rules(&read).map_err(|error| anyhow!("{error}"))?;
         self.rule_tables.clone_from(rules);
         self.rules = read;
@@ -47,20 +51,31 @@ impl Config {
     pub(crate) fn alert_settings(&self) -> anyhow::Result<AlertSettings> {
         let mut channels: Tables = self.channels.clone();
         let mails = [
-            (CONFIGURATION_MAIL, &self.config_error_report_email, json!({ "hourly_cap": CONFIGURATION_AN_HOUR, "rules": [CONFIGURATION_MAIL] })),
-            (ERRORS_MAIL, &self.email_errors, json!({ "hourly_cap": ERRORS_AN_HOUR, "rules": ["new_issue", "regression"] })),
+            (
+                CONFIGURATION_MAIL,
+                &self.config_error_report_email,
+                json!({ "hourly_cap": CONFIGURATION_AN_HOUR, "rules": [CONFIGURATION_MAIL] }),
+            ),
+            (
+                ERRORS_MAIL,
+                &self.email_errors,
+                json!({ "hourly_cap": ERRORS_AN_HOUR, "rules": ["new_issue", "regression"] }),
+            ),
         ];
         for (name, to, more) in mails {
             if to.is_empty() {
                 continue;
             }
             if self.channels.contains_key(name) {
-                bail!("[channels.{name}]: the setting {name} makes a channel of that name already: give this one another");
+                bail!(
+                    "[channels.{name}]: the setting {name} makes a channel of that name already: give this one another"
+                );
             }
             if self.smtp.is_empty() {
                 bail!("{name} asks for mails, and there is no mail server: set smtp, such as \"smtp://localhost:25\"");
             }
-            let mut settings = json!({ "kind": "email", "smtp": self.smtp, "from": self.mail_from, "to": to, "allow_private": true });
+            let mut settings =
+                json!({ "kind": "email", "smtp": self.smtp, "from": self.mail_from, "to": to, "allow_private": true });
             for (key, value) in more.as_object().into_iter().flatten() {
                 settings[key] = value.clone();
             }

@@ -305,7 +305,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "public_url",
-        meaning: "address (https://logs.example.com) under which people see this server, for links in notices; none by default",
+        meaning: "address (https://logs.example.com) under which people see this server, for links in notices; that of this machine by default",
         set: |config, text| {
             let is_web = text.starts_with("http://") || text.starts_with("https://");
             if !text.is_empty() && !is_web {

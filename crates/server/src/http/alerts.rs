@@ -25,7 +25,9 @@ impl From<AlertError> for Problem {
     fn from(error: AlertError) -> Self {
         let detail = error.to_string();
         match error {
-            AlertError::Setting(_) | AlertError::Refused(_) => Self::new(StatusCode::BAD_REQUEST, "alert_setting", detail),
+            AlertError::Setting(_) | AlertError::Refused(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "alert_setting", detail)
+            }
             AlertError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "unknown_alert", detail),
             AlertError::InFile { .. } => Self::new(StatusCode::CONFLICT, "in_file", detail),
             AlertError::Write(error) => error.into(),
@@ -314,7 +316,9 @@ pub(crate) async fn notices(State(doors): State<Doors>, request: Request) -> Res
             ("before", Ok(number)) => before = Some(number),
             ("limit", Ok(number)) if number <= NOTICES_MAX as u64 => limit = usize::try_from(number).unwrap_or(NOTICES),
             ("before" | "limit", _) => {
-                return Err(Problem::bad_request(format!("before and limit (up to {NOTICES_MAX}) are numbers, found {value:?}")));
+                return Err(Problem::bad_request(format!(
+                    "before and limit (up to {NOTICES_MAX}) are numbers, found {value:?}"
+                )));
             }
             _ => return Err(Problem::bad_request(format!("unknown parameter {name:?}: there are before and limit"))),
         }

@@ -11,6 +11,7 @@ mod documents;
 mod indices;
 mod refusal;
 mod search;
+mod shape;
 mod sql;
 
 use axum::Router;
@@ -40,7 +41,11 @@ async fn door(State(doors): State<Doors>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let headers = parts.headers.clone();
     let mut call = Call::new(doors, parts, body);
-    let mut response = match answer(&mut call).await {
+    let answered = match answer(&mut call).await {
+        Ok(response) => shape::shaped(&call, response).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = match answered {
         Ok(response) => response,
         Err(refusal) => {
             call.forget_body().await;

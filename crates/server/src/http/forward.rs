@@ -2,14 +2,15 @@
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use engine::{ForwardInfo, Target};
+use engine::{ForwardInfo, Scope, Target};
 use event::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::openapi::shapes;
 use super::problem::Problem;
-use super::{Doors, admin, auth};
+use super::{Doors, admin, auth, body};
+use crate::forward::probe;
 
 /// `GET /api/v1/forwards`: the targets of the logs that the sender may read.
 #[utoipa::path(get, path = "/api/v1/forwards", tag = "administration", operation_id = "forwards", summary = "List what is forwarded to other systems",
@@ -56,6 +57,28 @@ pub(crate) async fn change(
     });
     let (forward, now) = changed.await.map_err(|error| Problem::internal(&error))??;
     Ok(Json(forward_json(&forward, now)))
+}
+
+/// `POST /api/v1/forwards/{name}/test`: asks a target whether it answers, with a batch that has no event in it.
+#[utoipa::path(post, path = "/api/v1/forwards/{name}/test", tag = "administration", operation_id = "test_forward",
+    summary = "Ask a target whether it answers", params(("name" = String, Path, description = "Name of a target", example = "search")),
+    responses((status = 200, description = "What it said, be it yes or no", body = shapes::ForwardTest)))]
+pub(crate) async fn test(
+    State(doors): State<Doors>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let (parts, body) = request.into_parts();
+    auth::require(&doors, &parts, Scope::Admin, None)?;
+    body::refuse(body).await;
+    let name = doors.engine.forward(&name)?.settings.name.clone();
+    let target = doors.config.forwards.iter().find(|target| target.settings.name == name);
+    let target = target.ok_or_else(|| Problem::internal(&format!("the target {name} is not configured")))?;
+    let said = probe(target).await;
+    let milliseconds = u64::try_from(said.took.as_millis()).unwrap_or(u64::MAX);
+    Ok(Json(
+        json!({ "name": name, "works": said.works, "status": said.status, "detail": said.said, "milliseconds": milliseconds }),
+    ))
 }
 
 /// How long the first event waits that a target is still to get.

@@ -51,6 +51,8 @@ GET  /api/v1/logs/{log}/tail     watch them come in (server-sent events)
 GET  /api/v1/users/{user}/events one person's events in all logs
 GET  /api/v1/streams             the streams and their labels
 POST /api/v1/query               {\"sql\": \"SELECT …\"} or {\"search\": \"level:error timeout\", \"log\": \"default\"}
+GET  /api/v1/logs/{log}/issues   errors that are one problem; /api/v1/issues/{id} one of them, with /occurrences, /explain, /report
+PUT  /api/v1/channels/{name}     who is called when something breaks: {\"kind\": \"slack\", \"url\": …}
 GET  /api/v1/logs                what there is
 GET  /openapi.json               all of them, described
 GET  /healthz /readyz /metrics

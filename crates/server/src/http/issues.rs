@@ -55,9 +55,10 @@ impl Parameters {
 
     fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Problem> {
         let Some(text) = self.one(name) else { return Ok(default) };
-        text.parse().ok().filter(|number| *number <= most).ok_or_else(|| {
-            Problem::bad_request(format!("{name} is a whole number up to {most}, found {text:?}"))
-        })
+        text.parse()
+            .ok()
+            .filter(|number| *number <= most)
+            .ok_or_else(|| Problem::bad_request(format!("{name} is a whole number up to {most}, found {text:?}")))
     }
 
     fn flag(&self, name: &str, default: bool) -> Result<bool, Problem> {
@@ -81,7 +82,11 @@ pub(super) async fn beside<T: Send + 'static, E: Into<Problem> + Send + 'static>
 }
 
 /// The body of a request as JSON; nothing is an empty object.
-pub(super) async fn sent<T: DeserializeOwned>(doors: &Doors, parts: &Parts, body: axum::body::Body) -> Result<T, Problem> {
+pub(super) async fn sent<T: DeserializeOwned>(
+    doors: &Doors,
+    parts: &Parts,
+    body: axum::body::Body,
+) -> Result<T, Problem> {
     let held = body::read(doors, &parts.headers, body).await?;
     let bytes: &[u8] = if held.bytes.trim_ascii().is_empty() { b"{}" } else { &held.bytes };
     serde_json::from_slice(bytes)
@@ -125,7 +130,9 @@ pub(crate) async fn list(
     if let Some(text) = parameters.one("level") {
         let level = Level::parse(text);
         asked.level_min = Some(level.ok_or_else(|| {
-            Problem::bad_request(format!("level is trace, debug, info, notice, warning, error or critical, found {text:?}"))
+            Problem::bad_request(format!(
+                "level is trace, debug, info, notice, warning, error or critical, found {text:?}"
+            ))
         })?);
     }
     if let Some(text) = parameters.one("since") {
@@ -307,12 +314,31 @@ pub(crate) async fn report(
         Some("json") => {
             let report = beside(&doors, move |engine| {
                 let occurrences = engine.occurrences(&id, (1, None), true)?.occurrences;
-                Ok::<_, IssueError>(json!({ "issue": engine.issue(&id)?, "occurrence": occurrences.into_iter().next() }))
+                Ok::<_, IssueError>(
+                    json!({ "issue": engine.issue(&id)?, "occurrence": occurrences.into_iter().next() }),
+                )
             });
             Ok(Json(report.await?).into_response())
         }
         Some(other) => Err(Problem::bad_request(format!("format is markdown or json, found {other:?}"))),
     }
+}
+
+/// `GET /issues`: the open ones as a page.
+#[utoipa::path(get, path = "/issues", tag = "issues", operation_id = "issues_page", summary = "The open issues, as a page",
+    responses((status = 200, description = "A page", body = String, content_type = "text/html")))]
+pub(crate) async fn page(State(doors): State<Doors>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    super::page::issues(&doors, &parts).await
+}
+
+/// `GET /issues/{id}`: where the links of notices lead.
+#[utoipa::path(get, path = "/issues/{id}", tag = "issues", operation_id = "issue_page", summary = "One issue, as a page",
+    params(("id" = String, Path, description = "Number of an issue", example = "1")),
+    responses((status = 200, description = "A page", body = String, content_type = "text/html")))]
+pub(crate) async fn page_of_one(State(doors): State<Doors>, Path(id): Path<String>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    super::page::issue(&doors, &parts, &id).await
 }
 
 /// A deploy as it is told.
@@ -349,7 +375,12 @@ pub(crate) async fn deploy(
     }
     let mut event = json!({ "event": "deploy", "level": "notice", "release": told.release });
     let comment = told.comment.unwrap_or_else(|| format!("{} was deployed", told.release));
-    for (key, value) in [("environment", told.environment), ("user", told.user), ("timestamp", told.timestamp), ("message", Some(comment))] {
+    for (key, value) in [
+        ("environment", told.environment),
+        ("user", told.user),
+        ("timestamp", told.timestamp),
+        ("message", Some(comment)),
+    ] {
         if let Some(value) = value {
             event[key] = value.into();
         }

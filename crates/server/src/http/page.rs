@@ -7,6 +7,7 @@ mod event;
 mod form;
 mod home;
 mod html;
+mod issues;
 mod query;
 mod table;
 
@@ -304,6 +305,59 @@ pub(super) async fn home(doors: &Doors, parts: &Parts) -> Response {
     home::write(&mut html, &logs);
     html.raw("</main>");
     response(StatusCode::OK, html)
+}
+
+/// The open issues of the logs that the sender may read.
+pub(super) async fn issues(doors: &Doors, parts: &Parts) -> Response {
+    let logs = match auth::readable(doors, parts) {
+        Ok(logs) => logs,
+        Err(problem) => return refused(doors, parts, &problem),
+    };
+    let engine = doors.engine.clone();
+    let found = tokio::task::spawn_blocking(move || {
+        let states = vec!["open".to_owned(), "regressed".to_owned()];
+        let asked = engine::IssuesAsked { states, page: (0, issues::LISTED_MAX), ..engine::IssuesAsked::default() };
+        let mut found: Vec<Value> =
+            logs.iter().filter_map(|log| engine.issues(log, &asked).ok()).flat_map(|(issues, _)| issues).collect();
+        found.sort_by(|one, two| two["last_seen"].as_str().cmp(&one["last_seen"].as_str()));
+        found
+    });
+    let found = found.await.unwrap_or_default();
+    let mut html = begin("Issues", true);
+    html.raw("</header><main>");
+    issues::list(&mut html, &found);
+    html.raw("</main><footer>Times are UTC.</footer>");
+    response(StatusCode::OK, html)
+}
+
+/// One issue, with what led to its latest occurrence.
+pub(super) async fn issue(doors: &Doors, parts: &Parts, id: &str) -> Response {
+    let (engine, asked) = (doors.engine.clone(), id.to_owned());
+    let log = tokio::task::spawn_blocking(move || engine.issue_log(&asked).map_err(Problem::from)).await;
+    let log = log.unwrap_or_else(|error| Err(Problem::internal(&error)));
+    let log = match auth::grant(doors, parts).and_then(|_| log) {
+        Ok(log) => log,
+        Err(problem) => return refused(doors, parts, &problem),
+    };
+    if let Err(problem) = auth::require(doors, parts, Scope::Read, Some(&log)) {
+        return refused(doors, parts, &problem);
+    }
+    let (engine, asked) = (doors.engine.clone(), id.to_owned());
+    let found = tokio::task::spawn_blocking(move || {
+        let occurrence = engine.occurrences(&asked, (1, None), true)?.occurrences.into_iter().next();
+        Ok::<_, engine::IssueError>((engine.issue(&asked)?, occurrence))
+    });
+    let found = found.await.map_err(|error| Problem::internal(&error)).and_then(|found| found.map_err(Problem::from));
+    match found {
+        Ok((found, occurrence)) => {
+            let mut html = begin(found["title"].as_str().unwrap_or("Issue"), true);
+            html.raw("<p>").link("/issues", "Issues").raw("</p></header><main>");
+            issues::one(&mut html, &found, occurrence.as_ref());
+            html.raw("</main><footer>Times are UTC.</footer>");
+            response(StatusCode::OK, html)
+        }
+        Err(problem) => refused(doors, parts, &problem),
+    }
 }
 
 /// Why there is no page for this sender, and a way in. A browser asks for name and password where a token would help.

@@ -73,11 +73,8 @@ impl Outbox for Engine {
             Ok(delivered) => {
                 let again = delivered.missed.iter().filter(|missed| !missed.permanent);
                 let missed: Vec<String> = again.map(|missed| missed.address.clone()).collect();
-                let reasons: Vec<String> = delivered
-                    .missed
-                    .iter()
-                    .map(|missed| format!("{}: {}", missed.address, missed.reason))
-                    .collect();
+                let reasons: Vec<String> =
+                    delivered.missed.iter().map(|missed| format!("{}: {}", missed.address, missed.reason)).collect();
                 match (missed.is_empty(), reasons.is_empty()) {
                     (true, true) => Settled::Sent { answer: delivered.answer.clone() },
                     (true, false) => Settled::Sent { answer: format!("not for {}", reasons.join("; ")) },

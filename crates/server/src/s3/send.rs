@@ -5,16 +5,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{AWAY, ReadAt};
+use engine::{AWAY, Backoff, ReadAt};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header};
 use rusty_s3::{Bucket, Credentials, S3Action as _};
 use tokio::runtime::Handle;
 
+use crate::outward::{chance, innermost};
+
 /// How often a request is sent.
 const ATTEMPTS_MAX: u32 = 4;
-
-/// The pause after the first attempt; each one after is twice as long.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a signature holds.
 const SIGNED_FOR: Duration = Duration::from_secs(3600);
@@ -110,15 +109,14 @@ fn client(base: &Url) -> io::Result<Client> {
 }
 
 async fn attempts(client: &Client, target: &Arc<Target>, errand: &Errand) -> io::Result<Bytes> {
-    let mut pause = PAUSE;
+    let mut backoff = Backoff::default();
     for _ in 1..ATTEMPTS_MAX {
         match attempt(client, target, errand).await {
             Err(Refused::ForNow(_)) => {}
             Err(Refused::ForGood(error)) => return Err(error),
             Ok(found) => return Ok(found),
         }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
+        tokio::time::sleep(backoff.next(chance())).await;
     }
     attempt(client, target, errand).await.map_err(|refused| match refused {
         Refused::ForNow(reason) => {
@@ -245,16 +243,4 @@ async fn refused(target: &Target, errand: &Errand, answer: Response) -> Refused 
         (status, _) if status.is_server_error() => Refused::ForNow(format!("{status} {code}{told}")),
         _ => for_good(format!("{place} answers {status} {code}{told}: see archive_s3_region and archive_s3_endpoint")),
     }
-}
-
-/// The cause at the bottom, which is the one that a person understands.
-fn innermost(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

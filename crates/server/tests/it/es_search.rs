@@ -342,6 +342,52 @@ async fn numbers_of_buckets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_say_what_types_are_and_leave_out_what_nobody_wants() {
+    everywhere(async |server| {
+        let tree = json!({
+            "who": { "terms": { "field": "service.keyword" }, "aggs": {
+                "n": { "stats": { "field": "took" } }, "all": { "extended_stats": { "field": "took" } }, "top": { "top_hits": { "size": 1 } } } },
+            "ids": { "terms": { "field": "person.team.id" } }, "took": { "terms": { "field": "took" } }, "ok": { "terms": { "field": "ok" } },
+            "none": { "terms": { "field": "nothing" } }, "day": { "date_histogram": { "field": "@timestamp", "calendar_interval": "day" } },
+            "step": { "histogram": { "field": "took", "interval": 5 } }, "parts": { "range": { "field": "took", "ranges": [{ "to": 3 }] } },
+            "dates": { "date_range": { "field": "@timestamp", "ranges": [{ "to": "now" }] } }, "one": { "filter": { "term": { "ok": true } } },
+            "more": { "filters": { "filters": [{ "match_all": {} }] } }, "miss": { "missing": { "field": "x" } }, "glob": { "global": {} },
+            "pairs": { "composite": { "sources": [{ "s": { "terms": { "field": "service" } } }] } }, "min": { "min": { "field": "took" } },
+            "max": { "max": { "field": "took" } }, "avg": { "avg": { "field": "took" } }, "sum": { "sum": { "field": "took" } },
+            "count": { "value_count": { "field": "took" } }, "card": { "cardinality": { "field": "took" } },
+            "perc": { "percentiles": { "field": "took" } }, "rank": { "percentile_ranks": { "field": "took", "values": [1] } },
+        });
+        let answer = ask(server, "/flows/_search?typed_keys=true", json!({ "size": 0, "aggs": tree })).await;
+        let names: Vec<&str> = answer["aggregations"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names.join(" "), "sterms#who lterms#ids dterms#took lterms#ok sterms#none date_histogram#day histogram#step range#parts date_range#dates \
+            filter#one filters#more missing#miss global#glob composite#pairs min#min max#max avg#avg sum#sum value_count#count cardinality#card \
+            tdigest_percentiles#perc tdigest_percentile_ranks#rank");
+        let bucket = answer["aggregations"]["sterms#who"]["buckets"][0].as_object().unwrap();
+        assert_eq!(bucket.keys().collect::<Vec<_>>(), ["key", "doc_count", "stats#n", "extended_stats#all", "top_hits#top"]);
+        let lines = format!("{{}}\n{}\n", json!({ "size": 0, "query": { "term": { "service": "db" } }, "aggs": { "who": { "terms": { "field": "service" } } } }));
+        let several = ask(server, "/flows/_msearch?typed_keys&filter_path=responses.aggregations.*.buckets", json!(lines)).await;
+        assert_eq!(several, json!({ "responses": [{ "aggregations": { "sterms#who": { "buckets": [{ "key": "db", "doc_count": 1 }] } } }] }));
+
+        let body = json!({ "size": 2, "sort": "n", "aggs": { "n": { "max": { "field": "took" } } } });
+        for (paths, left) in [
+            ("hits.hits._source.service,aggregations.*.value", json!({ "hits": { "hits": [{ "_source": { "service": "api" } }, { "_source": { "service": "web" } }] }, "aggregations": { "n": { "value": 12.0 } } })),
+            ("-took,-**._source,-_shards,-**.sort,-hits.max_score", json!({ "timed_out": false, "hits": { "total": { "value": 9, "relation": "eq" },
+                "hits": [{ "_index": "flows", "_id": "f0", "_score": null }, { "_index": "flows", "_id": "f1", "_score": null }] }, "aggregations": { "n": { "value": 12.0 } } })),
+            ("nothing.like.it", json!({})),
+        ] {
+            assert_eq!(ask(server, &format!("/flows/_search?filter_path={paths}"), body.clone()).await, left, "{paths}");
+        }
+        assert_eq!(ask(server, "/_bulk?filter_path=errors,items.*.error", json!("{\"index\":{\"_index\":\"other\",\"_id\":\"o0\"}}\n{}\n")).await, json!({ "errors": false }));
+        assert_eq!(ask(server, "/_sql?filter_path=rows", json!({ "query": "SELECT count(*) FROM flows" })).await, json!({ "rows": [[9]] }));
+        let (status, answer) = told(server, Method::GET, "/flows/_doc/f3?filter_path=_source.n,found&pretty", &json!("")).await;
+        assert_eq!((status, answer), (200, json!({ "found": true, "_source": { "n": 3 } })));
+        let (status, refused) = told(server, Method::GET, "/nowhere/_search?filter_path=hits", &json!("")).await;
+        assert_eq!((status, &refused["error"]["type"]), (404, &json!("index_not_found_exception")), "who is refused is told why");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn statements() {
     everywhere(async |server| {
         let sql = async |query: &str| ask(server, "/_sql/", json!({ "query": query })).await;

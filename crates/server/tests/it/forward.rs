@@ -311,6 +311,54 @@ async fn a_target_is_paused_resumed_and_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_target_is_asked_whether_it_answers() {
+    let stub = Stub::start().await;
+    let table =
+        |name: &str, to: &str, url: String| format!("[forward.{name}]\nlog = \"a\"\nto = \"{to}\"\nurl = \"{url}\"\n");
+    let tables = [
+        table("es", "elasticsearch", stub.url()),
+        table("otel", "otlp", stub.url()),
+        table("hook", "webhook", format!("http://bob:pw@{}/in", stub.address)),
+        table("gone", "webhook", format!("http://{}", free_address())),
+    ];
+    let (server, _folder) = server(&tables.concat()).await;
+    for name in ["es", "otel", "hook"] {
+        server.cli_ok(&["forward", "test", name]);
+    }
+    let sent: Vec<(String, String, String)> =
+        stub.bodies().into_iter().map(|(path, right, body)| (path, right, String::from_utf8(body).unwrap())).collect();
+    let expected = [("/_bulk", "", ""), ("/v1/logs", "", "{\"resourceLogs\":[]}"), ("/in", "Basic Ym9iOnB3", "")];
+    assert_eq!(sent, expected.map(|(path, right, body)| (path.to_owned(), right.to_owned(), body.to_owned())));
+    let refused = |name: &str| {
+        let output = server.cli(&["forward", "test", name]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    stub.seen.lock().unwrap().outages = 1;
+    let (code, said) = refused("es");
+    assert!(code == Some(1) && said.contains("503") && said.contains("down for a moment"), "{said}");
+    let (code, said) = refused("gone");
+    assert!(code == Some(1) && said.contains("cannot be reached"), "{said}");
+    let (code, said) = refused("hok");
+    assert!(code == Some(1) && said.contains("did you mean \"hook\""), "{said}");
+    let path = "/api/v1/forwards/es/test";
+    let told = server.as_admin(Method::POST, path, &json!({})).await.expect(200);
+    assert_eq!((&told["works"], &told["status"]), (&json!(true), &json!(200)), "{told}");
+    server.post(path, "").await.problem(403, "forbidden");
+    // Nothing of it counts, and doctor knows how far each is.
+    assert_eq!(target(&server, "gone").await["failures"], 0);
+    server.as_admin(Method::POST, "/api/v1/forwards/hook", &json!({"paused": true})).await.expect(200);
+    let position = target(&server, "hook").await["position"].as_u64().unwrap();
+    send(&server, "a", 0..3).await;
+    assert!(target(&server, "hook").await["behind_events"].as_u64().unwrap() >= 3, "after {position}");
+    for _ in ["in the journal", "in a segment"] {
+        let said = server.cli_ok(&["doctor"]);
+        let line = said.lines().find(|line| line.contains("hook (of the log a)")).unwrap_or_else(|| panic!("{said}"));
+        assert!(line.contains("paused") && line.contains("events behind, 0 delivered"), "{line}");
+        server.flush().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_removed_before_it_is_forwarded_is_counted_and_told() {
     let (server, _folder) =
         server(&format!("[forward.es]\nlog = \"a\"\nto = \"elasticsearch\"\nurl = \"http://{}\"\n", free_address()))

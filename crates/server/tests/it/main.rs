@@ -34,6 +34,7 @@ mod otel;
 mod pages;
 mod people;
 mod problems;
+mod problems_cli;
 mod reacting;
 mod reading;
 mod real;

@@ -230,7 +230,7 @@ async fn what_led_to_it_is_the_last_fifty() {
         let (key, value) = [("session", "s7"), ("user", "7"), ("request_id", "req-checkout")][number % 3];
         event[key] = value.into();
         let other = json!({ "event": "other", "session": "s8", "user": "8", "request_id": "r8" });
-        lines.push_str(&format!("{event}\n{other}\n"));
+        lines.extend([format!("{event}\n{other}\n")]);
     }
     server.post(crate::server::EVENTS, lines).await.accepted(180, 0);
     crash(&server, "native", "checkout", 1).await;

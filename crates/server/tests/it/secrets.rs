@@ -1,5 +1,7 @@
 //! No planted secret reaches the disk: doors × places, then every byte below the data directory.
 
+mod elsewhere;
+
 use std::path::Path;
 
 use reqwest::Method;
@@ -56,8 +58,51 @@ pub(crate) fn planted() -> Value {
     })
 }
 
+/// What a browser and a server send to Google Analytics: the parameters of an address, and a body.
+fn measured() -> (String, Value) {
+    let event = planted();
+    let address = form_urlencoded::Serializer::new("/g/collect?v=2&tid=G-SHOP&cid=1.2&en=page_view".to_owned())
+        .append_pair("dl", event["url"].as_str().unwrap())
+        .append_pair("dr", "https://shop.example/?mail=planted@mail.example")
+        .append_pair("ep.password", "hunter2planted")
+        .append_pair("ep.note", texts()[0].as_str().unwrap())
+        .append_pair("up.api_key", "hunter2planted")
+        .finish();
+    let params = json!({"page_location": event["url"], "password": "hunter2planted", "texts": texts(), "items": [{"token": "hunter2planted"}]});
+    let body = json!({"client_id": "1.2", "user_properties": {"secret": {"value": "hunter2planted"}},
+        "events": [{"name": "page_view", "params": params}]});
+    (address, body)
+}
+
+/// What clients of Application Insights send.
+fn tracked() -> Value {
+    let event = planted();
+    let envelope = |kind: &str, data: Value| {
+        json!({"name": "x", "time": "2026-01-01T00:00:00Z", "tags": {"ai.location.ip": "203.0.113.9"},
+        "data": {"baseType": kind, "baseData": data}})
+    };
+    let properties = json!({"password": "hunter2planted", "url": event["url"], "note": texts()[8], "http.request.header.cookie": "sid=cookieplanted9"});
+    json!([
+        envelope("MessageData", json!({"message": texts()[0], "properties": properties})),
+        envelope(
+            "ExceptionData",
+            json!({"exceptions": [{"typeName": "E", "message": texts()[1], "stack": texts()[6]}], "properties": properties})
+        ),
+        envelope(
+            "RequestData",
+            json!({"name": "GET /checkout", "url": event["url"], "responseCode": "500", "duration": "00:00:00.1", "properties": properties})
+        ),
+        envelope("RemoteDependencyData", json!({"name": "SQL", "data": texts()[3], "target": event["url"]})),
+        envelope(
+            "PageViewData",
+            json!({"name": "Pay", "url": event["url"], "refUri": "https://shop.example/?mail=planted@mail.example"})
+        ),
+        envelope("EventData", json!({"name": "Paid", "properties": properties})),
+    ])
+}
+
 /// A door: its name, path, content type and what is sent there.
-fn doors() -> Vec<(&'static str, &'static str, &'static str, String)> {
+fn doors() -> Vec<(&'static str, String, &'static str, String)> {
     let json = "application/json";
     let event = planted();
     let attributes = json!([
@@ -86,26 +131,35 @@ fn doors() -> Vec<(&'static str, &'static str, &'static str, String)> {
     fields.as_object_mut().unwrap().shift_remove("message");
     let entry = json!({"message": texts()[0], "fields": fields});
     let gelf = json!({"version": "1.1", "host": "h", "short_message": texts()[0], "_password": "hunter2planted", "_url": event["url"]});
+    let (browser, sent) = measured();
     vec![
-        ("native", EVENTS, json, event.to_string()),
-        ("entries", "/api/v1/logs/default/entries", json, entry.to_string()),
+        ("native", EVENTS.to_owned(), json, event.to_string()),
+        ("entries", "/api/v1/logs/default/entries".to_owned(), json, entry.to_string()),
         (
             "visitor",
-            "/visit?password=hunter2planted&mail=planted@mail.example",
+            "/visit?password=hunter2planted&mail=planted@mail.example".to_owned(),
             json,
             json!({"body": texts()[8], "texts": texts()}).to_string(),
         ),
-        ("records", "/api/v1/logs/default/records", "application/x-www-form-urlencoded", form),
-        ("elasticsearch", "/es/default/_bulk", "application/x-ndjson", format!("{{\"index\":{{}}}}\n{event}\n")),
-        ("gelf", "/gelf", json, gelf.to_string()),
+        ("records", "/api/v1/logs/default/records".to_owned(), "application/x-www-form-urlencoded", form),
+        (
+            "elasticsearch",
+            "/es/default/_bulk".to_owned(),
+            "application/x-ndjson",
+            format!("{{\"index\":{{}}}}\n{event}\n"),
+        ),
+        ("gelf", "/gelf".to_owned(), json, gelf.to_string()),
         (
             "sentry",
-            "/api/1/envelope/",
+            "/api/1/envelope/".to_owned(),
             "application/x-sentry-envelope",
             format!("{{}}\n{{\"type\":\"event\"}}\n{sentry}\n"),
         ),
-        ("rollbar", "/api/1/item/", json, rollbar.to_string()),
-        ("otlp", "/v1/logs", json, otlp.to_string()),
+        ("rollbar", "/api/1/item/".to_owned(), json, rollbar.to_string()),
+        ("otlp", "/v1/logs".to_owned(), json, otlp.to_string()),
+        ("azure", "/v2.1/track".to_owned(), json, tracked().to_string()),
+        ("ga4", "/mp/collect?measurement_id=G-SHOP".to_owned(), json, sent.to_string()),
+        ("gtag", browser, "text/plain", String::new()),
     ]
 }
 
@@ -152,13 +206,13 @@ async fn start(configuration: &str) -> Server {
 async fn plant(server: &Server) {
     for (door, path, kind, body) in doors() {
         let token = server.admin_token();
-        let request = server.request(Method::POST, path).bearer_auth(&token).header("content-type", kind);
+        let request = server.request(Method::POST, &path).bearer_auth(&token).header("content-type", kind);
         let request = request.header("referer", "https://shop.example/?mail=planted@mail.example").body(body);
         let answer = ask(request).await;
         assert!((200..300).contains(&answer.status), "{door}: {} {}", answer.status, answer.text());
         // What cannot be taken is not written down either.
         let broken = "{\"password\":\"hunter2planted\" broken";
-        let request = server.request(Method::POST, path).bearer_auth(&token).header("content-type", kind).body(broken);
+        let request = server.request(Method::POST, &path).bearer_auth(&token).header("content-type", kind).body(broken);
         drop(ask(request).await);
     }
 }
@@ -166,15 +220,20 @@ async fn plant(server: &Server) {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_reaches_the_disk_through_any_door() {
     let keys = "keys = [\"request.uri\", \"headers.Referer\", \"headers.Authorization\", \"args.mail\"]";
-    let mut server = start(&format!("tree = true\n[logs.visits]\npath = \"/visit\"\n{keys}\n")).await;
+    let listen = "listen_syslog = \"127.0.0.1:0\"\nlisten_gelf = \"127.0.0.1:0\"";
+    let logs = format!("[logs.visits]\npath = \"/visit\"\n{keys}\n[logs.shop]\nga4 = \"G-SHOP\"");
+    let mut server = start(&format!("tree = true\n{listen}\n{logs}\n")).await;
     plant(&server).await;
+    elsewhere::plant_by_syslog(&server).await;
+    elsewhere::plant_by_gelf(&server).await;
+    elsewhere::plant_in_a_followed_file(&server).await;
     let metrics = server.get("/metrics").await.text();
     assert!(metrics.contains("everlog_redacted_total{log=\"default\",key=\"password\"}"), "{metrics}");
     // As it is in the journal.
     server.kill9();
     assert_eq!(leaks(server.folder()), [""; 0]);
     server.restart().await;
-    for log in ["default", "visits"] {
+    for log in ["default", "visits", "shop"] {
         let events = server.get(&format!("/api/v1/logs/{log}/events?_limit=1000")).await;
         let events = events.text();
         assert_eq!(secrets_in(events.as_bytes()).collect::<Vec<_>>(), [""; 0], "{log}: {events}");

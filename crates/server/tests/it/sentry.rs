@@ -214,3 +214,28 @@ async fn attachments_survive_a_kill_and_come_back_as_they_were() {
         .await;
     server.get("/api/v1/logs/default/events/mine/attachments/0").await.problem(404, "unknown_attachment");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attachments_go_with_their_log_and_doctor_counts_them() {
+    let server = Server::start().await;
+    server.as_admin(Method::PUT, "/api/v1/logs/shop", &json!({})).await.expect(200);
+    let key = token(&server, "write", &["shop"]).await;
+    let logs = server.get("/api/v1/logs").await.expect(200);
+    let number = &logs.as_array().unwrap().iter().find(|log| log["name"] == "shop").unwrap()["number"];
+    send(&server, &format!("/api/{number}/envelope/?sentry_key={key}"), &[], ATTACHMENTS).await.expect(200);
+    let folder = server.data().join("attachments");
+    let kept = || std::fs::read_dir(&folder).unwrap().count();
+    assert_eq!(kept(), 1);
+    let said = server.cli_ok(&["doctor"]);
+    assert!(said.contains("attachments      2 files (281 bytes)"), "{said}");
+    server.as_admin(Method::DELETE, "/es/shop", &json!({})).await.expect(200);
+    assert_eq!(kept(), 0, "what was deleted for good is gone");
+    std::fs::create_dir_all(folder.join("99/2026-01-02")).unwrap();
+    std::fs::write(folder.join("99/2026-01-02/x"), "nobody's").unwrap();
+    let output = server.cli(&["doctor"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.code() == Some(1) && said.contains("attachments/99: 1 files of a log that is not there"),
+        "{said}"
+    );
+}

@@ -138,7 +138,8 @@ impl Reaction {
         for IssueRow { id, log, state, level, last_seen, body } in &self.issues {
             prepared.execute(params![signed(*id), log.0, state, level, last_seen.as_micros(), body])?;
         }
-        let mut prepared = transaction.prepare_cached("INSERT OR REPLACE INTO issue_fingerprints VALUES (?1, ?2, ?3)")?;
+        let mut prepared =
+            transaction.prepare_cached("INSERT OR REPLACE INTO issue_fingerprints VALUES (?1, ?2, ?3)")?;
         for (log, fingerprint, issue) in &self.fingerprints {
             if *issue == 0 {
                 let delete = "DELETE FROM issue_fingerprints WHERE log = ?1 AND fingerprint = ?2";
@@ -202,8 +203,8 @@ impl Catalog {
     /// When SQLite refuses.
     pub fn issue_of(&self, log: LogId, fingerprint: &str) -> Result<Option<u64>, StoreError> {
         let connection = self.connection.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT issue FROM issue_fingerprints WHERE log = ?1 AND fingerprint = ?2")?;
+        let mut statement =
+            connection.prepare_cached("SELECT issue FROM issue_fingerprints WHERE log = ?1 AND fingerprint = ?2")?;
         Ok(statement.query_row(params![log.0, fingerprint], |row| row.get(0).map(unsigned)).optional()?)
     }
 
@@ -214,7 +215,8 @@ impl Catalog {
     pub fn issues(&self, log: LogId, query: &IssueQuery<'_>) -> Result<(Vec<IssueRow>, u64), StoreError> {
         let states = serde_json::to_string(query.states).unwrap_or_else(|_| "[]".to_owned());
         let since = query.since.map_or(i64::MIN, Timestamp::as_micros);
-        let text = query.text.map(|text| format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")));
+        let text =
+            query.text.map(|text| format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")));
         let (offset, limit) = query.page;
         let (offset, limit) = (signed(offset as u64), signed(limit as u64));
         let condition = "FROM issues WHERE log = ?1
@@ -229,8 +231,8 @@ impl Catalog {
             .query_map(params![log.0, states, query.level_min, since, text, limit, offset], read_issue)?
             .collect::<Result<_, _>>()?;
         let mut statement = connection.prepare_cached(&format!("SELECT count(*) {condition}"))?;
-        let total =
-            statement.query_row(params![log.0, states, query.level_min, since, text], |row| row.get(0).map(unsigned))?;
+        let total = statement
+            .query_row(params![log.0, states, query.level_min, since, text], |row| row.get(0).map(unsigned))?;
         Ok((found, total))
     }
 

@@ -1,6 +1,7 @@
 //! The word table of sidecars of version 1: in memory as a whole.
 
 use bytes::Bytes;
+use event::varint;
 
 use crate::index::BlockSet;
 
@@ -39,7 +40,7 @@ impl Version1 {
         let bytes = self.postings.get(..end)?;
         let mut current = 0_u64;
         while at < end {
-            current += read_varint(bytes, &mut at)?;
+            current = current.checked_add(varint::read(bytes, &mut at)?)?;
             let set = self.read_blocks(bytes, &mut at, current == u64::from(token))?;
             match current.cmp(&u64::from(token)) {
                 std::cmp::Ordering::Less => {}
@@ -52,7 +53,7 @@ impl Version1 {
 
     fn read_blocks(&self, bytes: &[u8], at: &mut usize, wanted: bool) -> Option<BlockSet> {
         let mut set = BlockSet::none(if wanted { self.blocks } else { 0 });
-        let head = read_varint(bytes, at)?;
+        let head = varint::read(bytes, at)?;
         let mut block = usize::try_from(head >> 2).ok()?;
         match head & 3 {
             SINGLE => set.insert(block),
@@ -67,25 +68,12 @@ impl Version1 {
             }
             _ => {
                 set.insert(block);
-                for _ in 0..read_varint(bytes, at)? {
-                    block += usize::try_from(read_varint(bytes, at)?).ok()?;
+                for _ in 0..varint::read(bytes, at)? {
+                    block = block.checked_add(usize::try_from(varint::read(bytes, at)?).ok()?)?;
                     set.insert(block);
                 }
             }
         }
         Some(set)
     }
-}
-
-fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..63).step_by(7) {
-        let byte = *bytes.get(*at)?;
-        *at += 1;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }

@@ -138,11 +138,13 @@ pub(in crate::http) fn is_pattern(name: &str) -> bool {
 
 /// Whether a log is meant by a name or pattern.
 pub(in crate::http) fn matches(pattern: &str, log: &str) -> bool {
-    if pattern == "_all" {
-        return true;
-    }
+    pattern == "_all" || fits(pattern, log)
+}
+
+/// Whether a text fits a pattern, in which `*` stands for any text.
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| log.strip_prefix(first)) else { return false };
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
     if !pattern.contains('*') {
         return rest.is_empty();
     }

@@ -68,6 +68,8 @@ struct Asked {
     last: Option<Value>,
     /// Whether hits are not counted, because that was done.
     counted: bool,
+    /// Whether the names of aggregations say what they are.
+    typed: bool,
 }
 
 async fn search(call: &mut Call, logs: Option<&str>) -> Result<Response, Refusal> {
@@ -179,9 +181,17 @@ fn parameters(call: &Call, body: &mut Map<String, Value>) -> Result<(), Refusal>
 
 /// The logs of a search, or those of its point in time.
 fn asked(call: &Call, logs: Option<&str>, body: Map<String, Value>) -> Result<Asked, Refusal> {
+    let typed = call.flag("typed_keys");
     let pit = body.get("pit").filter(|pit| !pit.is_null());
     let Some(pit) = pit else {
-        return Ok(Asked { logs: call.logs(logs.unwrap_or(""))?, body, bound: None, last: None, counted: false });
+        return Ok(Asked {
+            logs: call.logs(logs.unwrap_or(""))?,
+            body,
+            bound: None,
+            last: None,
+            counted: false,
+            typed,
+        });
     };
     if logs.is_some() {
         return Err(Refusal::illegal(
@@ -191,7 +201,7 @@ fn asked(call: &Call, logs: Option<&str>, body: Map<String, Value>) -> Result<As
     let id = pit.get("id").and_then(Value::as_str).ok_or_else(|| Refusal::parsing("[pit] requires an [id]"))?;
     let point = read_id(id)?;
     let bound = point.get("s").and_then(Value::as_u64).ok_or_else(|| no_context(id))?;
-    Ok(Asked { logs: named(call, &point)?, body, bound: Some(bound), last: None, counted: false })
+    Ok(Asked { logs: named(call, &point)?, body, bound: Some(bound), last: None, counted: false, typed })
 }
 
 /// The logs that an id names; each only with the right to read it.
@@ -205,7 +215,7 @@ fn named(call: &Call, id: &Value) -> Result<Vec<String>, Refusal> {
 async fn ask(doors: &Doors, asked: &Asked) -> Result<Found, Refusal> {
     let engine = doors.engine.clone();
     let (logs, body) = (asked.logs.clone(), Value::Object(asked.body.clone()));
-    let (bound, last, is_counted) = (asked.bound, asked.last.clone(), asked.counted);
+    let (bound, last, is_counted, typed) = (asked.bound, asked.last.clone(), asked.counted, asked.typed);
     let with_names = asked.body.get("query").is_some_and(|query| query.to_string().contains("\"fields\""));
     let read = move |context: &Context<'_>| {
         let mut search = Search::of(&body, context)?;
@@ -217,6 +227,9 @@ async fn ask(doors: &Doors, asked: &Asked) -> Result<Found, Refusal> {
         }
         if is_counted {
             search.do_not_count();
+        }
+        if typed {
+            search.name_types();
         }
         Ok(search)
     };
@@ -340,7 +353,8 @@ async fn scroll(call: &mut Call, id: Option<&str>) -> Result<Response, Refusal> 
         return Err(no_context(&id));
     };
     let last = place.get("l").filter(|last| !last.is_null()).cloned();
-    let asked = Asked { logs: named(call, &place)?, body: body.clone(), bound: Some(bound), last, counted: true };
+    let asked =
+        Asked { logs: named(call, &place)?, body: body.clone(), bound: Some(bound), last, counted: true, typed: false };
     let ended = asked.last.is_none();
     let mut found = if ended {
         let mut none = Asked { counted: true, ..asked };

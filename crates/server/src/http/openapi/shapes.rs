@@ -324,6 +324,19 @@ pub(crate) struct Flushed {
 #[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", example = "default")]
 pub(crate) struct LogName(String);
 
+/// What a target says to a batch without events.
+#[derive(ToSchema)]
+pub(crate) struct ForwardTest {
+    name: String,
+    /// Whether it would be sent events.
+    works: bool,
+    /// The status of its answer, if there was one.
+    status: Option<u16>,
+    /// What that means.
+    detail: String,
+    milliseconds: u64,
+}
+
 /// A target that events are forwarded to.
 #[derive(ToSchema)]
 pub(crate) struct Forward {

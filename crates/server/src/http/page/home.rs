@@ -28,6 +28,7 @@ pub(super) fn write(html: &mut Html, logs: &[LogInfo]) {
         html.raw("</td></tr>\n");
     }
     html.raw("</tbody></table></div>");
+    html.raw("<p>").link("/issues", "Issues: what went wrong").raw("</p>");
     html.raw("<details><summary>For programs</summary><pre>");
     html.text(crate::http::health::DOORS).raw("</pre></details>");
 }

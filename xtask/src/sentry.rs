@@ -1,33 +1,42 @@
 //! Errors as an SDK reports them: an envelope with one event of 20 kB.
 
-use bench::Batches;
 use serde_json::{Value, json};
 
-/// So many envelopes, each with an id of its own.
-pub(super) fn envelopes(count: u64) -> Batches {
-    let mut bodies = Batches::default();
-    let mut event = event();
-    for number in 0..count {
-        let id = format!("{:016x}{number:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        event["event_id"] = json!(id);
-        event["user"]["id"] = json!((number % 5000).to_string());
-        event["timestamp"] = json!(1_767_225_600.5 + number as f64 / 100.0);
-        let payload = event.to_string();
-        let head = json!({ "event_id": id, "sent_at": "2026-01-01T00:00:00Z" });
-        let item = json!({ "type": "event", "content_type": "application/json", "length": payload.len() });
-        bodies.push(format!("{head}\n{item}\n{payload}\n").as_bytes(), 1);
+/// What stands in the text for what each event has of its own.
+const ID: &str = "{id}";
+const USER: &str = "{user}";
+const TIME: &str = "{time}";
+
+/// Envelopes that differ in id, user and time.
+pub(crate) struct Envelopes {
+    event: String,
+}
+
+impl Envelopes {
+    pub(crate) fn new() -> Self {
+        Self { event: event().to_string() }
     }
-    bodies
+
+    /// The envelope of a number. Different numbers have different ids.
+    pub(crate) fn of(&self, number: u64) -> String {
+        let id = format!("{:016x}{number:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let time = (1_767_225_600.5 + number as f64 / 100.0).to_string();
+        let event = self.event.replace(ID, &id).replace(USER, &(number % 5000).to_string());
+        let event = event.replace(&format!("\"{TIME}\""), &time);
+        let head = json!({ "event_id": id, "sent_at": "2026-01-01T00:00:00Z" });
+        let item = json!({ "type": "event", "content_type": "application/json", "length": event.len() });
+        format!("{head}\n{item}\n{event}\n")
+    }
 }
 
 /// What a web framework's integration sends: a chain of two, frames with their lines and variables, breadcrumbs.
 fn event() -> Value {
     json!({
-        "event_id": "", "timestamp": 0, "platform": "python", "level": "error", "release": "shop@4.2.1",
+        "event_id": ID, "timestamp": TIME, "platform": "python", "level": "error", "release": "shop@4.2.1",
         "environment": "production", "server_name": "web-3", "transaction": "/checkout/{order}",
         "logger": "shop.checkout",
         "sdk": { "name": "sentry.python.django", "version": "2.75.0", "integrations": ["django", "logging", "stdlib"] },
-        "user": { "id": "", "username": "a.person", "ip_address": "203.0.113.9" },
+        "user": { "id": USER, "username": "a.person", "ip_address": "203.0.113.9" },
         "tags": { "region": "eu-west-1", "tier": "gold" },
         "request": {
             "method": "POST", "url": "https://shop.example/checkout/1734", "query_string": "step=3&coupon=SPRING",
@@ -65,12 +74,22 @@ fn frames(count: u32) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::{envelopes, event};
+    use super::*;
 
     #[test]
-    fn an_error_has_about_20_kilobytes() {
-        let bytes = event().to_string().len();
-        assert!((18_000..22_000).contains(&bytes), "{bytes}");
-        assert_eq!(envelopes(3).bodies().count(), 3);
+    fn an_error_has_about_20_kilobytes_and_an_id_of_its_own() {
+        let envelopes = Envelopes::new();
+        let made = [0, 1, 5001].map(|number| envelopes.of(number));
+        for (envelope, number) in made.iter().zip([0, 1, 5001_u64]) {
+            let lines: Vec<Value> = envelope.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert!((18_000..22_000).contains(&envelope.len()), "{}", envelope.len());
+            assert_eq!(lines[1]["length"], envelope.lines().nth(2).unwrap().len());
+            assert_eq!(
+                (&lines[0]["event_id"], &lines[2]["user"]["id"]),
+                (&lines[2]["event_id"], &json!((number % 5000).to_string()))
+            );
+            assert!(lines[2]["timestamp"].is_number());
+        }
+        assert_ne!(made[0].lines().next(), made[1].lines().next());
     }
 }
