@@ -67,7 +67,7 @@ fn told(forward: &ForwardState) -> String {
     let mut text = format!("{name} (of the log {log}): {paused}{behind} events behind, {delivered} delivered");
     for (count, what) in [(refused, "refused"), (missed, "gone before they were sent")] {
         if *count > 0 {
-            text += &format!(", {count} {what}");
+            text.extend([format!(", {count} {what}")]);
         }
     }
     if *behind > 0 { text + "; `everlog forward` says why, if it is not getting less" } else { text }

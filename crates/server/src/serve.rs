@@ -168,11 +168,7 @@ async fn serve_until_stopped(
     engine.configure_alerts(config.alert_settings()?).context("rules and channels")?;
     trouble.tell(&engine)?;
     warn_of_silence(&config);
-    for (log, retention) in &config.logs {
-        let retention = (!retention.is_empty()).then(|| retention.clone());
-        let archiving = config.archiving.get(log).cloned().unwrap_or_default();
-        engine.set_log(log, LogSettings { retention, ..archiving }).with_context(|| format!("[logs.{log}]"))?;
-    }
+    keep_as_said(&engine, &config)?;
     let made = ensure_admin_token(&engine, &config.data)?;
     let addresses = bound;
     let url = url_of(&addresses);
@@ -209,6 +205,16 @@ async fn serve_until_stopped(
         "the buffer could not be written; everything acknowledged is in the journal, where the next start finds it",
     )?;
     tracing::info!("stopped: everything is written");
+    Ok(())
+}
+
+/// How long the events of logs are kept, and when they go to the archive, as the file says.
+fn keep_as_said(engine: &Engine, config: &Config) -> anyhow::Result<()> {
+    for (log, retention) in &config.logs {
+        let retention = (!retention.is_empty()).then(|| retention.clone());
+        let archiving = config.archiving.get(log).cloned().unwrap_or_default();
+        engine.set_log(log, LogSettings { retention, ..archiving }).with_context(|| format!("[logs.{log}]"))?;
+    }
     Ok(())
 }
 

@@ -335,7 +335,7 @@ pub(super) async fn issue(doors: &Doors, parts: &Parts, id: &str) -> Response {
     let (engine, asked) = (doors.engine.clone(), id.to_owned());
     let log = tokio::task::spawn_blocking(move || engine.issue_log(&asked).map_err(Problem::from)).await;
     let log = log.unwrap_or_else(|error| Err(Problem::internal(&error)));
-    let log = match auth::grant(doors, parts).and_then(|_| log) {
+    let log = match auth::grant(doors, parts).and(log) {
         Ok(log) => log,
         Err(problem) => return refused(doors, parts, &problem),
     };

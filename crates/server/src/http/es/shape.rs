@@ -97,7 +97,7 @@ fn split(path: &str) -> Vec<String> {
     while let Some(character) = characters.next() {
         match character {
             '\\' if characters.next_if_eq(&'.').is_some() => {
-                names.last_mut().into_iter().for_each(|name| name.push('.'))
+                names.last_mut().into_iter().for_each(|name| name.push('.'));
             }
             '.' => names.push(String::new()),
             other => names.last_mut().into_iter().for_each(|name| name.push(other)),
