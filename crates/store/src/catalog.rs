@@ -5,6 +5,7 @@ mod forwards;
 mod reactions;
 
 use std::collections::{BTreeMap, HashSet};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,6 +121,7 @@ impl Catalog {
     /// # Errors
     /// When SQLite cannot open it, or a later version of Everlog wrote it.
     pub fn open(path: &Path, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
+        for_the_owner_alone(path)?;
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
@@ -441,6 +443,13 @@ impl Catalog {
         let found: String = self.connection.lock().query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         Ok((found != "ok").then_some(found))
     }
+}
+
+/// Secrets of channels are in the database: nobody else reads it, nor the files that SQLite keeps beside it, which get
+/// the rights of the database.
+fn for_the_owner_alone(path: &Path) -> std::io::Result<()> {
+    let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))
 }
 
 /// The format of the tables; 0 when there are none yet.
