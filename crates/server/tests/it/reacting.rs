@@ -136,8 +136,7 @@ async fn check_told(server: &Server, sink: &HttpSink) {
     for reached in ["{\"reached\":10}", "{\"reached\":100}"] {
         assert_eq!(powers(reached), CAUSES.len(), "{told:?}");
     }
-    let ids =
-        async || sink.notices().iter().map(|notice| notice["id"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
+    let ids = || sink.notices().iter().map(|notice| notice["id"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
     until("all notices", async || (ids().len() >= told.len()).then_some(())).await;
     assert_eq!(ids().len(), told.len());
     until("all to be settled", async || {
