@@ -62,7 +62,7 @@ pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, p
 pub use problems::{ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Occurrences, TRAIL_MAX};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, elastic, filter, search, time, url};
-pub use react::{AlertError, AlertSettings, CONFIGURATION_MAIL, Due, RuleInfo, Settled, Tables, Told};
+pub use react::{AlertError, AlertSettings, CONFIGURATION_MAIL, ChannelTables, Due, RuleInfo, Settled, Tables, Told};
 pub use rules::{OPTIONS, Options, Rules, ShownOptions};
 pub use store::archive::{AWAY, Archive, Folders, Places};
 pub use store::disk::ReadAt;

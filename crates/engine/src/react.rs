@@ -35,7 +35,7 @@ use crate::{AskError, Engine};
 use calls::Calls;
 pub(crate) use fold::{OVERFLOW, issue_row};
 pub use outbox::{Due, Settled, Told};
-pub use settings::{AlertError, AlertSettings, CONFIGURATION_MAIL, RuleInfo, Tables};
+pub use settings::{AlertError, AlertSettings, CONFIGURATION_MAIL, ChannelTables, RuleInfo, Tables};
 
 /// Events looked at in one transaction.
 const LOOK_MAX: usize = 2000;
@@ -109,11 +109,20 @@ pub(crate) struct Memory {
     users_key: u64,
     /// New issues of the hour, by log.
     new: HashMap<LogId, fold::NewIssues>,
+    failed: fold::FailedRequests,
     pub(crate) touched: fold::Touched,
     baselines: BTreeMap<String, Baseline>,
     presences: BTreeMap<String, Presence>,
     trend: Trend,
     measured: measure::Measured,
+}
+
+/// One look at what was stored.
+struct Look<'m> {
+    memory: &'m mut Memory,
+    now: Timestamp,
+    /// What follows from it.
+    reaction: Reaction,
 }
 
 const RELEASES: &str = "releases/";
@@ -280,21 +289,21 @@ impl Engine {
     fn look(&self) -> Result<bool, AskError> {
         let mut held = self.reacting.memory.lock();
         let memory = self.remembered(&mut held)?;
-        let now = self.clock.now();
-        let mut reaction = Reaction::default();
         let mut more = false;
         memory.is_saving = memory.saved.is_none_or(|saved| saved.elapsed() >= SAVE_AFTER);
         if memory.is_saving {
             memory.saved = Some(Instant::now());
         }
+        let mut look = Look { memory, now: self.clock.now(), reaction: Reaction::default() };
         for (log, name) in self.log_numbers() {
             if self.log(&name).is_ok_and(|kept| kept == log) {
-                more |= self.look_at(memory, (log, &name), now, &mut reaction)?;
+                more |= self.look_at(&mut look, (log, &name))?;
             }
         }
-        self.count_over(memory, now, &mut reaction)?;
-        self.tell_findings(memory, now, &mut reaction)?;
-        self.measure(memory, now, &mut reaction);
+        self.count_over(&mut look)?;
+        self.tell_findings(&mut look)?;
+        self.measure(&mut look);
+        let Look { memory, now, mut reaction } = look;
         memory.keep_touched(&mut reaction);
         if memory.is_forgetting() {
             self.store.catalog().forget_notices(outbox::HISTORY_MAX).map_err(query::QueryError::from)?;
@@ -328,31 +337,25 @@ impl Engine {
         Ok(())
     }
 
-    fn look_at(
-        &self,
-        memory: &mut Memory,
-        (log, name): (LogId, &str),
-        now: Timestamp,
-        reaction: &mut Reaction,
-    ) -> Result<bool, AskError> {
+    fn look_at(&self, look: &mut Look<'_>, (log, name): (LogId, &str)) -> Result<bool, AskError> {
         let last = self.store.last_sequence();
-        let position = memory.positions.get(&log).copied().unwrap_or(0).min(last);
+        let position = look.memory.positions.get(&log).copied().unwrap_or(0).min(last);
         if position == last {
             return Ok(false);
         }
         let (seen, reached, more) = if self.reacting.has_news(position) {
-            let mut is_new = |fingerprint: &str| !matches!(memory.issue_of(self, log, fingerprint), Ok(Some(_)));
+            let mut is_new = |fingerprint: &str| !matches!(look.memory.issue_of(self, log, fingerprint), Ok(Some(_)));
             let page = self.notable_events(log, position, LOOK_MAX, &mut is_new)?;
             (page.events, page.reached, page.more)
         } else {
             (Vec::new(), last, false)
         };
         for event in &seen {
-            self.fold(memory, (log, name), event, now, reaction)?;
+            self.fold(look, (log, name), event)?;
         }
-        memory.positions.insert(log, reached);
-        if !seen.is_empty() || memory.is_saving {
-            reaction.positions.push((log, reached));
+        look.memory.positions.insert(log, reached);
+        if !seen.is_empty() || look.memory.is_saving {
+            look.reaction.positions.push((log, reached));
         }
         Ok(more)
     }

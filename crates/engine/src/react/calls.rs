@@ -105,7 +105,7 @@ impl Calls {
                 Admission::Send => self.deliver(number, &name, now, reaction),
                 Admission::Held(reason) => {
                     let body = json!({ "reason": reason.says() });
-                    self.delivery((number, &name), "held", now, &body, reaction);
+                    self.delivery((number, &name), ("held", now), &body, reaction);
                 }
             }
         }
@@ -122,14 +122,13 @@ impl Calls {
     /// Sends a notice on its way to a channel.
     pub(super) fn deliver(&mut self, notice: u64, channel: &str, now: Timestamp, reaction: &mut Reaction) {
         let body = json!({ "attempts": 0, "since": now.to_string() });
-        self.delivery((notice, channel), "waiting", now, &body, reaction);
+        self.delivery((notice, channel), ("waiting", now), &body, reaction);
     }
 
     fn delivery(
         &mut self,
         (notice, channel): (u64, &str),
-        state: &str,
-        due: Timestamp,
+        (state, due): (&str, Timestamp),
         body: &Value,
         reaction: &mut Reaction,
     ) {

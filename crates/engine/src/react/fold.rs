@@ -1,6 +1,7 @@
 //! One event after the other: into its issue, to the detectors, to the limits of configuration errors.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use alerts::configuration::{ConfigurationError, Mailing};
 use alerts::watch::{Crawler, Finding, Hit, Login};
@@ -13,7 +14,7 @@ use store::catalog::{IssueRow, Reaction};
 
 use super::calls::Happened;
 use super::seen::Seen;
-use super::{CONFIGURATION, Memory, RELEASES, WATCH};
+use super::{CONFIGURATION, Look, Memory, RELEASES, WATCH};
 use crate::mark::DEPLOY;
 use crate::over::Counted;
 use crate::{AskError, Engine};
@@ -21,6 +22,9 @@ use crate::{AskError, Engine};
 /// New issues of a log in an hour. What is new beyond it is counted in one issue for all of it: a program that makes a
 /// new error each time must not make a new issue, and a notice, each time.
 pub(crate) const NEW_ISSUES_MAX: u32 = 500;
+
+/// Requests with an exception that are remembered: their answers come soon.
+const FAILED_REQUESTS_MAX: usize = 10_000;
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
@@ -49,6 +53,33 @@ impl NewIssues {
     }
 }
 
+/// Requests of which an exception was seen, the last of them.
+#[derive(Debug, Default)]
+pub(super) struct FailedRequests {
+    known: HashSet<(LogId, String)>,
+    order: VecDeque<(LogId, String)>,
+}
+
+impl FailedRequests {
+    /// Whether an error is but the answer of 500 and above of a request whose exception was counted: one failure is one issue.
+    fn is_told(&mut self, log: LogId, seen: &Seen) -> bool {
+        let Some(request) = seen.text("request_id") else { return false };
+        let key = (log, request.to_owned());
+        if seen.text("exception.type").is_none() {
+            return seen.status().is_some_and(|status| status >= 500) && self.known.contains(&key);
+        }
+        if self.known.insert(key.clone()) {
+            self.order.push_back(key);
+        }
+        if self.order.len() > FAILED_REQUESTS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        false
+    }
+}
+
 impl Memory {
     /// The number of the issue that a fingerprint belongs to.
     pub(super) fn issue_of(&mut self, engine: &Engine, log: LogId, fingerprint: &str) -> Result<Option<u64>, AskError> {
@@ -64,12 +95,14 @@ impl Memory {
 
     /// An issue, read if it is not held.
     pub(crate) fn issue(&mut self, engine: &Engine, id: u64) -> Result<Option<&mut Issue>, AskError> {
-        if !self.issues.contains_key(&id) {
-            let row = engine.store.catalog().issue(id).map_err(query::QueryError::from)?;
-            let Some(issue) = row.and_then(|row| serde_json::from_str(&row.body).ok()) else { return Ok(None) };
-            self.issues.insert(id, issue);
+        match self.issues.entry(id) {
+            Entry::Occupied(held) => Ok(Some(held.into_mut())),
+            Entry::Vacant(place) => {
+                let row = engine.store.catalog().issue(id).map_err(query::QueryError::from)?;
+                let read = row.and_then(|row| serde_json::from_str(&row.body).ok());
+                Ok(read.map(|issue| place.insert(issue)))
+            }
         }
-        Ok(self.issues.get_mut(&id))
     }
 
     /// A new issue for a fingerprint.
@@ -141,23 +174,19 @@ struct Telling<'s> {
 
 impl Engine {
     /// Whatever follows from one event.
-    pub(super) fn fold(
-        &self,
-        memory: &mut Memory,
-        (log, name): (LogId, &str),
-        seen: &Seen,
-        now: Timestamp,
-        reaction: &mut Reaction,
-    ) -> Result<(), AskError> {
+    pub(super) fn fold(&self, look: &mut Look<'_>, (log, name): (LogId, &str), seen: &Seen) -> Result<(), AskError> {
         match seen.text("event") {
-            Some(DEPLOY) => note_deploy(memory, log, seen),
-            Some(issues::CONFIGURATION_ERROR) => self.configuration_error(memory, name, seen, now, reaction),
-            _ => watch(memory, log, seen),
+            Some(DEPLOY) => note_deploy(look.memory, log, seen),
+            Some(issues::CONFIGURATION_ERROR) => self.configuration_error(look, name, seen),
+            _ => watch(look.memory, log, seen),
         }
         let Some(fingerprint) = seen.fingerprint.as_deref() else { return Ok(()) };
+        if look.memory.failed.is_told(log, seen) {
+            return Ok(());
+        }
         // It was refused before for being too much, and counted then.
         let is_counted = self.reacting.over.lock().was_counted(log, &seen.id);
-        let user = seen.user.as_deref().map(|user| issues::user_hash(memory.users_key, user));
+        let user = seen.user.as_deref().map(|user| issues::user_hash(look.memory.users_key, user));
         let (release, environment) = (seen.text("release").unwrap_or(""), seen.text("environment").unwrap_or(""));
         let group = seen.group.as_ref();
         let level = seen.level.unwrap_or(Level::Error).max(Level::Error);
@@ -180,18 +209,13 @@ impl Engine {
             level,
             event: Some(seen),
         };
-        self.count(memory, (log, name), &occurrence, &telling, (now, reaction))
+        self.count(look, (log, name), &occurrence, &telling)
     }
 
     /// Counts what was refused for being too much.
-    pub(super) fn count_over(
-        &self,
-        memory: &mut Memory,
-        now: Timestamp,
-        reaction: &mut Reaction,
-    ) -> Result<(), AskError> {
+    pub(super) fn count_over(&self, look: &mut Look<'_>) -> Result<(), AskError> {
         let (counted, ids) = self.reacting.over.lock().take();
-        reaction.memories.extend(ids);
+        look.reaction.memories.extend(ids);
         let names = self.log_numbers();
         for one in &counted {
             let Some(name) = names.get(&one.log) else { continue };
@@ -216,12 +240,12 @@ impl Engine {
                 environment,
                 user: None,
             };
-            let mut users = users.iter().map(|user| issues::user_hash(memory.users_key, user)).collect::<Vec<_>>();
+            let mut users = users.iter().map(|user| issues::user_hash(look.memory.users_key, user)).collect::<Vec<_>>();
             occurrence.user = users.pop();
-            self.count(memory, (one.log, name), &occurrence, &telling, (now, reaction))?;
+            self.count(look, (one.log, name), &occurrence, &telling)?;
             for user in users {
                 let more = Occurrence { times: 0, user: Some(user), ..occurrence };
-                self.count(memory, (one.log, name), &more, &telling, (now, reaction))?;
+                self.count(look, (one.log, name), &more, &telling)?;
             }
         }
         Ok(())
@@ -229,52 +253,52 @@ impl Engine {
 
     fn count(
         &self,
-        memory: &mut Memory,
+        look: &mut Look<'_>,
         (log, name): (LogId, &str),
         occurrence: &Occurrence<'_>,
         telling: &Telling<'_>,
-        (now, reaction): (Timestamp, &mut Reaction),
     ) -> Result<(), AskError> {
         let mut occurrence = *occurrence;
-        let found = memory.issue_of(self, log, occurrence.fingerprint)?;
+        let found = look.memory.issue_of(self, log, occurrence.fingerprint)?;
         let number = match found {
             Some(number) => number,
-            None if memory.new.entry(log).or_default().admit(now) => memory.open(log, occurrence.fingerprint, reaction),
+            None if look.memory.new.entry(log).or_default().admit(look.now) => {
+                look.memory.open(log, occurrence.fingerprint, &mut look.reaction)
+            }
             None => {
                 (occurrence.fingerprint, occurrence.title, occurrence.culprit) = (OVERFLOW, OVERFLOW_TITLE, "");
-                match memory.issue_of(self, log, OVERFLOW)? {
+                match look.memory.issue_of(self, log, OVERFLOW)? {
                     Some(number) => number,
-                    None => memory.open(log, OVERFLOW, reaction),
+                    None => look.memory.open(log, OVERFLOW, &mut look.reaction),
                 }
             }
         };
-        memory.count_for_spikes(name, number, occurrence.times, now);
-        if memory.releases.entry(log).or_default().see(occurrence.release, occurrence.moment()) {
-            memory.touched.releases.insert(log);
+        look.memory.count_for_spikes(name, number, occurrence.times, look.now);
+        if look.memory.releases.entry(log).or_default().see(occurrence.release, occurrence.moment()) {
+            look.memory.touched.releases.insert(log);
         }
-        let releases = memory.releases.remove(&log).unwrap_or_default();
-        let happenings = match memory.issue(self, number)? {
+        let releases = look.memory.releases.remove(&log).unwrap_or_default();
+        let happenings = match look.memory.issue(self, number)? {
             Some(issue) => {
                 let happenings = issue.fold(&occurrence, &releases);
-                memory.touched.issues.insert(number, log);
+                look.memory.touched.issues.insert(number, log);
                 happenings
             }
             None => Vec::new(),
         };
-        memory.releases.insert(log, releases);
+        look.memory.releases.insert(log, releases);
         for happening in happenings {
-            self.call_for_issue(memory, (number, name), &happening, telling, (now, reaction));
+            self.call_for_issue(look, (number, name), &happening, telling);
         }
         Ok(())
     }
 
     fn call_for_issue(
         &self,
-        memory: &mut Memory,
+        look: &mut Look<'_>,
         (number, name): (u64, &str),
         happening: &Happening,
         telling: &Telling<'_>,
-        (now, reaction): (Timestamp, &mut Reaction),
     ) {
         let (trigger, suspect) = match happening {
             Happening::New { suspect } => (Trigger::NewIssue, suspect.as_ref()),
@@ -284,16 +308,22 @@ impl Engine {
             Happening::Reached { .. } | Happening::NewRelease { .. } => return,
             Happening::IgnoreEnded => (Trigger::Regression, None),
         };
-        let Some(issue) = memory.issues.get(&number) else { return };
-        let mut notice = self.notice_of(trigger, issue, name, telling, now);
+        let Some(issue) = look.memory.issues.get(&number) else { return };
+        let mut notice = self.notice_of((trigger, look.now), issue, name, telling);
         notice.suspect_deploy = suspect.map(|deploy| deploy.release.clone());
         let moment = format!("{} {}", notice.trigger.says(), issue.occurrences());
         let happened =
             Happened { notice, group: number.to_string(), measurement: Measurement::Happened(1), moment, hold: None };
-        self.call_rules(memory, name, &happened, telling.event.map(|seen| seen.sequence), (now, reaction));
+        self.call_rules(look, &happened, telling.event.map(|seen| seen.sequence));
     }
 
-    fn notice_of(&self, trigger: Trigger, issue: &Issue, name: &str, telling: &Telling<'_>, now: Timestamp) -> Notice {
+    fn notice_of(
+        &self,
+        (trigger, now): (Trigger, Timestamp),
+        issue: &Issue,
+        name: &str,
+        telling: &Telling<'_>,
+    ) -> Notice {
         let mut notice = Notice::new("", trigger, now);
         issue.title().clone_into(&mut notice.title);
         name.clone_into(&mut notice.log);
@@ -324,43 +354,30 @@ impl Engine {
     }
 
     /// Passes what happened by all rules that listen to it.
-    pub(super) fn call_rules(
-        &self,
-        memory: &mut Memory,
-        name: &str,
-        happened: &Happened,
-        sequence: Option<u64>,
-        (now, reaction): (Timestamp, &mut Reaction),
-    ) {
-        for rule in memory.calls.listening(&happened.notice) {
+    pub(super) fn call_rules(&self, look: &mut Look<'_>, happened: &Happened, sequence: Option<u64>) {
+        for rule in look.memory.calls.listening(&happened.notice) {
             let passes = match (&rule.search, sequence) {
-                (Some(search), Some(sequence)) => self.passes(name, search, sequence),
+                (Some(search), Some(sequence)) => self.passes(&happened.notice.log, search, sequence),
                 // What stands for no single event is not searched.
                 (Some(_), None) => false,
                 (None, _) => true,
             };
             if passes {
-                memory.calls.call(&rule, happened, now, reaction);
+                look.memory.calls.call(&rule, happened, look.now, &mut look.reaction);
             }
         }
     }
 
-    fn configuration_error(
-        &self,
-        memory: &mut Memory,
-        name: &str,
-        seen: &Seen,
-        now: Timestamp,
-        reaction: &mut Reaction,
-    ) {
+    fn configuration_error(&self, look: &mut Look<'_>, name: &str, seen: &Seen) {
+        let now = look.now;
         let error = ConfigurationError {
             message: seen.owned("message").unwrap_or_default(),
             object: seen.owned("object"),
             url: seen.owned("url").or_else(|| seen.owned("path")),
             config_field: seen.owned("config_field"),
         };
-        let mailing = memory.configuration.see(&error, self.settings.config_error_rate_limit_hours, now);
-        memory.touched.configuration = true;
+        let mailing = look.memory.configuration.see(&error, self.settings.config_error_rate_limit_hours, now);
+        look.memory.touched.configuration = true;
         let Mailing::Mail { held } = mailing else { return };
         let notice = Notice { environment: seen.owned("environment"), ..error.notice(name, held, now) };
         let happened = Happened {
@@ -370,30 +387,26 @@ impl Engine {
             moment: now.to_string(),
             hold: None,
         };
-        self.call_rules(memory, name, &happened, Some(seen.sequence), (now, reaction));
+        self.call_rules(look, &happened, Some(seen.sequence));
     }
 
     /// Tells what detectors found: as an event of the log, and by the rules on security.
-    pub(super) fn tell_findings(
-        &self,
-        memory: &mut Memory,
-        now: Timestamp,
-        reaction: &mut Reaction,
-    ) -> Result<(), AskError> {
+    pub(super) fn tell_findings(&self, look: &mut Look<'_>) -> Result<(), AskError> {
+        let now = look.now;
         let names = self.log_numbers();
-        let logs: Vec<LogId> = memory.watches.keys().copied().collect();
+        let logs: Vec<LogId> = look.memory.watches.keys().copied().collect();
         for log in logs {
             let Some(name) = names.get(&log) else {
-                memory.watches.remove(&log);
+                look.memory.watches.remove(&log);
                 continue;
             };
             let Some(watch) =
-                memory.watches.get_mut(&log).filter(|watch| watch.next_due().is_some_and(|due| due <= now))
+                look.memory.watches.get_mut(&log).filter(|watch| watch.next_due().is_some_and(|due| due <= now))
             else {
                 continue;
             };
             let findings = watch.due(now);
-            memory.touched.watches.insert(log);
+            look.memory.touched.watches.insert(log);
             for finding in findings {
                 self.keep_finding(name, &finding, now)?;
                 let notice = finding.notice(name);
@@ -404,7 +417,7 @@ impl Engine {
                     measurement: Measurement::Happened(1),
                     hold: finding.hold(now),
                 };
-                self.call_rules(memory, name, &happened, None, (now, reaction));
+                self.call_rules(look, &happened, None);
             }
         }
         Ok(())

@@ -10,10 +10,9 @@ use query::filter::{Comparison, Filter, Scalar, Test};
 use query::{Order, Request};
 use serde_json::json;
 use store::LogId;
-use store::catalog::Reaction;
 
 use super::calls::{Calls, Happened};
-use super::{BASELINE, Memory, PRESENCE, TREND};
+use super::{BASELINE, Look, Memory, PRESENCE, TREND};
 use crate::internal::Said;
 use crate::{AskError, Engine};
 
@@ -84,74 +83,67 @@ impl Memory {
 
 impl Engine {
     /// Measures what is due.
-    pub(super) fn measure(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
+    pub(super) fn measure(&self, look: &mut Look<'_>) {
         let heard = std::mem::take(&mut self.reacting.heard.lock().0);
         let logs = self.log_numbers();
         for (log, source) in heard {
             // Our own messages come when there is something to say.
             let Some(log) = logs.get(&log).filter(|_| source != "everlog") else { continue };
             let name = format!("{log}\n{source}");
-            if memory.presences.len() < SOURCES_MAX || memory.presences.contains_key(&name) {
-                memory.presences.entry(name).or_default().hear(now);
+            if look.memory.presences.len() < SOURCES_MAX || look.memory.presences.contains_key(&name) {
+                look.memory.presences.entry(name).or_default().hear(look.now);
             }
         }
-        if is_due(&mut memory.measured.looked, LOOK_EVERY) {
-            self.measure_spikes(memory, now, reaction);
-            self.measure_silence(memory, now, reaction);
-            self.measure_disk(memory, now, reaction);
-            self.measure_delivery(memory, now, reaction);
+        if is_due(&mut look.memory.measured.looked, LOOK_EVERY) {
+            self.measure_spikes(look);
+            self.measure_silence(look);
+            self.measure_disk(look);
+            self.measure_delivery(look);
         }
-        self.measure_rules(memory, now, reaction);
-        if is_due(&mut memory.measured.kept, KEEP_EVERY) {
-            let baselines = memory
+        self.measure_rules(look);
+        if is_due(&mut look.memory.measured.kept, KEEP_EVERY) {
+            let baselines = look
+                .memory
                 .baselines
                 .iter()
                 .map(|(name, kept)| (format!("{BASELINE}{name}"), serde_json::to_string(kept).ok()));
-            let presences = memory
+            let presences = look
+                .memory
                 .presences
                 .iter()
                 .map(|(name, kept)| (format!("{PRESENCE}{name}"), serde_json::to_string(kept).ok()));
-            reaction.memories.extend(baselines.chain(presences));
-            reaction.memories.push((TREND.to_owned(), serde_json::to_string(&memory.trend).ok()));
+            look.reaction.memories.extend(baselines.chain(presences));
+            look.reaction.memories.push((TREND.to_owned(), serde_json::to_string(&look.memory.trend).ok()));
         }
     }
 
-    fn judged(
-        &self,
-        memory: &mut Memory,
-        notice: Notice,
-        group: String,
-        is_so: bool,
-        (now, reaction): (Timestamp, &mut Reaction),
-    ) {
-        let log = notice.log.clone();
-        let happened =
-            Happened { notice, group, measurement: Measurement::Judged(is_so), moment: now.to_string(), hold: None };
-        self.call_rules(memory, &log, &happened, None, (now, reaction));
+    fn judged(&self, look: &mut Look<'_>, notice: Notice, group: String, is_so: bool) {
+        let (measurement, moment) = (Measurement::Judged(is_so), look.now.to_string());
+        self.call_rules(look, &Happened { notice, group, measurement, moment, hold: None }, None);
     }
 
-    fn measure_spikes(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
-        memory.baselines.values_mut().for_each(|baseline| baseline.advance(now));
+    fn measure_spikes(&self, look: &mut Look<'_>) {
+        look.memory.baselines.values_mut().for_each(|baseline| baseline.advance(look.now));
         let quiet: Vec<String> =
-            memory.baselines.iter().filter(|(_, kept)| is_forgotten(kept)).map(|(name, _)| name.clone()).collect();
+            look.memory.baselines.iter().filter(|(_, kept)| is_forgotten(kept)).map(|(name, _)| name.clone()).collect();
         for name in quiet {
-            memory.baselines.remove(&name);
-            reaction.memories.push((format!("{BASELINE}{name}"), None));
+            look.memory.baselines.remove(&name);
+            look.reaction.memories.push((format!("{BASELINE}{name}"), None));
         }
         let judged: Vec<(String, Judgement)> =
-            memory.baselines.iter().map(|(name, baseline)| (name.clone(), baseline.judge())).collect();
+            look.memory.baselines.iter().map(|(name, baseline)| (name.clone(), baseline.judge())).collect();
         for (name, Judgement { is_spike, count, usual }) in judged {
             let Some((log, issue)) = name.split_once('\n') else { continue };
             let key = format!("spike\n{name}");
-            if !is_spike && !memory.calls.states.contains_key(&key) {
+            if !is_spike && !look.memory.calls.states.contains_key(&key) {
                 continue;
             }
             let trigger = Trigger::Spike { count, usual, window_seconds: alerts::spike::SLOT.as_secs() };
-            let mut notice = Notice::new("", trigger, now);
+            let mut notice = Notice::new("", trigger, look.now);
             log.clone_into(&mut notice.log);
             notice.level = Some(Level::Error);
             notice.occurrences = Some(count);
-            let known = issue.parse().ok().and_then(|id| memory.issue(self, id).ok().flatten());
+            let known = issue.parse().ok().and_then(|id| look.memory.issue(self, id).ok().flatten());
             if let Some(known) = known {
                 known.title().clone_into(&mut notice.title);
                 notice.issue = Some(issue.to_owned());
@@ -159,45 +151,50 @@ impl Engine {
             } else {
                 "all errors of the log together".clone_into(&mut notice.title);
             }
-            self.judged(memory, notice, name.clone(), is_spike, (now, reaction));
+            self.judged(look, notice, name.clone(), is_spike);
         }
     }
 
-    fn measure_silence(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
-        let silent: Vec<(String, Option<Duration>)> =
-            memory.presences.iter().map(|(name, presence)| (name.clone(), presence.silent_for(now))).collect();
+    fn measure_silence(&self, look: &mut Look<'_>) {
+        let silent: Vec<(String, Option<Duration>)> = look
+            .memory
+            .presences
+            .iter()
+            .map(|(name, presence)| (name.clone(), presence.silent_for(look.now)))
+            .collect();
         for (name, silent) in silent {
-            if silent.is_none() && !memory.calls.states.contains_key(&format!("silence\n{name}")) {
+            if silent.is_none() && !look.memory.calls.states.contains_key(&format!("silence\n{name}")) {
                 continue;
             }
             let Some((log, source)) = name.split_once('\n') else { continue };
             let seconds = silent.map_or(0, |silent| silent.as_secs());
-            let mut notice = Notice::new("", Trigger::Silence { seconds }, now);
+            let mut notice = Notice::new("", Trigger::Silence { seconds }, look.now);
             notice.title = format!("{source} says nothing any more");
             log.clone_into(&mut notice.log);
             notice.level = Some(Level::Warning);
-            notice.last_seen = memory.presences.get(&name).and_then(alerts::silence::Presence::last);
+            notice.last_seen = look.memory.presences.get(&name).and_then(alerts::silence::Presence::last);
             notice.facts = vec![Fact::new("Source", source)];
-            self.judged(memory, notice, name.clone(), silent.is_some(), (now, reaction));
+            self.judged(look, notice, name.clone(), silent.is_some());
         }
     }
 
-    fn measure_disk(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
+    fn measure_disk(&self, look: &mut Look<'_>) {
         let Ok(free) = self.store.free_bytes() else { return };
-        memory.trend.measure(free, now);
-        let days = memory.trend.days_left().unwrap_or(f64::INFINITY);
+        look.memory.trend.measure(free, look.now);
+        let days = look.memory.trend.days_left().unwrap_or(f64::INFINITY);
         let whole = days.min(3650.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 3650")]
-        let mut notice = Notice::new("", Trigger::DiskFull { days: whole.max(0.0) as u64 }, now);
+        let mut notice = Notice::new("", Trigger::DiskFull { days: whole.max(0.0) as u64 }, look.now);
         "the disk with the data directory".clone_into(&mut notice.title);
         notice.level = Some(if days < 1.0 { Level::Critical } else { Level::Warning });
         notice.facts = vec![Fact::new("Free", format!("{} MiB", free >> 20))];
         let measurement = Measurement::Value(days);
-        let happened = Happened { notice, group: "disk".to_owned(), measurement, moment: now.to_string(), hold: None };
-        self.call_rules(memory, "", &happened, None, (now, reaction));
+        let happened =
+            Happened { notice, group: "disk".to_owned(), measurement, moment: look.now.to_string(), hold: None };
+        self.call_rules(look, &happened, None);
     }
 
-    fn measure_delivery(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
+    fn measure_delivery(&self, look: &mut Look<'_>) {
         let mut failing: BTreeMap<String, (String, Timestamp)> = BTreeMap::new();
         for (channel, since) in self.reacting.failing.lock().iter() {
             failing.insert(format!("channel {channel}"), (String::new(), *since));
@@ -208,56 +205,51 @@ impl Engine {
             }
         }
         let beginning = format!("{}\n", On::DeliveryFailing.name());
-        let known = memory.calls.states.keys().filter_map(|key| key.strip_prefix(&beginning)).map(str::to_owned);
+        let known = look.memory.calls.states.keys().filter_map(|key| key.strip_prefix(&beginning)).map(str::to_owned);
         let all: BTreeSet<String> = failing.keys().cloned().chain(known).collect();
         for name in all {
             let found = failing.get(&name);
-            let seconds = found.map_or(0, |(_, since)| now.as_micros().saturating_sub(since.as_micros()) / 1_000_000);
+            let seconds =
+                found.map_or(0, |(_, since)| look.now.as_micros().saturating_sub(since.as_micros()) / 1_000_000);
             let trigger = Trigger::DeliveryFailing { seconds: u64::try_from(seconds).unwrap_or(0) };
-            let mut notice = Notice::new("", trigger, now);
+            let mut notice = Notice::new("", trigger, look.now);
             notice.title = format!("nothing reaches the {name}");
             notice.level = Some(Level::Error);
             notice.message = found.map(|(reason, _)| reason.clone()).filter(|reason| !reason.is_empty());
-            self.judged(memory, notice, name, found.is_some(), (now, reaction));
+            self.judged(look, notice, name, found.is_some());
         }
     }
 
-    fn measure_rules(&self, memory: &mut Memory, now: Timestamp, reaction: &mut Reaction) {
+    fn measure_rules(&self, look: &mut Look<'_>) {
         let rules: Vec<Rule> =
-            memory.calls.rules.iter().filter(|rule| rule.on == On::Threshold && rule.enabled).cloned().collect();
+            look.memory.calls.rules.iter().filter(|rule| rule.on == On::Threshold && rule.enabled).cloned().collect();
         for rule in rules {
             let every = (rule.window / 10).clamp(ASK_MIN, ASK_MAX);
-            if memory.measured.rules.get(&rule.name).is_some_and(|asked| asked.elapsed() < every) {
+            if look.memory.measured.rules.get(&rule.name).is_some_and(|asked| asked.elapsed() < every) {
                 continue;
             }
-            memory.measured.rules.insert(rule.name.clone(), Instant::now());
-            let from = Timestamp::from_micros(now.as_micros().saturating_sub(micros(rule.window)));
-            match self.counted(&rule, (from, now)) {
-                Ok(values) => self.step_rule(memory, &rule, values, (now, reaction)),
+            look.memory.measured.rules.insert(rule.name.clone(), Instant::now());
+            let from = Timestamp::from_micros(look.now.as_micros().saturating_sub(micros(rule.window)));
+            match self.counted(&rule, (from, look.now)) {
+                Ok(values) => self.step_rule(look, &rule, values),
                 Err(error) => tracing::warn!("the rule {} cannot be looked at: {error}", rule.name),
             }
         }
     }
 
-    fn step_rule(
-        &self,
-        memory: &mut Memory,
-        rule: &Rule,
-        mut values: BTreeMap<String, f64>,
-        (now, reaction): (Timestamp, &mut Reaction),
-    ) {
+    fn step_rule(&self, look: &mut Look<'_>, rule: &Rule, mut values: BTreeMap<String, f64>) {
         // Groups that were above their limit and have no event now have none.
-        for group in memory.measured.firing.get(&rule.name).into_iter().flatten() {
+        for group in look.memory.measured.firing.get(&rule.name).into_iter().flatten() {
             values.entry(group.clone()).or_insert(0.0);
         }
         for (group, value) in values {
             if rule.limit.is_some_and(|limit| limit.is_met(value)) {
-                memory.measured.firing.entry(rule.name.clone()).or_default().insert(group.clone());
+                look.memory.measured.firing.entry(rule.name.clone()).or_default().insert(group.clone());
             }
-            let happened = threshold(rule, &group, value, now, self.link("/"));
-            memory.calls.call(rule, &happened, now, reaction);
-            let is_over = memory.calls.states.get(&format!("{}\n{group}", rule.name)).is_none_or(Calls::is_quiet);
-            if is_over && let Some(firing) = memory.measured.firing.get_mut(&rule.name) {
+            let happened = threshold(rule, &group, value, look.now, self.link("/"));
+            look.memory.calls.call(rule, &happened, look.now, &mut look.reaction);
+            let is_over = look.memory.calls.states.get(&format!("{}\n{group}", rule.name)).is_none_or(Calls::is_quiet);
+            if is_over && let Some(firing) = look.memory.measured.firing.get_mut(&rule.name) {
                 firing.remove(&group);
             }
         }

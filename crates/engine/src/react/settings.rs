@@ -34,6 +34,9 @@ pub const CONFIGURATION_MAIL: &str = "config_error_report_email";
 /// Settings of channels by their names, as JSON.
 pub type Tables = BTreeMap<String, Map<String, Value>>;
 
+/// The same, each with whether it stands in the file.
+pub type ChannelTables = BTreeMap<String, (Map<String, Value>, bool)>;
+
 /// Why a rule or a channel cannot be as it is asked.
 #[derive(Debug, Error)]
 pub enum AlertError {
@@ -258,8 +261,8 @@ impl Engine {
     ///
     /// # Errors
     /// When the catalog refuses.
-    pub fn channels(&self) -> Result<BTreeMap<String, (Map<String, Value>, bool)>, AlertError> {
-        let mut channels: BTreeMap<String, (Map<String, Value>, bool)> =
+    pub fn channels(&self) -> Result<ChannelTables, AlertError> {
+        let mut channels: ChannelTables =
             self.tables::<Tables, _>(CHANNEL)?.into_iter().map(|(name, settings)| (name, (settings, false))).collect();
         let file = self.alert_settings.read().channels.clone();
         channels.extend(file.into_iter().map(|(name, settings)| (name, (settings, true))));
@@ -338,8 +341,7 @@ impl Engine {
         let length = to.as_micros().saturating_sub(from.as_micros());
         if length <= 0 || length / step_micros > WINDOWS_MAX {
             return Err(AlertError::Refused(format!(
-                "between the two moments there must be something, and at most {} half windows of the rule: ask for a shorter time",
-                WINDOWS_MAX
+                "between the two moments there must be something, and at most {WINDOWS_MAX} half windows of the rule: ask for a shorter time"
             )));
         }
         let mut states: BTreeMap<String, State> = BTreeMap::new();

@@ -256,7 +256,7 @@ fn check_stats(stats: &Value, documents: &[&Value], field: &str) {
     assert_eq!(stats["count"], json!(numbers.len()), "{field}");
     let near = |name: &str, expected: Option<f64>| match (stats[name].as_f64(), expected) {
         (Some(shown), Some(expected)) => {
-            assert!((shown - expected).abs() < 1e-6, "{name} of {field}: {shown} {expected}")
+            assert!((shown - expected).abs() < 1e-6, "{name} of {field}: {shown} {expected}");
         }
         (shown, expected) => assert_eq!(shown, expected, "{name} of {field}"),
     };

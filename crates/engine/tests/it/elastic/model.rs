@@ -11,8 +11,11 @@ pub(crate) const FIRST_DAY: i64 = 1_767_225_600_000;
 /// Milliseconds of a day.
 pub(crate) const DAY: i64 = 86_400_000;
 
+/// Whether a text matches.
+type Matches = fn(&str) -> bool;
+
 /// Regular expressions, with what they say in other words.
-pub(crate) const EXPRESSIONS: [(&str, fn(&str) -> bool); 5] = [
+pub(crate) const EXPRESSIONS: [(&str, Matches); 5] = [
     ("a.*", |text| text.starts_with('a')),
     ("(db|web)", |text| text == "db" || text == "web"),
     ("[a-z]+ ?[0-9]?", |text| {
