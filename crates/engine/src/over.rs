@@ -70,7 +70,7 @@ impl Over {
             return None;
         }
         let left = MINUTE_MICROS - now.as_micros().saturating_sub(*start);
-        Some(u32::try_from(left / 1_000_000 + 1).unwrap_or(1))
+        Some(u32::try_from((left - 1) / 1_000_000 + 1).unwrap_or(1))
     }
 
     /// Counts an error that is refused, unless it was before.

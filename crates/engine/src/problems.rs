@@ -20,6 +20,7 @@ use crate::logs::LogError;
 use crate::react::{Memory, issue_row};
 use crate::{AskError, Engine, Grant, WriteError};
 
+pub(crate) use occurrences::Before;
 pub use occurrences::{Occurrences, TRAIL_MAX};
 
 /// Issues on one page at the most.

@@ -59,7 +59,7 @@ impl Engine {
         let mut occurrences = Vec::with_capacity(page.rows.len());
         for (batch, row, sequence) in &page.rows {
             let occurrence = Raised::of(&mut writers[*batch], *row, *sequence);
-            let trail = if with_trail { self.trail(&log, &occurrence)? } else { Vec::new() };
+            let trail = if with_trail { self.trail(&log, &occurrence.before())? } else { Vec::new() };
             occurrences.push(occurrence.shown(with_trail.then_some(trail)));
         }
         Ok(Occurrences { occurrences, kept: page.total.unwrap_or(0), next: page.next.map(|next| next.to_string()) })
@@ -107,19 +107,17 @@ impl Engine {
     }
 
     /// The last events before an error of the same request, session or user, the oldest first.
-    pub(super) fn trail(&self, log: &str, occurrence: &Raised) -> Result<Vec<Value>, IssueError> {
+    pub(crate) fn trail(&self, log: &str, error: &Before<'_>) -> Result<Vec<Value>, IssueError> {
         let mut same = Vec::new();
-        for (key, value) in
-            [("request_id", &occurrence.request_id), ("session", &occurrence.session), ("user", &occurrence.user)]
-        {
+        for (key, value) in [("request_id", error.request_id), ("session", error.session), ("user", error.user)] {
             if let Some(value) = value {
-                same.push(Filter::field(key, Test::Equal(vec![value.as_str().into()])));
+                same.push(Filter::field(key, Test::Equal(vec![value.into()])));
             }
         }
         if same.is_empty() {
             return Ok(Vec::new());
         }
-        let until = Scalar::from(occurrence.timestamp.as_str());
+        let until = Scalar::from(error.timestamp);
         let before = Filter::field("timestamp", Test::Compare(Comparison::LessOrEqual, until));
         let request = Request {
             filter: Filter::and([Filter::or(same), before]),
@@ -137,8 +135,8 @@ impl Engine {
         let mut steps = Vec::new();
         for (batch, row, sequence) in &page.rows {
             // What came with it or after it led to nothing.
-            let is_before = (writers[*batch].moment(*row).to_string(), *sequence)
-                < (occurrence.timestamp.clone(), occurrence.sequence);
+            let is_before =
+                (writers[*batch].moment(*row).to_string(), *sequence) < (error.timestamp.to_owned(), error.sequence);
             if !is_before || steps.len() >= TRAIL_MAX {
                 continue;
             }
@@ -149,6 +147,16 @@ impl Engine {
         steps.reverse();
         Ok(steps)
     }
+}
+
+/// An error, as far as is needed to find what led to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Before<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) timestamp: &'a str,
+    pub(crate) request_id: Option<&'a str>,
+    pub(crate) session: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
 }
 
 /// What a step of a trail shows.
@@ -222,6 +230,17 @@ const COLUMNS: [(&str, &str); 20] = [
 ];
 
 impl Raised {
+    /// By what the events that led to it are found.
+    fn before(&self) -> Before<'_> {
+        Before {
+            sequence: self.sequence,
+            timestamp: &self.timestamp,
+            request_id: self.request_id.as_deref(),
+            session: self.session.as_deref(),
+            user: self.user.as_deref(),
+        }
+    }
+
     fn of(documents: &mut Documents<'_>, row: usize, sequence: u64) -> Self {
         let text = |key: &str| documents.text(key, row).filter(|text| !text.is_empty());
         let mut columns = Map::new();

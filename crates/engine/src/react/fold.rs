@@ -17,6 +17,7 @@ use super::seen::Seen;
 use super::{CONFIGURATION, Look, Memory, RELEASES, WATCH};
 use crate::mark::DEPLOY;
 use crate::over::Counted;
+use crate::problems::Before;
 use crate::{AskError, Engine};
 
 /// New issues of a log in an hour. What is new beyond it is counted in one issue for all of it: a program that makes a
@@ -311,10 +312,32 @@ impl Engine {
         let Some(issue) = look.memory.issues.get(&number) else { return };
         let mut notice = self.notice_of((trigger, look.now), issue, name, telling);
         notice.suspect_deploy = suspect.map(|deploy| deploy.release.clone());
+        notice.trail = telling.event.map(|seen| self.steps_before(name, seen)).unwrap_or_default();
         let moment = format!("{} {}", notice.trigger.says(), issue.occurrences());
         let happened =
             Happened { notice, group: number.to_string(), measurement: Measurement::Happened(1), moment, hold: None };
         self.call_rules(look, &happened, telling.event.map(|seen| seen.sequence));
+    }
+
+    /// What led to an error, a line each.
+    fn steps_before(&self, name: &str, seen: &Seen) -> Vec<String> {
+        let timestamp = seen.time.to_string();
+        let before = Before {
+            sequence: seen.sequence,
+            timestamp: &timestamp,
+            request_id: seen.text("request_id"),
+            session: seen.text("session"),
+            user: seen.user.as_deref(),
+        };
+        let steps = self.trail(name, &before).unwrap_or_default();
+        let line = |step: &serde_json::Value| {
+            let text = |key: &str| step.get(key).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
+            let request = [text("method"), text("url").or_else(|| text("path"))];
+            let request = request.into_iter().flatten().collect::<Vec<_>>().join(" ");
+            let parts = [text("timestamp"), text("event"), text("message"), Some(request.as_str())];
+            parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        };
+        steps.iter().map(line).collect()
     }
 
     fn notice_of(

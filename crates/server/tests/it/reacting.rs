@@ -136,10 +136,9 @@ async fn check_told(server: &Server, sink: &HttpSink) {
     for reached in ["{\"reached\":10}", "{\"reached\":100}"] {
         assert_eq!(powers(reached), CAUSES.len(), "{told:?}");
     }
-    let ids =
-        async || sink.notices().iter().map(|notice| notice["id"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
-    until("all notices", async || (ids().await.len() >= told.len()).then_some(())).await;
-    assert_eq!(ids().await.len(), told.len());
+    let ids = || sink.notices().iter().map(|notice| notice["id"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
+    until("all notices", async || (ids().len() >= told.len()).then_some(())).await;
+    assert_eq!(ids().len(), told.len());
     until("all to be settled", async || {
         let notices = server.get("/api/v1/notices?limit=500").await.expect(200);
         let states = notices.as_array()?.iter().map(|told| &told["deliveries"][0]["state"]).collect::<Vec<_>>();
