@@ -34,6 +34,7 @@ impl Engine {
             event: deed.event,
             message: deed.message,
             user: &by,
+            id: None,
             fields: &fields,
         };
         let (sender, receiver) = channel();

@@ -32,6 +32,8 @@ pub(crate) struct Said<'a> {
     pub(crate) event: &'a str,
     pub(crate) message: &'a str,
     pub(crate) user: &'a str,
+    /// By which it is there once, if it may be said twice.
+    pub(crate) id: Option<&'a str>,
     pub(crate) fields: &'a [(&'a str, Value<'a>)],
 }
 
@@ -50,7 +52,7 @@ impl Said<'_> {
         push("source", Value::Str("everlog"));
         push("user", Value::Str(self.user));
         self.fields.iter().for_each(|(path, value)| push(path, *value));
-        builder.commit(Id::fresh(now), now);
+        builder.commit(self.id.map_or_else(|| Id::fresh(now), Id::new), now);
         Decoded { batch: builder.finish(), refused: Vec::new(), unlisted: BTreeMap::new(), received: 1, visit: false }
     }
 }
@@ -94,7 +96,8 @@ impl Engine {
     /// Keeps something about Everlog itself that is on standard error already. What cannot be kept is counted, and
     /// told as soon as something can be kept again.
     pub fn keep_message(&self, level: Level, event: &str, message: &str, fields: &[(&str, Value<'_>)]) {
-        let said = Said { stream: "INTERNAL", level, event, message, user: event::shared::SYSTEM_USER, fields };
+        let user = event::shared::SYSTEM_USER;
+        let said = Said { stream: "INTERNAL", level, event, message, user, id: None, fields };
         let untold = Arc::clone(&self.untold);
         self.accept(self.internal_log(), said.decoded(self.clock.now()), None, move |result| {
             if result.is_err() {

@@ -311,7 +311,6 @@ impl Engine {
         let flusher = named("flush").spawn(move || flusher.keep_flushing()).map_err(refused)?;
         let keeper = named("housekeeping").spawn(move || keeper.keep_house()).map_err(refused)?;
         *self.threads.lock() = vec![writer, flusher, keeper];
-        self.start_reacting().map_err(refused)?;
         if let Some(tree) = self.settings.tree.clone() {
             self.follow(tree).map_err(refused)?;
         }

@@ -195,7 +195,8 @@ impl<'a> Read<'a> {
 pub(crate) fn mark(batch: Batch) -> Marked {
     let columns: Vec<Column> = batch.keys().iter().map(|path| Column::of(path)).collect();
     let mut is_notable = false;
-    let mut found: Vec<(Error, bool)> = Vec::new();
+    // Rows that are written anew: errors, and events whose sender uses our key for something of their own.
+    let mut found: Vec<(usize, Option<Group>, bool)> = Vec::new();
     let mut sources: Vec<String> = Vec::new();
     for (row, read) in batch.rows().map(|row| Read::of(&row, &columns)).enumerate() {
         let is_known = read.source.is_empty() || sources.iter().any(|known| known == read.source);
@@ -203,31 +204,31 @@ pub(crate) fn mark(batch: Batch) -> Marked {
             sources.push(read.source.to_owned());
         }
         is_notable |= read.is_notable();
-        if let Some(group) = read.group() {
-            found.push((Error { row, group }, read.has_own));
+        let group = read.group();
+        if group.is_some() || read.has_own {
+            found.push((row, group, read.has_own));
         }
     }
     if found.is_empty() {
         return Marked { batch, errors: Vec::new(), is_notable, sources };
     }
-    let first = found.first().map_or(0, |(error, _)| error.row);
+    let first = found.first().map_or(0, |(row, ..)| *row);
     let mut builder = BatchBuilder::continuing(&batch, first);
-    let mut errors = found.iter().peekable();
+    let mut changed = found.iter().peekable();
     for (index, row) in batch.rows().enumerate().skip(first) {
-        let kept = match errors.next_if(|(error, _)| error.row == index) {
-            Some((error, has_own)) => {
-                with_fingerprint(&mut builder, &row, &columns, (&error.group.fingerprint, *has_own))
+        let kept = match changed.next_if(|(changed, ..)| *changed == index) {
+            Some((_, group, has_own)) => {
+                let fingerprint = group.as_ref().map(|group| group.fingerprint.as_str());
+                with_fingerprint(&mut builder, &row, &columns, (fingerprint, *has_own))
             }
             None => builder.copy(&row),
         };
         debug_assert!(kept, "a fingerprint fits where an event of a request does");
     }
-    Marked {
-        batch: builder.finish(),
-        errors: found.into_iter().map(|(error, _)| error).collect(),
-        is_notable: true,
-        sources,
-    }
+    let errors: Vec<Error> =
+        found.into_iter().filter_map(|(row, group, _)| Some(Error { row, group: group? })).collect();
+    let is_notable = is_notable || !errors.is_empty();
+    Marked { batch: builder.finish(), errors, is_notable, sources }
 }
 
 /// The event with our fingerprint in the column. What it sent under that name is kept beside it, as it is sent.
@@ -235,12 +236,12 @@ fn with_fingerprint(
     builder: &mut BatchBuilder,
     row: &Row<'_>,
     columns: &[Column],
-    (fingerprint, has_own): (&str, bool),
+    (fingerprint, has_own): (Option<&str>, bool),
 ) -> bool {
     let column = |key: KeyIndex| columns.get(key as usize).copied().unwrap_or(Column::Other);
     if has_own || columns.contains(&Column::Added) {
         for Field { key, mut value, sent } in row.fields() {
-            if column(key) == Column::Added {
+            if column(key) == Column::Added && fingerprint.is_some() {
                 let mut added = Added::read(value);
                 added.add(FINGERPRINT);
                 value = added.value();
@@ -250,8 +251,10 @@ fn with_fingerprint(
     } else {
         builder.begin(row);
     }
-    let key = builder.key(FINGERPRINT);
-    builder.push(key, Value::Str(fingerprint), false);
+    if let Some(fingerprint) = fingerprint {
+        let key = builder.key(FINGERPRINT);
+        builder.push(key, Value::Str(fingerprint), false);
+    }
     builder.commit(row.id.clone(), row.timestamp)
 }
 

@@ -15,6 +15,7 @@ use store::LogId;
 
 use crate::Engine;
 use crate::mark::{Error, Marked};
+use crate::react::{OVERFLOW, OVERFLOW_TITLE};
 use ids::Ids;
 pub(crate) use ids::REFUSED;
 
@@ -74,14 +75,21 @@ impl Over {
     }
 
     /// Counts an error that is refused, unless it was before.
-    fn count(&mut self, one: Counted) {
+    fn count(&mut self, mut one: Counted) {
         if !self.ids.insert(one.log, &one.id) {
             return;
         }
         let mut key = (one.log, one.group.fingerprint.clone(), one.release.clone(), one.environment.clone());
         if self.counted.len() >= COUNTED_MAX && !self.counted.contains_key(&key) {
-            key = (one.log, crate::react::OVERFLOW.to_owned(), String::new(), String::new());
+            key = (one.log, OVERFLOW.to_owned(), String::new(), String::new());
+            one.group =
+                Group { fingerprint: OVERFLOW.to_owned(), title: OVERFLOW_TITLE.to_owned(), culprit: String::new() };
+            (one.release, one.environment) = (String::new(), String::new());
         }
+        self.add(key, one);
+    }
+
+    fn add(&mut self, key: (LogId, String, String, String), one: Counted) {
         match self.counted.get_mut(&key) {
             Some(counted) => {
                 counted.times += one.times;
@@ -103,10 +111,15 @@ impl Over {
 
     /// What was counted since the last time that it was kept, and what is to be kept with it.
     pub(crate) fn take(&mut self) -> (Vec<Counted>, Vec<(String, Option<String>)>) {
+        // What was taken and could not be kept is counted with what came since: it is never more than there may be.
+        for one in std::mem::take(&mut self.taken) {
+            let key = (one.log, one.group.fingerprint.clone(), one.release.clone(), one.environment.clone());
+            self.add(key, one);
+        }
         let mut counted: Vec<Counted> = std::mem::take(&mut self.counted).into_values().collect();
         counted.sort_by(|one, two| (one.received, &one.id).cmp(&(two.received, &two.id)));
-        self.taken.append(&mut counted);
-        (self.taken.clone(), self.ids.unsaved())
+        self.taken.clone_from(&counted);
+        (counted, self.ids.unsaved())
     }
 
     /// What was taken last is kept.
@@ -129,13 +142,19 @@ impl Engine {
         let now = self.clock.now();
         let mut wait = None;
         let mut refused: BTreeSet<usize> = BTreeSet::new();
-        for Error { row: index, group } in errors {
-            let Some(seconds) = self.reacting.over.lock().admit(log, limit, now) else { continue };
+        let mut beyond = Vec::new();
+        for error in errors {
+            let seconds = self.reacting.over.lock().admit(log, limit, now);
+            beyond.extend(seconds.map(|seconds| (seconds, error)));
+        }
+        if beyond.is_empty() {
+            return (batch, None);
+        }
+        // What is stored already costs nothing, and its sender is to stop sending it. Asked once, as it waits for the writer.
+        let ids: Vec<&Id> = beyond.iter().map(|(_, error)| batch.row(error.row).id).collect();
+        let known = self.store.known(log, &ids, now);
+        for ((seconds, Error { row: index, group }), _) in beyond.into_iter().zip(known).filter(|(_, known)| !known) {
             let row = batch.row(index);
-            // What is stored already costs nothing, and its sender is to stop sending it.
-            if self.store.knows(log, row.id, now) {
-                continue;
-            }
             wait = Some(seconds);
             refused.insert(index);
             self.reacting.over.lock().count(counted(&batch, &row, (log, group), now));

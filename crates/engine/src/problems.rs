@@ -226,7 +226,7 @@ impl Engine {
         // Read anew by the next look, whatever becomes of this.
         memory.issues.clear();
         memory.known.clear();
-        self.keep_reaction(memory, &reaction)?;
+        self.keep_reaction(memory, &mut reaction)?;
         Ok(done)
     }
 
@@ -338,6 +338,12 @@ impl Engine {
                 }
                 Undo::Split { apart, split } => {
                     let gone = self.found(&apart)?;
+                    let is_itself = gone.id.to_string() == apart && gone.log == found.log;
+                    if !is_itself || !self.undo_list(gone.id)?.is_empty() {
+                        return Err(IssueError::Refused(format!(
+                            "issue {apart} was merged or split since: undo that first"
+                        )));
+                    }
                     found.issue.undo_split(&gone.issue, &split)?;
                     for fingerprint in gone.issue.fingerprints() {
                         reaction.fingerprints.push((found.log, fingerprint.to_owned(), found.id));

@@ -11,7 +11,7 @@ mod outbox;
 mod seen;
 mod settings;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use alerts::disk::Trend;
 use alerts::silence::Presence;
 use alerts::spike::Baseline;
 use alerts::watch::Watch;
-use event::Timestamp;
+use event::{Level, Timestamp, Value};
 use issues::{Issue, Releases};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -33,7 +33,7 @@ use crate::waking::Waking;
 use crate::{AskError, Engine};
 
 use calls::Calls;
-pub(crate) use fold::{OVERFLOW, issue_row};
+pub(crate) use fold::{OVERFLOW, OVERFLOW_TITLE, issue_row};
 pub use outbox::{Due, Settled, Told};
 pub use settings::{AlertError, AlertSettings, CONFIGURATION_MAIL, ChannelTables, RuleInfo, Tables};
 
@@ -54,6 +54,9 @@ const SAVE_AFTER: Duration = Duration::from_secs(10);
 
 /// How often notices are counted, and the oldest forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
+
+/// Looks in which events that cannot be read are waited for.
+const UNREADABLE_TRIES: u32 = 30;
 
 /// How long it waits after trouble.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -78,6 +81,8 @@ pub(crate) struct Reacting {
     pub(crate) heard: Mutex<measure::Heard>,
     /// Channels that do not take anything, and since when.
     failing: Mutex<BTreeMap<String, Timestamp>>,
+    /// Channels that took something since the start.
+    delivered: Mutex<BTreeSet<String>>,
     /// Told when there may be something to send.
     outbox: Mutex<Option<Wake>>,
 }
@@ -104,6 +109,7 @@ pub(crate) struct Memory {
     pub(crate) last_issue: u64,
     pub(crate) releases: HashMap<LogId, Releases>,
     watches: BTreeMap<LogId, Watch>,
+    watch_kept: HashMap<LogId, Instant>,
     configuration: ConfigurationErrors,
     /// What users are hashed with in counts.
     users_key: u64,
@@ -113,6 +119,12 @@ pub(crate) struct Memory {
     pub(crate) touched: fold::Touched,
     baselines: BTreeMap<String, Baseline>,
     presences: BTreeMap<String, Presence>,
+    /// Sources that spoke since this was read: of the others nobody knows that they speak again.
+    spoke: BTreeSet<String>,
+    /// How often a log had events that could not be read.
+    unreadable: HashMap<LogId, u32>,
+    /// The number of an issue that is kept as the last that was given.
+    kept_issue: u64,
     trend: Trend,
     measured: measure::Measured,
 }
@@ -123,6 +135,8 @@ struct Look<'m> {
     now: Timestamp,
     /// What follows from it.
     reaction: Reaction,
+    /// Notices that show what led to their errors.
+    trails: u32,
 }
 
 const RELEASES: &str = "releases/";
@@ -132,6 +146,7 @@ const USERS_KEY: &str = "users_key";
 const BASELINE: &str = "baseline/";
 const PRESENCE: &str = "presence/";
 const TREND: &str = "disk";
+const LAST_ISSUE: &str = "last_issue";
 
 /// What is kept under names that begin so, and how each goes on.
 fn read_rows(catalog: &Catalog, beginning: &str) -> Result<Vec<(String, String)>, StoreError> {
@@ -152,7 +167,11 @@ fn by_log<T>(rows: Vec<(String, T)>) -> impl Iterator<Item = (LogId, T)> {
 impl Memory {
     fn read(catalog: &Catalog, now: Timestamp) -> Result<Self, StoreError> {
         let [last_issue, last_notice, last_delivery] = catalog.reaction_numbers()?;
+        // An issue that is gone gives its number to no other.
+        let given: Option<(String, u64)> = read_all(catalog, LAST_ISSUE)?.pop();
+        let last_issue = last_issue.max(given.map_or(0, |(_, given)| given));
         let mut memory = Self { positions: catalog.reacted()?.into_iter().collect(), last_issue, ..Self::default() };
+        memory.kept_issue = last_issue;
         memory.calls.last_notice = last_notice;
         memory.calls.last_delivery = last_delivery;
         memory.calls.states = read_all(catalog, calls::STATE)?.into_iter().collect();
@@ -225,6 +244,7 @@ impl Reacting {
         let mut failing = self.failing.lock();
         if well {
             failing.remove(channel);
+            self.delivered.lock().insert(channel.to_owned());
         } else {
             failing.entry(channel.to_owned()).or_insert(now);
         }
@@ -243,9 +263,13 @@ impl Engine {
         *self.reacting.outbox.lock() = Some(Wake(Box::new(wake)));
     }
 
-    /// Starts the thread that looks at what was stored.
-    pub(crate) fn start_reacting(self: &Arc<Self>) -> Result<(), std::io::Error> {
-        self.reacting.notable.store(self.last_sequence(), Ordering::Release);
+    /// Starts the thread that looks at what was stored: once rules and channels are known, so that what was left from
+    /// before the start calls those whom it is for.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn begin_reacting(self: &Arc<Self>) -> Result<(), std::io::Error> {
+        self.reacting.notable.fetch_max(self.last_sequence(), Ordering::AcqRel);
         let refused = read_rows(self.store.catalog(), REFUSED).map_err(std::io::Error::other)?;
         self.reacting.over.lock().remember(refused);
         let engine = Arc::clone(self);
@@ -294,7 +318,7 @@ impl Engine {
         if memory.is_saving {
             memory.saved = Some(Instant::now());
         }
-        let mut look = Look { memory, now: self.clock.now(), reaction: Reaction::default() };
+        let mut look = Look { memory, now: self.clock.now(), reaction: Reaction::default(), trails: 0 };
         for (log, name) in self.log_numbers() {
             if self.log(&name).is_ok_and(|kept| kept == log) {
                 more |= self.look_at(&mut look, (log, &name))?;
@@ -303,14 +327,14 @@ impl Engine {
         self.count_over(&mut look)?;
         self.tell_findings(&mut look)?;
         self.measure(&mut look);
-        let Look { memory, now, mut reaction } = look;
+        let Look { memory, now, mut reaction, .. } = look;
         memory.keep_touched(&mut reaction);
         if memory.is_forgetting() {
             self.store.catalog().forget_notices(outbox::HISTORY_MAX).map_err(query::QueryError::from)?;
         }
         let link = || self.link("/");
         memory.calls.digests(now, link, &mut reaction);
-        self.keep_reaction(memory, &reaction)?;
+        self.keep_reaction(memory, &mut reaction)?;
         self.reacting.over.lock().kept();
         Ok(more)
     }
@@ -326,7 +350,11 @@ impl Engine {
     }
 
     /// Keeps what follows, and wakes who sends.
-    pub(crate) fn keep_reaction(&self, memory: &mut Memory, reaction: &Reaction) -> Result<(), AskError> {
+    pub(crate) fn keep_reaction(&self, memory: &mut Memory, reaction: &mut Reaction) -> Result<(), AskError> {
+        if memory.last_issue != memory.kept_issue {
+            reaction.memories.push((LAST_ISSUE.to_owned(), Some(memory.last_issue.to_string())));
+            memory.kept_issue = memory.last_issue;
+        }
         if !reaction.is_empty() {
             self.store.catalog().react(reaction).map_err(query::QueryError::from)?;
         }
@@ -345,7 +373,17 @@ impl Engine {
         }
         let (seen, reached, more) = if self.reacting.has_news(position) {
             let mut is_new = |fingerprint: &str| !matches!(look.memory.issue_of(self, log, fingerprint), Ok(Some(_)));
-            let page = self.notable_events(log, position, LOOK_MAX, &mut is_new)?;
+            let page = match self.notable_events(log, position, LOOK_MAX, &mut is_new) {
+                Ok(page) => page,
+                // Nothing was counted yet: the other logs go on.
+                Err(error) => {
+                    tracing::warn!("events of the log {name} are not looked at for issues yet: {error}");
+                    return Ok(false);
+                }
+            };
+            if self.is_to_wait(look.memory, (log, name), page.unreadable) {
+                return Ok(false);
+            }
             (page.events, page.reached, page.more)
         } else {
             (Vec::new(), last, false)
@@ -358,5 +396,26 @@ impl Engine {
             look.reaction.positions.push((log, reached));
         }
         Ok(more)
+    }
+
+    /// Whether events that cannot be read now are waited for. What stays unreadable is passed by, and told.
+    fn is_to_wait(&self, memory: &mut Memory, (log, name): (LogId, &str), unreadable: u64) -> bool {
+        if unreadable == 0 {
+            memory.unreadable.remove(&log);
+            return false;
+        }
+        let tries = memory.unreadable.entry(log).or_default();
+        *tries += 1;
+        if *tries < UNREADABLE_TRIES {
+            return true;
+        }
+        if *tries == UNREADABLE_TRIES {
+            let message = format!(
+                "{unreadable} events of the log {name} cannot be read: errors among them are in no count of issues"
+            );
+            let fields = [("log", Value::Str(name))];
+            self.internal(Level::Error, "events_not_looked_at", &message, &fields);
+        }
+        false
     }
 }

@@ -166,6 +166,7 @@ async fn serve_until_stopped(
     let (engine, report) = opened?;
     engine.configure_logs(config.log_options.clone()).context("the settings of logs")?;
     engine.configure_alerts(config.alert_settings()?).context("rules and channels")?;
+    engine.begin_reacting().context("cannot start the thread that reacts to events")?;
     trouble.tell(&engine)?;
     warn_of_silence(&config);
     keep_as_said(&engine, &config)?;

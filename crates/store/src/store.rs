@@ -455,10 +455,12 @@ impl Store {
         self.live.lock().last_sequence
     }
 
-    /// Whether an event of this id is among the latest of a log. Waits for the write under way.
+    /// Which of these ids belong to events that are among the latest of a log. Waits for the write under way.
     #[must_use]
-    pub fn knows(&self, log: LogId, id: &event::Id, now: Timestamp) -> bool {
-        self.recent(&mut self.writer.lock(), log, now).knows(key(id))
+    pub fn known(&self, log: LogId, ids: &[&event::Id], now: Timestamp) -> Vec<bool> {
+        let mut writer = self.writer.lock();
+        let recent = self.recent(&mut writer, log, now);
+        ids.iter().map(|id| recent.knows(key(id))).collect()
     }
 
     /// How far a producer is.

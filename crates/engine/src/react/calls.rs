@@ -156,6 +156,21 @@ impl Calls {
         }
     }
 
+    /// Forgets rules and groups of which nothing is to be remembered; returns what is kept of them no more.
+    pub(super) fn forget(&mut self, now: Timestamp) -> Vec<(String, Option<String>)> {
+        let rules = &self.rules;
+        let is_over = |key: &String, state: &State| {
+            let rule = key.split_once('\n').and_then(|(name, _)| rules.iter().find(|rule| rule.name == name));
+            rule.is_none_or(|rule| state.may_be_forgotten(rule, now))
+        };
+        let over: Vec<String> =
+            self.states.iter().filter(|(key, state)| is_over(key, state)).map(|(key, _)| key.clone()).collect();
+        for key in &over {
+            self.states.remove(key);
+        }
+        over.into_iter().map(|key| (format!("{STATE}{key}"), None)).collect()
+    }
+
     /// Whether a rule and group have nothing to say.
     pub(super) fn is_quiet(state: &State) -> bool {
         matches!(state.phase, Phase::Quiet | Phase::Resolved)

@@ -1,7 +1,9 @@
 //! One event after the other: into its issue, to the detectors, to the limits of configuration errors.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use std::time::{Duration, Instant};
 
 use alerts::configuration::{ConfigurationError, Mailing};
 use alerts::watch::{Crawler, Finding, Hit, Login};
@@ -24,16 +26,29 @@ use crate::{AskError, Engine};
 /// new error each time must not make a new issue, and a notice, each time.
 pub(crate) const NEW_ISSUES_MAX: u32 = 500;
 
+/// Notices of one look that show what led to their errors: each is a question to the store.
+const TRAILS_MAX: u32 = 20;
+
 /// Requests with an exception that are remembered: their answers come soon.
 const FAILED_REQUESTS_MAX: usize = 10_000;
 
+/// Shortest id of a request that is taken for one.
+const REQUEST_ID_BYTES_MIN: usize = 8;
+
+/// How long after its exception the answer of a request comes at the latest.
+const ANSWER_MICROS_MAX: i64 = 60_000_000;
+
 const HOUR_MICROS: i64 = 3_600_000_000;
+
+/// Sources of a log that are kept with each look, and how often more of them are.
+const WATCH_SMALL: usize = 200;
+const WATCH_KEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The fingerprint of that issue. No error has it.
 pub(crate) const OVERFLOW: &str = "overflow";
 
 /// What it is called.
-const OVERFLOW_TITLE: &str = "Further different errors, more than were told apart";
+pub(crate) const OVERFLOW_TITLE: &str = "Further different errors, more than were told apart";
 
 /// New issues of one hour.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,19 +72,22 @@ impl NewIssues {
 /// Requests of which an exception was seen, the last of them.
 #[derive(Debug, Default)]
 pub(super) struct FailedRequests {
-    known: HashSet<(LogId, String)>,
+    known: HashMap<(LogId, String), Timestamp>,
     order: VecDeque<(LogId, String)>,
 }
 
 impl FailedRequests {
     /// Whether an error is but the answer of 500 and above of a request whose exception was counted: one failure is one issue.
     fn is_told(&mut self, log: LogId, seen: &Seen) -> bool {
-        let Some(request) = seen.text("request_id") else { return false };
+        // What is always the same is no id of a request.
+        let Some(request) = seen.text("request_id").filter(|id| id.len() >= REQUEST_ID_BYTES_MIN) else { return false };
         let key = (log, request.to_owned());
         if seen.text("exception.type").is_none() {
-            return seen.status().is_some_and(|status| status >= 500) && self.known.contains(&key);
+            let soon =
+                |raised: &Timestamp| seen.received.as_micros().saturating_sub(raised.as_micros()) < ANSWER_MICROS_MAX;
+            return seen.status().is_some_and(|status| status >= 500) && self.known.get(&key).is_some_and(soon);
         }
-        if self.known.insert(key.clone()) {
+        if self.known.insert(key.clone(), seen.received).is_none() {
             self.order.push_back(key);
         }
         if self.order.len() > FAILED_REQUESTS_MAX
@@ -151,6 +169,14 @@ impl Memory {
             reaction.issues.extend(self.issues.get(&id).map(|issue| issue_row(log, id, issue)));
         }
         for log in touched.watches {
+            // That of an attack from everywhere is large: what was seen since it was kept last is seen again after a crash
+            // or missing in its count.
+            let is_large = self.watches.get(&log).is_some_and(|watch| watch.sources() > WATCH_SMALL);
+            if is_large && self.watch_kept.get(&log).is_some_and(|kept| kept.elapsed() < WATCH_KEEP_EVERY) {
+                self.touched.watches.insert(log);
+                continue;
+            }
+            self.watch_kept.insert(log, Instant::now());
             let watch = self.watches.get(&log).and_then(|watch| serde_json::to_string(watch).ok());
             reaction.memories.push((format!("{WATCH}{}", log.0), watch));
         }
@@ -312,7 +338,10 @@ impl Engine {
         let Some(issue) = look.memory.issues.get(&number) else { return };
         let mut notice = self.notice_of((trigger, look.now), issue, name, telling);
         notice.suspect_deploy = suspect.map(|deploy| deploy.release.clone());
-        notice.trail = telling.event.map(|seen| self.steps_before(name, seen)).unwrap_or_default();
+        if look.trails < TRAILS_MAX && !look.memory.calls.listening(&notice).is_empty() {
+            look.trails += 1;
+            notice.trail = telling.event.map(|seen| self.steps_before(name, seen)).unwrap_or_default();
+        }
         let moment = format!("{} {}", notice.trigger.says(), issue.occurrences());
         let happened =
             Happened { notice, group: number.to_string(), measurement: Measurement::Happened(1), moment, hold: None };
@@ -453,7 +482,6 @@ impl Engine {
         let examples = serde_json::to_string(&finding.examples).unwrap_or_default();
         let (first, last) = (finding.first.to_string(), finding.last.to_string());
         let mut fields = vec![
-            ("id", Value::Str(&id)),
             ("count", Value::Int(i64::try_from(finding.count).unwrap_or(i64::MAX))),
             ("kind", Value::Str(finding.kind.name())),
             ("first_seen", Value::Str(&first)),
@@ -466,7 +494,7 @@ impl Engine {
             name,
             (finding.stream(), finding.level(), finding.kind.name()),
             &finding.message(),
-            (&fields, now),
+            (&id, &fields, now),
         )
     }
 }

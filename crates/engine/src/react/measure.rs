@@ -7,7 +7,7 @@ use alerts::spike::{Baseline, Judgement};
 use alerts::{Fact, Measurement, Notice, On, Rule, Trigger};
 use event::{Level, Timestamp, Value};
 use query::filter::{Comparison, Filter, Scalar, Test};
-use query::{Order, Request};
+use query::{Bounds, Order, Request};
 use serde_json::json;
 use store::LogId;
 
@@ -29,8 +29,14 @@ const KEEP_EVERY: Duration = Duration::from_secs(60);
 const ASK_MIN: Duration = Duration::from_secs(5);
 const ASK_MAX: Duration = Duration::from_secs(60);
 
-/// Groups of a rule that are looked at: those with most events.
+/// Groups of a rule that are told apart.
 const GROUPS_MAX: usize = 1000;
+
+/// Events that are read at a time to count them by groups.
+const PAGE_ROWS: usize = 10_000;
+
+/// How long one rule may take: while it is asked, nothing else is looked at.
+const RULE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// How often the disk, and what is sent elsewhere, is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -56,8 +62,6 @@ pub(super) struct Measured {
     looked: Option<Instant>,
     kept: Option<Instant>,
     rules: BTreeMap<String, Instant>,
-    /// Groups of a rule that were above their limit, which are looked at until they are not.
-    firing: BTreeMap<String, BTreeSet<String>>,
 }
 
 fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
@@ -91,6 +95,7 @@ impl Engine {
             let Some(log) = logs.get(&log).filter(|_| source != "everlog") else { continue };
             let name = format!("{log}\n{source}");
             if look.memory.presences.len() < SOURCES_MAX || look.memory.presences.contains_key(&name) {
+                look.memory.spoke.insert(name.clone());
                 look.memory.presences.entry(name).or_default().hear(look.now);
             }
         }
@@ -102,6 +107,15 @@ impl Engine {
         }
         self.measure_rules(look);
         if is_due(&mut look.memory.measured.kept, KEEP_EVERY) {
+            let forgotten = look.memory.calls.forget(look.now);
+            look.reaction.memories.extend(forgotten);
+            let is_known =
+                |name: &String| name.split_once('\n').is_some_and(|(log, _)| logs.values().any(|known| known == log));
+            let gone = look.memory.presences.keys().filter(|name| !is_known(name)).cloned().collect::<Vec<_>>();
+            for name in gone {
+                look.memory.presences.remove(&name);
+                look.reaction.memories.push((format!("{PRESENCE}{name}"), None));
+            }
             let baselines = look
                 .memory
                 .baselines
@@ -163,7 +177,9 @@ impl Engine {
             .map(|(name, presence)| (name.clone(), presence.silent_for(look.now)))
             .collect();
         for (name, silent) in silent {
-            if silent.is_none() && !look.memory.calls.states.contains_key(&format!("silence\n{name}")) {
+            // It is over when it was heard, and not when the server was started anew.
+            let is_told = look.memory.calls.states.contains_key(&format!("silence\n{name}"));
+            if silent.is_none() && !(is_told && look.memory.spoke.contains(&name)) {
                 continue;
             }
             let Some((log, source)) = name.split_once('\n') else { continue };
@@ -196,12 +212,21 @@ impl Engine {
 
     fn measure_delivery(&self, look: &mut Look<'_>) {
         let mut failing: BTreeMap<String, (String, Timestamp)> = BTreeMap::new();
-        for (channel, since) in self.reacting.failing.lock().iter() {
-            failing.insert(format!("channel {channel}"), (String::new(), *since));
+        let mut well: BTreeSet<String> = BTreeSet::new();
+        {
+            let mut channels = self.reacting.failing.lock();
+            let is_there =
+                |name: &String| look.memory.calls.channels.iter().any(|known| known.name == *name && known.enabled);
+            channels.retain(|name, _| is_there(name));
+            failing.extend(channels.iter().map(|(name, since)| (format!("channel {name}"), (String::new(), *since))));
         }
+        well.extend(self.reacting.delivered.lock().iter().map(|name| format!("channel {name}")));
         for forward in self.forwards() {
-            if let Some((reason, since)) = forward.error {
-                failing.insert(format!("target {}", forward.settings.name), (reason, since));
+            let name = format!("target {}", forward.settings.name);
+            match forward.error {
+                Some((reason, since)) => drop(failing.insert(name, (reason, since))),
+                None if forward.last_delivery.is_some() => drop(well.insert(name)),
+                None => {}
             }
         }
         let beginning = format!("{}\n", On::DeliveryFailing.name());
@@ -209,6 +234,10 @@ impl Engine {
         let all: BTreeSet<String> = failing.keys().cloned().chain(known).collect();
         for name in all {
             let found = failing.get(&name);
+            // It is over when something got through, and not when the server was started anew.
+            if found.is_none() && !well.contains(&name) {
+                continue;
+            }
             let seconds =
                 found.map_or(0, |(_, since)| look.now.as_micros().saturating_sub(since.as_micros()) / 1_000_000);
             let trigger = Trigger::DeliveryFailing { seconds: u64::try_from(seconds).unwrap_or(0) };
@@ -239,19 +268,14 @@ impl Engine {
 
     fn step_rule(&self, look: &mut Look<'_>, rule: &Rule, mut values: BTreeMap<String, f64>) {
         // Groups that were above their limit and have no event now have none.
-        for group in look.memory.measured.firing.get(&rule.name).into_iter().flatten() {
-            values.entry(group.clone()).or_insert(0.0);
+        let beginning = format!("{}\n", rule.name);
+        let states = look.memory.calls.states.iter().filter(|(_, state)| !Calls::is_quiet(state));
+        for group in states.filter_map(|(key, _)| key.strip_prefix(&beginning)) {
+            values.entry(group.to_owned()).or_insert(0.0);
         }
         for (group, value) in values {
-            if rule.limit.is_some_and(|limit| limit.is_met(value)) {
-                look.memory.measured.firing.entry(rule.name.clone()).or_default().insert(group.clone());
-            }
             let happened = threshold(rule, &group, value, look.now, self.link("/"));
             look.memory.calls.call(rule, &happened, look.now, &mut look.reaction);
-            let is_over = look.memory.calls.states.get(&format!("{}\n{group}", rule.name)).is_none_or(Calls::is_quiet);
-            if is_over && let Some(firing) = look.memory.measured.firing.get_mut(&rule.name) {
-                firing.remove(&group);
-            }
         }
     }
 
@@ -270,31 +294,29 @@ impl Engine {
             if self.log_names().iter().all(|known| *known != log) {
                 continue;
             }
-            let wanted = if rule.group_by.is_empty() { 0 } else { GROUPS_MAX * 10 };
-            let request = Request {
+            let mut request = Request {
                 filter: filter.clone(),
                 order: Order::Time { descending: true },
                 offset: 0,
-                limit: wanted,
+                limit: if rule.group_by.is_empty() { 0 } else { PAGE_ROWS },
                 cursor: None,
                 after_sequence: 0,
-                total: wanted == 0,
+                total: rule.group_by.is_empty(),
             };
-            let page = query::scan(&asked.snapshot, &request, &self.bounds())?;
-            if wanted == 0 {
-                #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 events the last digit does not matter")]
-                let total = page.total.unwrap_or(0) as f64;
-                *sums.entry(String::new()).or_default() += total;
-                continue;
-            }
-            let writers: Vec<store::Documents<'_>> = page.batches.iter().map(store::Documents::new).collect();
-            for (batch, row, _) in &page.rows {
-                let values: Vec<String> =
-                    rule.group_by.iter().map(|key| writers[*batch].text(key, *row).unwrap_or_default()).collect();
-                let group = values.join(", ");
-                if sums.len() < GROUPS_MAX || sums.contains_key(&group) {
-                    *sums.entry(group).or_default() += 1.0;
+            let bounds = Bounds::new(RULE_TIME_MAX);
+            loop {
+                let page = query::scan(&asked.snapshot, &request, &bounds)?;
+                if request.total {
+                    #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 events the last digit does not matter")]
+                    let total = page.total.unwrap_or(0) as f64;
+                    *sums.entry(String::new()).or_default() += total;
+                    break;
                 }
+                count_groups(rule, &page, &mut sums);
+                if page.next.is_none() {
+                    break;
+                }
+                request.cursor = page.next;
             }
         }
         Ok(sums)
@@ -318,9 +340,10 @@ impl Engine {
         log: &str,
         (stream, level, event): (&str, Level, &str),
         message: &str,
-        (fields, now): (&[(&str, Value<'_>)], Timestamp),
+        (id, fields, now): (&str, &[(&str, Value<'_>)], Timestamp),
     ) -> Result<(), AskError> {
-        let said = Said { stream, level, event, message, user: event::shared::SYSTEM_USER, fields };
+        let user = event::shared::SYSTEM_USER;
+        let said = Said { stream, level, event, message, user, id: Some(id), fields };
         let (sender, receiver) = std::sync::mpsc::channel();
         let log = self.log(log)?;
         self.accept(log, said.decoded(now), None, move |result| drop(sender.send(result)));
@@ -329,6 +352,18 @@ impl Engine {
             Ok(Ok(_)) => Ok(()),
             _ => Err(AskError::Query(query::QueryError::Store(store::StoreError::Stopped))),
         }
+    }
+}
+
+/// Adds the events of a page to the sums of their groups; what has no place any more is one group of its own.
+fn count_groups(rule: &Rule, page: &query::Page, sums: &mut BTreeMap<String, f64>) {
+    let writers: Vec<store::Documents<'_>> = page.batches.iter().map(store::Documents::new).collect();
+    for (batch, row, _) in &page.rows {
+        let mut group = rule.group(|key| writers[*batch].text(key, *row));
+        if sums.len() >= GROUPS_MAX && !sums.contains_key(&group) {
+            "(others)".clone_into(&mut group);
+        }
+        *sums.entry(group).or_default() += 1.0;
     }
 }
 

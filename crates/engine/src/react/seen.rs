@@ -82,6 +82,8 @@ pub(super) struct Notable {
     /// Everything up to this sequence number was looked at.
     pub(super) reached: u64,
     pub(super) more: bool,
+    /// How many more could not be read.
+    pub(super) unreadable: u64,
 }
 
 /// What has consequences.
@@ -145,6 +147,6 @@ impl Engine {
             });
         }
         let reached = page.next.and_then(|next| next.moment()).map_or(snapshot.last_sequence, |(_, sequence)| sequence);
-        Ok(Notable { events, reached, more: page.next.is_some() })
+        Ok(Notable { events, reached, more: page.next.is_some(), unreadable: page.unreadable })
     }
 }
