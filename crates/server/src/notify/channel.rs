@@ -27,6 +27,9 @@ const RULES_MAX: usize = 100;
 /// Bytes of a short text: an environment, a rule, a chat, a secret.
 const TEXT_BYTES_MAX: usize = 256;
 
+/// Keys that choose among notices, of which a tracker gets none.
+const NOTICE_KEYS: [&str; 4] = ["rules", "quiet_hours", "timezone", "hourly_cap"];
+
 /// The keys of every channel, beside those that choose its notices.
 const KEYS: [&str; 2] = ["kind", "allow_private"];
 
@@ -122,6 +125,9 @@ impl Channel {
         engine::alerts::Channel::read(name, &given)?;
         let allow_private = fields.truth("allow_private")?.unwrap_or(false);
         let kind = Kind::read(&fields, allow_private)?;
+        if matches!(kind, Kind::Sentry { .. }) {
+            fields.nothing_of(&NOTICE_KEYS, "it gets errors themselves and no notices: leave it out")?;
+        }
         Ok(Self {
             name: name.to_owned(),
             kind,
