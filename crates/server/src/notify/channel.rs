@@ -122,21 +122,17 @@ impl Channel {
         let fields = Fields(&given);
         let own = Kind::keys(&fields)?;
         fields.only(&[&KEYS, &CHANNEL_KEYS[..], own].concat())?;
-        engine::alerts::Channel::read(name, &given)?;
         let allow_private = fields.truth("allow_private")?.unwrap_or(false);
         let kind = Kind::read(&fields, allow_private)?;
         if matches!(kind, Kind::Sentry { .. }) {
             fields.nothing_of(&NOTICE_KEYS, "it gets errors themselves and no notices: leave it out")?;
         }
-        Ok(Self {
-            name: name.to_owned(),
-            kind,
-            allow_private,
-            environments: fields.texts("environments", ENVIRONMENTS_MAX, TEXT_BYTES_MAX)?.unwrap_or_default(),
-            rules: fields.texts("rules", RULES_MAX, TEXT_BYTES_MAX)?.unwrap_or_default(),
-            enabled: fields.truth("enabled")?.unwrap_or(true),
-            given: Given(given),
-        })
+        let environments = fields.texts("environments", ENVIRONMENTS_MAX, TEXT_BYTES_MAX)?.unwrap_or_default();
+        let rules = fields.texts("rules", RULES_MAX, TEXT_BYTES_MAX)?.unwrap_or_default();
+        let enabled = fields.truth("enabled")?.unwrap_or(true);
+        engine::alerts::Channel::read(name, &given)?;
+        let name = name.to_owned();
+        Ok(Self { name, kind, allow_private, environments, rules, enabled, given: Given(given) })
     }
 }
 

@@ -56,7 +56,7 @@ async fn files_errors_and_terminal() {
     let anew = read(&server);
     check(&anew.0, &["warning", "error"]);
     check(&anew.1, &["error"]);
-    assert_eq!(server.internal("tree_rebuilt").await, 1);
+    until("what is told of it", async || (server.internal("tree_rebuilt").await == 1).then_some(())).await;
     check(&server.printed(), &LEVELS);
 }
 
