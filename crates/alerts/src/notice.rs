@@ -250,7 +250,7 @@ pub fn route(notice: &Notice, rules: &[Rule], channels: &[Channel]) -> Vec<Strin
         let here =
             channel.environments.is_empty() || environment.is_none_or(|name| channel.environments.contains(name));
         let level = channel.level_min.is_none_or(|least| notice.level.is_none_or(|level| level >= least));
-        here && level && channel.enabled
+        here && level && channel.enabled && !channel.errors
     };
     // A digest belongs to the channel that held back what it lists, a test to the one that is tried.
     if matches!(notice.trigger.on(), On::Digest | On::Test) {

@@ -62,7 +62,10 @@ pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, p
 pub use problems::{ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Occurrences, TRAIL_MAX};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, elastic, filter, search, time, url};
-pub use react::{AlertError, AlertSettings, CONFIGURATION_MAIL, ChannelTables, Due, RuleInfo, Settled, Tables, Told};
+pub use react::{
+    AlertError, AlertSettings, CONFIGURATION_MAIL, ChannelTables, Due, PassedError, Posted, RuleInfo, Settled, Tables,
+    Told,
+};
 pub use rules::{OPTIONS, Options, Rules, ShownOptions};
 pub use store::archive::{AWAY, Archive, Folders, Places};
 pub use store::disk::ReadAt;
@@ -103,6 +106,10 @@ pub struct Settings {
     pub environment: BTreeMap<String, Option<String>>,
     /// The tree of text files, if there is to be one.
     pub tree: Option<TreeSettings>,
+    /// The least level of what the tree has; all events if there is none.
+    pub tree_level_min: Option<event::Level>,
+    /// Whether the tree has a file of errors besides.
+    pub tree_errors: bool,
     /// How much is replaced in logs that say nothing of it.
     pub redact: Redaction,
     /// The address under which people see this server, for links in notices.
@@ -127,6 +134,8 @@ impl Default for Settings {
             port: None,
             environment: BTreeMap::new(),
             tree: None,
+            tree_level_min: None,
+            tree_errors: false,
             redact: Redaction::Standard,
             public_url: None,
             config_error_rate_limit_hours: alerts::configuration::RATE_LIMIT_HOURS,

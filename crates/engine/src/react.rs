@@ -8,6 +8,7 @@ mod calls;
 mod fold;
 mod measure;
 mod outbox;
+mod passing;
 mod seen;
 mod settings;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use alerts::Passing;
 use alerts::configuration::ConfigurationErrors;
 use alerts::disk::Trend;
 use alerts::silence::Presence;
@@ -34,7 +36,8 @@ use crate::{AskError, Engine};
 
 use calls::Calls;
 pub(crate) use fold::{OVERFLOW, OVERFLOW_TITLE, issue_row};
-pub use outbox::{Due, Settled, Told};
+pub use outbox::{Due, Posted, Settled, Told};
+pub use passing::PassedError;
 pub use settings::{AlertError, AlertSettings, CONFIGURATION_MAIL, ChannelTables, RuleInfo, Tables};
 
 /// Events looked at in one transaction.
@@ -116,6 +119,8 @@ pub(crate) struct Memory {
     /// New issues of the hour, by log.
     new: HashMap<LogId, fold::NewIssues>,
     failed: fold::FailedRequests,
+    /// What is remembered of the channels that errors are passed on to.
+    passing: BTreeMap<String, Passing>,
     pub(crate) touched: fold::Touched,
     baselines: BTreeMap<String, Baseline>,
     presences: BTreeMap<String, Presence>,
@@ -147,6 +152,7 @@ const BASELINE: &str = "baseline/";
 const PRESENCE: &str = "presence/";
 const TREND: &str = "disk";
 const LAST_ISSUE: &str = "last_issue";
+const PASSING: &str = "passing/";
 
 /// What is kept under names that begin so, and how each goes on.
 fn read_rows(catalog: &Catalog, beginning: &str) -> Result<Vec<(String, String)>, StoreError> {
@@ -178,6 +184,7 @@ impl Memory {
         memory.calls.outflows = read_all(catalog, calls::OUTFLOW)?.into_iter().collect();
         memory.releases = by_log(read_all(catalog, RELEASES)?).collect();
         memory.watches = by_log(read_all(catalog, WATCH)?).collect();
+        memory.passing = read_all(catalog, PASSING)?.into_iter().collect();
         memory.baselines = read_all(catalog, BASELINE)?.into_iter().collect();
         memory.presences = read_all(catalog, PRESENCE)?.into_iter().collect();
         // Nobody listened while the server was away.
@@ -326,6 +333,7 @@ impl Engine {
         }
         self.count_over(&mut look)?;
         self.tell_findings(&mut look)?;
+        self.tell_left_out(&mut look)?;
         self.measure(&mut look);
         let Look { memory, now, mut reaction, .. } = look;
         memory.keep_touched(&mut reaction);

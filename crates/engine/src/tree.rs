@@ -12,7 +12,7 @@ use store::Belongs;
 use text::{Entry, Found, Layout, Tree, TreeError, TreeSettings};
 use thiserror::Error;
 
-use crate::{AskError, DEFAULT_LOG, Engine};
+use crate::{AskError, DEFAULT_LOG, Engine, Settings};
 
 /// Events read at a time at first, and at the most. In between it goes by their size.
 const STEP: usize = 64;
@@ -32,6 +32,9 @@ const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// How often it looks whether the directory is still there, when nothing comes.
 const LOOK_ROUND: Duration = Duration::from_secs(5);
+
+/// What the file of errors is called: `sys/ERRORS_log.log`.
+const ERRORS: &str = "ERRORS";
 
 /// How often it looks for archives that are too old.
 const SWEEP_ROUND: Duration = Duration::from_secs(3600);
@@ -152,10 +155,36 @@ impl Follower<'_> {
         let fitting = STEP_BYTES / (bytes / count).max(1);
         self.steps.insert(log.to_owned(), (fitting.clamp(16, (limit * 2).min(STEP_MAX)), 0));
         let labels = self.engine.labels();
-        let entries: Vec<Entry> =
-            found.events.into_iter().filter_map(|event| entry(&labels, event.belongs, &event.document)).collect();
+        let mut entries: Vec<Entry> = Vec::with_capacity(count);
+        for event in found.events {
+            self.add(&labels, event.belongs, &event.document, &mut entries);
+        }
         tree.write(log, log == DEFAULT_LOG, &entries, found.seen)?;
         Ok(found.more)
+    }
+
+    /// Adds what the tree has of an event: its entry in the file of its user and stream, and one in the file of errors.
+    fn add(&self, labels: &text::Labels, belongs: Belongs, document: &[u8], entries: &mut Vec<Entry>) {
+        let Ok(event) = serde_json::from_slice::<serde_json::Value>(document) else { return };
+        let level = text::level_of(&event);
+        let Settings { tree_level_min, tree_errors, .. } = &self.engine.settings;
+        let is_kept = tree_level_min.is_none_or(|least| level >= least);
+        let is_error = *tree_errors && level >= Level::Error;
+        if !is_kept && !is_error {
+            return;
+        }
+        let mut text = String::with_capacity(128);
+        Layout::Text.write(labels, &event, &mut text);
+        let Belongs { user, stream, received } = belongs;
+        if is_error {
+            let (user, stream) = (event::shared::SYSTEM_USER.to_owned(), ERRORS.to_owned());
+            entries.push(Entry { user, stream, received, text: text.clone() });
+        }
+        if is_kept {
+            let named = Entry::new(&event, String::new());
+            let (user, stream) = (user.unwrap_or(named.user), stream.unwrap_or(named.stream));
+            entries.push(Entry { user, stream, received, text });
+        }
     }
 
     fn open(&mut self) -> Result<Tree, TreeError> {
@@ -188,14 +217,4 @@ impl Follower<'_> {
             self.engine.internal(Level::Error, "tree_failed", &message, &[("kind", Value::Str(&kind))]);
         }
     }
-}
-
-/// An event for the tree.
-fn entry(labels: &text::Labels, belongs: Belongs, document: &[u8]) -> Option<Entry> {
-    let event: serde_json::Value = serde_json::from_slice(document).ok()?;
-    let mut text = String::with_capacity(128);
-    Layout::Text.write(labels, &event, &mut text);
-    let Belongs { user, stream, received } = belongs;
-    let named = Entry::new(&event, String::new());
-    Some(Entry { user: user.unwrap_or(named.user), stream: stream.unwrap_or(named.stream), received, text })
 }

@@ -90,6 +90,8 @@ pub(crate) struct Config {
     /// Who is told of configuration errors, and of new errors.
     pub(crate) config_error_report_email: Vec<String>,
     pub(crate) email_errors: Vec<String>,
+    /// The least level of events that are printed; none are without it.
+    pub(crate) console_log_level: Option<event::Level>,
     /// Where a setting was named last; the others have their defaults.
     origins: BTreeMap<&'static str, Origin>,
     /// Where archived segments go: a folder, or `s3://bucket/prefix`; empty for `archive` in the data directory.
@@ -141,6 +143,7 @@ impl Default for Config {
             mail_from: "everlog@localhost".to_owned(),
             config_error_report_email: Vec::new(),
             email_errors: Vec::new(),
+            console_log_level: None,
             origins: BTreeMap::new(),
             archive: String::new(),
             archive_s3: S3Settings::default(),
@@ -332,6 +335,9 @@ impl Config {
                 print_size(self.body_bytes_max)
             );
         }
+        if self.engine.tree_errors && !self.tree {
+            bail!("log_errors writes a file of the tree of text files, and there is none: set tree = true");
+        }
         self.alert_settings().map(drop)?;
         if self.engine.flush_bytes > self.engine.buffer_bytes_max {
             bail!(
@@ -422,6 +428,18 @@ mod tests {
         assert!(load("body_bytes_max = \"many\"", &[]).unwrap_err().contains("expected a size"));
         assert!(load("event_bytes_max = \"1GiB\"", &[]).unwrap_err().contains("larger than body_bytes_max"));
         assert!(load("flush_after = \"soon\"", &[]).unwrap_err().contains("expected a time"));
+    }
+
+    #[test]
+    fn levels_of_sinks() {
+        let variables = [("EVERLOG_LOGFILE_LOG_LEVEL", "WARNING"), ("EVERLOG_CONSOLE_LOG_LEVEL", "")];
+        let config = load("tree = true\nlog_errors = true\nconsole_log_level = \"debug\"", &variables).unwrap();
+        let settings = config.engine_settings();
+        assert_eq!((settings.tree_level_min, settings.tree_errors), (Some(event::Level::Warning), true));
+        assert_eq!(config.console_log_level, None);
+        assert!(config.print().contains("logfile_log_level = \"warning\""));
+        assert!(load("log_errors = true", &[]).unwrap_err().contains("set tree = true"));
+        assert!(load("console_log_level = \"loud\"", &[]).unwrap_err().contains("expected one of trace, debug"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod cli;
 mod clock;
 mod config;
+mod console;
 mod doctor;
 mod forward;
 mod http;

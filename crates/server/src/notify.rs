@@ -9,6 +9,7 @@ mod courier;
 mod http;
 mod outbox;
 mod smtp;
+mod tracker;
 
 use std::fmt;
 use std::sync::Arc;

@@ -23,6 +23,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::cli::{Client, Progress, ServeArguments, import_paths};
 use crate::clock;
 use crate::config::Config;
+use crate::console::Console;
 use crate::http::{Doors, ELASTICSEARCH, Entrance, Questions, serve};
 use crate::listen::Listeners;
 use crate::trouble::{self, Trouble};
@@ -183,7 +184,7 @@ async fn serve_until_stopped(
     let elsewhere = further.iter().filter_map(|entrance| entrance.listener.local_addr().ok());
     let ours: Vec<SocketAddr> = addresses.iter().copied().chain(elsewhere).collect();
     let forwarding = crate::forward::start(&engine, &doors.config, &ours, &signals_of)?;
-    let notifying = notify(&engine, &doors, &stopping)?;
+    let outlets = Outlets::open(&engine, &doors, &stopping)?;
     let data = doors.config.data.clone();
     let receiving = tokio::spawn(received.serve(Arc::clone(&engine), Arc::clone(&doors.config), stopping.clone()));
     let import = tokio::spawn(import(url.clone(), data.clone(), arguments, stopping.clone()));
@@ -199,7 +200,7 @@ async fn serve_until_stopped(
     if let Some(forwarding) = forwarding {
         forwarding.end().await;
     }
-    notifying.end().await;
+    outlets.end().await;
     let closed = tokio::task::spawn_blocking(move || engine.close()).await?;
     let _ = std::fs::remove_file(data.join(SERVER_FILE));
     closed.context(
@@ -219,16 +220,30 @@ fn keep_as_said(engine: &Engine, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts what sends notices.
-fn notify(
-    engine: &Arc<Engine>,
-    doors: &Doors,
-    stopping: &watch::Receiver<bool>,
-) -> anyhow::Result<crate::notify::Notifying> {
-    let (sender, posted) = watch::channel(0);
-    engine.on_notice(move || sender.send_modify(|posted| *posted += 1));
-    let signals = crate::notify::Signals { posted, stopping: stopping.clone() };
-    crate::notify::start(Arc::clone(engine) as Arc<dyn crate::notify::Outbox>, Arc::clone(&doors.transport), signals)
+/// What tells people: notices, and lines on the terminal.
+struct Outlets {
+    notifying: crate::notify::Notifying,
+    console: Option<Console>,
+}
+
+impl Outlets {
+    fn open(engine: &Arc<Engine>, doors: &Doors, stopping: &watch::Receiver<bool>) -> anyhow::Result<Self> {
+        let (sender, posted) = watch::channel(0);
+        engine.on_notice(move || sender.send_modify(|posted| *posted += 1));
+        let signals = crate::notify::Signals { posted, stopping: stopping.clone() };
+        let outbox = Arc::clone(engine) as Arc<dyn crate::notify::Outbox>;
+        let notifying = crate::notify::start(outbox, Arc::clone(&doors.transport), signals)?;
+        let level_min = doors.config.console_log_level;
+        let console = level_min.map(|level_min| Console::start(engine, level_min, doors.stored.clone())).transpose()?;
+        Ok(Self { notifying, console })
+    }
+
+    async fn end(self) {
+        self.notifying.end().await;
+        if let Some(console) = self.console {
+            console.end().await;
+        }
+    }
 }
 
 /// What nobody would be told of, said once at the start.

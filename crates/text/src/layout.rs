@@ -52,6 +52,17 @@ impl Layout {
     }
 }
 
+/// The level of an event as an answer holds it; of one that has none, what its stream says.
+#[must_use]
+pub fn level_of(event: &Value) -> Level {
+    text(event, "level").and_then(Level::parse).unwrap_or(match stream(event) {
+        "DEBUG" => Level::Debug,
+        "WARN" => Level::Warning,
+        "ERROR" => Level::Error,
+        _ => Level::Info,
+    })
+}
+
 fn text<'a>(event: &'a Value, key: &str) -> Option<&'a str> {
     event.get(key).and_then(Value::as_str)
 }
@@ -150,13 +161,7 @@ fn write_logbook(event: &Value, out: &mut String) {
         None => push_line(moment, out),
     }
     out.push_str("] ");
-    let level = text(event, "level").and_then(Level::parse).unwrap_or(match stream(event) {
-        "DEBUG" => Level::Debug,
-        "WARN" => Level::Warning,
-        "ERROR" => Level::Error,
-        _ => Level::Info,
-    });
-    out.push_str(&level.name().to_ascii_uppercase());
+    out.push_str(&level_of(event).name().to_ascii_uppercase());
     out.push_str(": ");
     let channel = ["logger", "source"].into_iter().find_map(|key| text(event, key));
     push_line(channel.unwrap_or_else(|| stream(event)), out);

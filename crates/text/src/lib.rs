@@ -9,5 +9,5 @@ mod pairs;
 mod tree;
 
 pub use labels::Labels;
-pub use layout::Layout;
+pub use layout::{Layout, level_of};
 pub use tree::{Compress, Entry, Export, Found, Tree, TreeError, TreeSettings};

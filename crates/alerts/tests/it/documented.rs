@@ -13,16 +13,18 @@ fn blocks(language: &str) -> Vec<&'static str> {
 
 #[test]
 fn rules_of_the_page_can_be_written() {
-    let blocks = blocks("toml");
-    assert_eq!(blocks.len(), 2);
-    for block in blocks {
+    let mut read = 0;
+    for block in blocks("toml") {
         let table: toml::Table = block.parse().expect(block);
-        let rules: Map<String, Value> = match serde_json::to_value(&table["rules"]) {
+        let Some(rules) = table.get("rules") else { continue };
+        let rules: Map<String, Value> = match serde_json::to_value(rules) {
             Ok(Value::Object(rules)) => rules,
             other => panic!("{other:?}"),
         };
         read_rules(&rules).expect(block);
+        read += 1;
     }
+    assert_eq!(read, 2);
 }
 
 #[test]

@@ -65,6 +65,30 @@ impl Engine {
         Ok(Occurrences { occurrences, kept: page.total.unwrap_or(0), next: page.next.map(|next| next.to_string()) })
     }
 
+    /// One error of a log with its trail, by its sequence number; nothing when it is not kept any more.
+    ///
+    /// # Errors
+    /// When the log is not known, or the question takes too long.
+    pub fn occurrence(&self, log: &str, sequence: u64) -> Result<Option<Value>, IssueError> {
+        let asked = self.asked(log, false)?;
+        let request = Request {
+            filter: Filter::All,
+            order: Order::Sequence,
+            offset: 0,
+            limit: 1,
+            cursor: None,
+            after_sequence: sequence.saturating_sub(1),
+            total: false,
+        };
+        let page = query::scan(&asked.snapshot, &request, &self.bounds()).map_err(AskError::from)?;
+        let Some((batch, row, _)) = page.rows.first().filter(|(_, _, found)| *found == sequence) else {
+            return Ok(None);
+        };
+        let occurrence = Raised::of(&mut Documents::new(&page.batches[*batch]), *row, sequence);
+        let trail = self.trail(log, &occurrence.before())?;
+        Ok(Some(occurrence.shown(Some(trail))))
+    }
+
     /// What made the fingerprint of an issue, read off its latest occurrence that is kept.
     ///
     /// # Errors

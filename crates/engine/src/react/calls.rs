@@ -7,6 +7,8 @@ use event::Timestamp;
 use serde_json::{Value, json};
 use store::catalog::{DeliveryRow, NoticeRow, Reaction};
 
+use super::passing::PassedError;
+
 /// Rules and groups that are remembered: those that were told longest ago are forgotten first.
 const STATES_MAX: usize = 20_000;
 
@@ -123,6 +125,12 @@ impl Calls {
     pub(super) fn deliver(&mut self, notice: u64, channel: &str, now: Timestamp, reaction: &mut Reaction) {
         let body = json!({ "attempts": 0, "since": now.to_string() });
         self.delivery((notice, channel), ("waiting", now), &body, reaction);
+    }
+
+    /// Sends an error itself on its way to a channel. It stays in the store, and is read from there when it is sent.
+    pub(super) fn pass_on(&mut self, error: &PassedError, channel: &str, now: Timestamp, reaction: &mut Reaction) {
+        let body = json!({ "attempts": 0, "since": now.to_string(), "error": error });
+        self.delivery((0, channel), ("waiting", now), &body, reaction);
     }
 
     fn delivery(

@@ -16,7 +16,7 @@ use store::catalog::{IssueRow, Reaction};
 
 use super::calls::Happened;
 use super::seen::Seen;
-use super::{CONFIGURATION, Look, Memory, RELEASES, WATCH};
+use super::{CONFIGURATION, Look, Memory, PASSING, RELEASES, WATCH};
 use crate::mark::DEPLOY;
 use crate::over::Counted;
 use crate::problems::Before;
@@ -158,6 +158,7 @@ pub(crate) struct Touched {
     pub(crate) issues: BTreeMap<u64, LogId>,
     watches: BTreeSet<LogId>,
     releases: BTreeSet<LogId>,
+    pub(super) passing: BTreeSet<String>,
     configuration: bool,
 }
 
@@ -183,6 +184,10 @@ impl Memory {
         for log in touched.releases {
             let releases = self.releases.get(&log).and_then(|releases| serde_json::to_string(releases).ok());
             reaction.memories.push((format!("{RELEASES}{}", log.0), releases));
+        }
+        for name in touched.passing {
+            let passing = self.passing.get(&name).and_then(|passing| serde_json::to_string(passing).ok());
+            reaction.memories.push((format!("{PASSING}{name}"), passing));
         }
         if touched.configuration {
             let known = serde_json::to_string(&self.configuration).ok();
@@ -236,7 +241,8 @@ impl Engine {
             level,
             event: Some(seen),
         };
-        self.count(look, (log, name), &occurrence, &telling)
+        self.count(look, (log, name), &occurrence, &telling)?;
+        self.pass_on(look, (log, name), seen)
     }
 
     /// Counts what was refused for being too much.

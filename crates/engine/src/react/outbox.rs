@@ -1,4 +1,4 @@
-//! Notices on their way: what is due, what became of it, and the history of both.
+//! Notices, and errors that are passed on, on their way: what is due, what became of it, and the history of both.
 
 use std::collections::HashSet;
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use store::StoreError;
 use store::catalog::{DeliveryRow, Reaction};
 
+use super::passing::PassedError;
 use crate::Engine;
 
 /// Notices that are kept as history; those that still wait stay beyond it.
@@ -20,7 +21,16 @@ const DUE_MAX: usize = 64;
 /// How long the reasons are that are kept, in characters.
 const REASON_MAX: usize = 500;
 
-/// A notice that is to be sent now.
+/// What is sent.
+#[derive(Clone, Debug)]
+pub enum Posted {
+    /// A notice.
+    Notice(Box<Notice>),
+    /// An error itself.
+    Error(PassedError),
+}
+
+/// Something that is to be sent now.
 #[derive(Clone, Debug)]
 pub struct Due {
     /// The number of the delivery.
@@ -28,7 +38,7 @@ pub struct Due {
     /// To which channel.
     pub channel: String,
     /// What is sent.
-    pub notice: Notice,
+    pub what: Posted,
     /// Those of the channel who are still to get it; all when it is empty.
     pub only: Vec<String>,
 }
@@ -71,6 +81,8 @@ struct Kept {
     reason: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     only: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<PassedError>,
 }
 
 /// A notice of the past, with what became of it.
@@ -93,13 +105,16 @@ impl Engine {
         let now = self.clock.now();
         let mut found = Vec::new();
         for row in self.store.catalog().deliveries_due(now, busy, DUE_MAX)? {
-            let notice = self.store.catalog().notice(row.notice)?;
-            let notice = notice.and_then(|row| serde_json::from_str(&row.body).ok());
-            match notice {
-                Some(notice) => {
-                    let kept: Kept = serde_json::from_str(&row.body).unwrap_or_default();
-                    found.push(Due { id: row.id, channel: row.channel, notice, only: kept.only });
+            let kept: Kept = serde_json::from_str(&row.body).unwrap_or_default();
+            let what = match kept.error {
+                Some(error) => Some(Posted::Error(error)),
+                None => {
+                    let notice = self.store.catalog().notice(row.notice)?;
+                    notice.and_then(|row| serde_json::from_str(&row.body).ok()).map(Posted::Notice)
                 }
+            };
+            match what {
+                Some(what) => found.push(Due { id: row.id, channel: row.channel, what, only: kept.only }),
                 // Its notice went, or a later version wrote it: nobody can send it.
                 None => self.close_delivery(row, now, "its notice cannot be read any more")?,
             }
@@ -166,10 +181,11 @@ impl Engine {
         row.due = again.unwrap_or(now);
         row.body = serde_json::to_string(&kept).unwrap_or_default();
         let (channel, is_over) = (row.channel.clone(), row.state == "failed");
+        let what = if kept.error.is_some() { "an error" } else { "a notice" };
         self.store.catalog().react(&Reaction { deliveries: vec![row], ..Reaction::default() })?;
         self.reacting.note_delivery(&channel, !matches!(settled, Settled::Failed { .. }), self.clock.now());
         if is_over {
-            let message = format!("a notice for the channel {channel} is given up: {}", kept.reason);
+            let message = format!("{what} for the channel {channel} is given up: {}", kept.reason);
             let fields = [("channel", Value::Str(&channel)), ("reason", Value::Str(&kept.reason))];
             self.internal(Level::Error, "notice_failed", &message, &fields);
         }

@@ -16,6 +16,7 @@ const KINDS: Kinds = Kinds {
     texts: &[
         "kind",
         "url",
+        "dsn",
         "smtp",
         "username",
         "password",
@@ -38,9 +39,9 @@ const BESIDE: [&str; 2] = ["name", "in_file"];
 #[command(
     alias = "channels",
     after_help = "\
-Kinds are slack, email, webhook, teams, discord and telegram (docs/alerts.md). A channel gets the
-notices of all rules, unless it names some. What stands in everlog.toml, [channels.NAME], is
-changed there.
+Kinds are slack, email, webhook, teams, discord, telegram and sentry (docs/alerts.md). A channel gets
+the notices of all rules, unless it names some; one of kind sentry gets errors that nobody caught.
+What stands in everlog.toml, [channels.NAME], is changed there.
 
 Examples:
   everlog channel
@@ -82,6 +83,7 @@ Examples:
   everlog channel set ops environments=production rules=new_issue,regression level_min=error
   everlog channel set ops quiet_hours=22:00-07:00 timezone=Europe/Paris
   everlog channel set ops --json '{\"kind\":\"discord\",\"url\":\"https://discord.com/api/webhooks/1/x\"}'
+  echo \"dsn=$SENTRY_DSN\" | everlog channel set tracker --kind sentry environments=production --stdin
   everlog channel set ops enabled=false")]
     Set(Box<Set>),
     /// Send a notice that says it is a test, at once, and say what became of it
@@ -105,7 +107,7 @@ Examples:
 struct Set {
     /// Its name
     name: String,
-    /// slack, email, webhook, teams, discord or telegram
+    /// slack, email, webhook, teams, discord, telegram or sentry
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// Address of a webhook

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use axum::http::HeaderName;
 use engine::{parse_duration, print_duration};
+use event::Level;
 use ipnet::IpNet;
 use text::Compress;
 
@@ -454,6 +455,33 @@ pub(crate) const SETTINGS: &[Setting] = &[
         show: |config| config.tree_settings.users.to_string(),
     },
     Setting {
+        name: "log_errors",
+        meaning: "whether events of level error and above are in a file of errors of the tree too, sys/ERRORS_log.log",
+        set: |config, text| {
+            config.engine.tree_errors = truth(text)?;
+            Ok(())
+        },
+        show: |config| config.engine.tree_errors.to_string(),
+    },
+    Setting {
+        name: "logfile_log_level",
+        meaning: "least level of events that are written to the tree; all of them by default",
+        set: |config, text| {
+            config.engine.tree_level_min = level(text)?;
+            Ok(())
+        },
+        show: |config| show_level(config.engine.tree_level_min),
+    },
+    Setting {
+        name: "console_log_level",
+        meaning: "least level of events that are printed to standard output as lines, as they come; none by default",
+        set: |config, text| {
+            config.console_log_level = level(text)?;
+            Ok(())
+        },
+        show: |config| show_level(config.console_log_level),
+    },
+    Setting {
         name: "archive",
         meaning: "where archived segments go: a folder, or s3://bucket/prefix",
         set: set_archive,
@@ -516,6 +544,18 @@ fn truth(text: &str) -> anyhow::Result<bool> {
         "false" | "0" | "no" | "n" => Ok(false),
         _ => bail!("expected true or false, found {text:?}"),
     }
+}
+
+fn level(text: &str) -> anyhow::Result<Option<Level>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let names = || Level::ALL.map(Level::name).join(", ");
+    Level::parse(text).map(Some).ok_or_else(|| anyhow!("expected one of {}, found {text:?}", names()))
+}
+
+fn show_level(level: Option<Level>) -> String {
+    level.map_or_else(String::new, |level| level.name().to_owned())
 }
 
 pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {

@@ -27,6 +27,9 @@ const RULES_MAX: usize = 100;
 /// Bytes of a short text: an environment, a rule, a chat, a secret.
 const TEXT_BYTES_MAX: usize = 256;
 
+/// Keys that choose among notices, of which a tracker gets none.
+const NOTICE_KEYS: [&str; 4] = ["rules", "quiet_hours", "timezone", "hourly_cap"];
+
 /// The keys of every channel, beside those that choose its notices.
 const KEYS: [&str; 2] = ["kind", "allow_private"];
 
@@ -119,18 +122,17 @@ impl Channel {
         let fields = Fields(&given);
         let own = Kind::keys(&fields)?;
         fields.only(&[&KEYS, &CHANNEL_KEYS[..], own].concat())?;
-        engine::alerts::Channel::read(name, &given)?;
         let allow_private = fields.truth("allow_private")?.unwrap_or(false);
         let kind = Kind::read(&fields, allow_private)?;
-        Ok(Self {
-            name: name.to_owned(),
-            kind,
-            allow_private,
-            environments: fields.texts("environments", ENVIRONMENTS_MAX, TEXT_BYTES_MAX)?.unwrap_or_default(),
-            rules: fields.texts("rules", RULES_MAX, TEXT_BYTES_MAX)?.unwrap_or_default(),
-            enabled: fields.truth("enabled")?.unwrap_or(true),
-            given: Given(given),
-        })
+        if matches!(kind, Kind::Sentry { .. }) {
+            fields.nothing_of(&NOTICE_KEYS, "it gets errors themselves and no notices: leave it out")?;
+        }
+        let environments = fields.texts("environments", ENVIRONMENTS_MAX, TEXT_BYTES_MAX)?.unwrap_or_default();
+        let rules = fields.texts("rules", RULES_MAX, TEXT_BYTES_MAX)?.unwrap_or_default();
+        let enabled = fields.truth("enabled")?.unwrap_or(true);
+        engine::alerts::Channel::read(name, &given)?;
+        let name = name.to_owned();
+        Ok(Self { name, kind, allow_private, environments, rules, enabled, given: Given(given) })
     }
 }
 

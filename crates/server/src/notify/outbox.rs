@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use engine::alerts::{Notice, render, sign};
-use engine::{Due, Engine, Settled};
+use engine::{Due, Engine, IssueError, PassedError, Posted, Settled};
 use event::Timestamp;
 
 use super::courier::{Job, Outbox};
-use super::{Channel, Delivered, HttpMessage, Kind, MailMessage, Message, NotDelivered};
+use super::{Channel, Delivered, HttpMessage, Kind, MailMessage, Message, NotDelivered, tracker};
 use crate::http::find_channel;
 
 /// A notice as it is sent to a channel; `only` names who is still to get it.
@@ -32,6 +32,7 @@ pub(crate) fn written(channel: &Channel, notice: &Notice, only: Vec<String>, now
             }
             message
         }
+        Kind::Sentry { key, .. } => tracker::envelope(&tracker::event_of_notice(notice), key.reveal()),
         Kind::Email(_) => {
             let mail = render::email(notice);
             return Message::Mail(MailMessage {
@@ -48,22 +49,43 @@ pub(crate) fn written(channel: &Channel, notice: &Notice, only: Vec<String>, now
     Message::Http(message)
 }
 
+/// An error as it is sent to a tracker. It is read now, as it is stored: redacted.
+fn passed(engine: &Engine, channel: &Channel, error: &PassedError) -> Result<Message, NotDelivered> {
+    let Kind::Sentry { key, .. } = &channel.kind else {
+        return Err(NotDelivered::never("the channel takes notices now, and no errors"));
+    };
+    let occurrence = engine.occurrence(&error.log, error.sequence).map_err(|trouble| match trouble {
+        IssueError::Log(_) => NotDelivered::never("the log of the error is gone"),
+        other => NotDelivered::later(other),
+    })?;
+    let occurrence = occurrence.ok_or_else(|| NotDelivered::never("the error is not kept any more"))?;
+    Ok(Message::Http(tracker::envelope(&tracker::event_of(error, &occurrence), key.reveal())))
+}
+
 impl Outbox for Engine {
     fn due(&self, busy: &HashSet<String>, limit: usize) -> anyhow::Result<Vec<Job>> {
         let mut jobs = Vec::new();
-        for Due { id, channel: name, notice, only } in self.deliveries_due(busy)?.into_iter().take(limit) {
+        for Due { id, channel: name, what, only } in self.deliveries_due(busy)?.into_iter().take(limit) {
             let refused = match find_channel(self, &name) {
                 Ok(Some((channel, _))) if channel.enabled => {
-                    let message = written(&channel, &notice, only, self.now());
-                    jobs.push(Job { id, channel: Arc::new(channel), message });
-                    continue;
+                    let message = match what {
+                        Posted::Notice(notice) => Ok(written(&channel, &notice, only, self.now())),
+                        Posted::Error(error) => passed(self, &channel, &error),
+                    };
+                    match message {
+                        Ok(message) => {
+                            jobs.push(Job { id, channel: Arc::new(channel), message });
+                            continue;
+                        }
+                        Err(refused) => refused,
+                    }
                 }
-                Ok(Some(_)) => "the channel is switched off".to_owned(),
-                Ok(None) => "the channel is gone".to_owned(),
-                Err(error) => error.to_string(),
+                Ok(Some(_)) => NotDelivered::never("the channel is switched off"),
+                Ok(None) => NotDelivered::never("the channel is gone"),
+                Err(error) => NotDelivered::never(error),
             };
-            let settled = Settled::Failed { permanent: true, reason: refused, wait: None };
-            self.delivery_settled(id, &settled, chance())?;
+            let NotDelivered { permanent, reason, wait } = refused;
+            self.delivery_settled(id, &Settled::Failed { permanent, reason, wait }, chance())?;
         }
         Ok(jobs)
     }

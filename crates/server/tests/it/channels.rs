@@ -215,7 +215,7 @@ async fn a_rule_of_ones_own() {
     assert!(notice["title"].as_str().unwrap().contains("acme"), "{notice}");
     let tried = server.as_admin(Method::POST, "/api/v1/rules/failed_payments/test", &json!({})).await.expect(200);
     let groups: Vec<&Value> = tried["told"].as_array().unwrap().iter().map(|told| &told["group"]).collect();
-    assert_eq!(groups, ["acme"], "{tried}");
+    assert_eq!(groups, ["provider: acme"], "{tried}");
     let states = server.as_admin(Method::GET, "/api/v1/rules/failed_payments", &Value::Null).await.expect(200);
     assert_eq!(states["states"][0]["state"], "firing", "{states}");
     server.as_admin(Method::DELETE, "/api/v1/rules/failed_payments", &Value::Null).await.expect(200);

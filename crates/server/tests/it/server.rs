@@ -125,6 +125,11 @@ impl Server {
         String::from_utf8_lossy(&fs::read(self.folder.path().join("server.err")).unwrap_or_default()).into_owned()
     }
 
+    /// All that the server has printed to its standard output.
+    pub(crate) fn printed(&self) -> String {
+        fs::read_to_string(self.folder.path().join(PRINTED)).unwrap()
+    }
+
     /// The token for everything.
     pub(crate) fn admin_token(&self) -> String {
         fs::read_to_string(self.data.join("admin.token")).unwrap()
@@ -264,6 +269,9 @@ pub(crate) async fn ask(request: reqwest::RequestBuilder) -> Answer {
     Answer::read(request.send().await.unwrap()).await.unwrap()
 }
 
+/// The file with what the server prints.
+const PRINTED: &str = "server.out";
+
 fn log_file(folder: &Path) -> File {
     File::options().create(true).append(true).open(folder.join("server.err")).unwrap()
 }
@@ -272,5 +280,6 @@ fn serve(folder: &Path, variables: &[(String, String)]) -> Child {
     let mut command = program(EVERLOG, folder);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.arg("serve").arg("--data").arg(folder.join("data")).args(["--listen", "127.0.0.1:0"]);
-    command.stdout(Stdio::null()).stderr(log_file(folder)).spawn().unwrap()
+    let printed = File::options().create(true).append(true).open(folder.join(PRINTED)).unwrap();
+    command.stdout(printed).stderr(log_file(folder)).spawn().unwrap()
 }

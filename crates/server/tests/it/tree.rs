@@ -155,7 +155,7 @@ async fn hostile_users_and_messages() {
     let mut outside: Vec<_> =
         fs::read_dir(server.folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     outside.sort_unstable();
-    assert_eq!(outside, ["data", "out", "server.err"], "nothing outside");
+    assert_eq!(outside, ["data", "out", "server.err", "server.out"], "nothing outside");
     assert_eq!(server.events("message*=forged&user=..").await.len(), 1);
 }
 

@@ -62,7 +62,7 @@ pub struct NoticeRow {
 pub struct DeliveryRow {
     /// Its number.
     pub id: u64,
-    /// Of which notice.
+    /// Of which notice; 0 when it is an event itself, which the body names.
     pub notice: u64,
     /// To which channel.
     pub channel: String,
@@ -323,6 +323,16 @@ impl Catalog {
         })?)
     }
 
+    /// How many deliveries wait for a channel.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn deliveries_waiting_for(&self, channel: &str) -> Result<u64, StoreError> {
+        let connection = self.connection.lock();
+        let select = "SELECT count(*) FROM deliveries WHERE state = 'waiting' AND channel = ?1";
+        Ok(connection.prepare_cached(select)?.query_row([channel], |row| row.get(0).map(unsigned))?)
+    }
+
     /// Lets go of the oldest notices beyond so many, and of their deliveries, but for those that still wait.
     ///
     /// # Errors
@@ -335,7 +345,11 @@ impl Catalog {
                 &format!("DELETE FROM deliveries WHERE notice IN (SELECT id FROM notices WHERE {old})"),
                 [signed(keep)],
             )?;
-            transaction.execute(&format!("DELETE FROM notices WHERE {old}"), [signed(keep)]).map(drop)
+            transaction.execute(&format!("DELETE FROM notices WHERE {old}"), [signed(keep)])?;
+            // Errors that are passed on have no notice.
+            let passed = "DELETE FROM deliveries WHERE notice = 0 AND state <> 'waiting'
+                AND id <= (SELECT max(id) FROM deliveries) - ?1";
+            transaction.execute(passed, [signed(keep)]).map(drop)
         })
     }
 

@@ -19,6 +19,22 @@ impl Fields<'_> {
         }
     }
 
+    /// Refuses keys that say something where they mean nothing.
+    ///
+    /// # Errors
+    /// When one of them does.
+    pub(super) fn nothing_of(&self, keys: &[&str], why: &str) -> anyhow::Result<()> {
+        let says = |key: &&&str| {
+            self.0
+                .get(**key)
+                .is_some_and(|value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()))
+        };
+        match keys.iter().find(says) {
+            Some(key) => bail!("{key}: {why}"),
+            None => Ok(()),
+        }
+    }
+
     /// A text in one line that is not empty.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::{Context as _, anyhow, bail};
+use engine::alerts::TRACKER;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -16,13 +17,14 @@ const HEADERS_MAX: usize = 16;
 const HEADER_BYTES_MAX: usize = 4096;
 
 /// The kinds and the keys that each has besides.
-const KINDS: [(&str, &[&str]); 6] = [
+const KINDS: [(&str, &[&str]); 7] = [
     ("slack", &["url"]),
     ("email", &["smtp", "username", "password", "from", "to"]),
     ("webhook", &["url", "secret", "headers"]),
     ("teams", &["url"]),
     ("discord", &["url"]),
     ("telegram", &["token", "chat", "url"]),
+    (TRACKER, &["dsn"]),
 ];
 
 /// Headers that are the request's own.
@@ -107,6 +109,13 @@ pub(crate) enum Kind {
         /// What they have besides.
         headers: HeaderMap,
     },
+    /// A tracker that takes errors themselves: Sentry, GitLab, or whatever speaks their protocol.
+    Sentry {
+        /// Where its envelopes go.
+        url: Target,
+        /// The key of the DSN.
+        key: Secret,
+    },
     /// Mail.
     Email(Box<Mail>),
 }
@@ -137,6 +146,7 @@ impl Kind {
                 secret: fields.text("secret", TEXT_BYTES_MAX)?.map(Secret),
                 headers: headers(fields)?,
             },
+            Some(TRACKER) => tracker(fields, allow_private)?,
             _ => Self::Email(Box::new(Mail::read(fields, allow_private)?)),
         })
     }
@@ -149,6 +159,7 @@ impl Kind {
             Self::Discord { .. } => "discord",
             Self::Telegram { .. } => "telegram",
             Self::Webhook { .. } => "webhook",
+            Self::Sentry { .. } => TRACKER,
             Self::Email(_) => "email",
         }
     }
@@ -160,7 +171,8 @@ impl Kind {
             | Self::Teams { url }
             | Self::Discord { url }
             | Self::Telegram { url, .. }
-            | Self::Webhook { url, .. } => Some(url.reveal()),
+            | Self::Webhook { url, .. }
+            | Self::Sentry { url, .. } => Some(url.reveal()),
             Self::Email(_) => None,
         }
     }
@@ -216,6 +228,28 @@ fn telegram(fields: &Fields<'_>, allow_private: bool) -> anyhow::Result<Kind> {
     let path = format!("{}/bot{token}/sendMessage", found.0.path().trim_end_matches('/'));
     found.0.set_path(&path);
     Ok(Kind::Telegram { url: found, chat })
+}
+
+/// A DSN, `https://KEY@host/PROJECT`, whose envelopes go to `https://host/api/PROJECT/envelope/`; what stands before the
+/// project stays before `api`.
+fn tracker(fields: &Fields<'_>, allow_private: bool) -> anyhow::Result<Kind> {
+    const LIKE: &str = "https://KEY@host/PROJECT, as Sentry or GitLab shows it";
+    let text = fields.needed("dsn", URL_BYTES_MAX, LIKE)?;
+    // What is wrong with it may be said, but not what it is.
+    let wrong = || anyhow!("dsn: expected one like {LIKE}");
+    let mut found = Url::parse(&text).ok().filter(Url::has_host).ok_or_else(wrong)?;
+    let key = found.username().to_owned();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')) {
+        bail!("dsn: its key stands before the @: {LIKE}");
+    }
+    let path = found.path().trim_end_matches('/').to_owned();
+    let (before, project) = path.rsplit_once('/').filter(|(_, project)| !project.is_empty()).ok_or_else(wrong)?;
+    found.set_path(&format!("{before}/api/{project}/envelope/"));
+    found.set_query(None);
+    found.set_username("").and_then(|()| found.set_password(None)).map_err(|()| wrong())?;
+    let url = target(found.as_str(), allow_private).map_err(|error| anyhow!("dsn: {error:#}"))?;
+    encrypted(&url, allow_private).map_err(|error| anyhow!("dsn: {error:#}"))?;
+    Ok(Kind::Sentry { url, key: Secret(key) })
 }
 
 fn headers(fields: &Fields<'_>) -> anyhow::Result<HeaderMap> {

@@ -23,6 +23,7 @@ fn masked_value(key: &str, value: &Value) -> Value {
     match (key, value) {
         ("url", Value::String(text)) => Value::String(masked_url(text)),
         ("smtp", Value::String(text)) => Value::String(masked_smtp(text)),
+        ("dsn", Value::String(text)) => Value::String(masked_dsn(text)),
         ("headers", Value::Object(headers)) => {
             Value::Object(headers.keys().map(|name| (name.clone(), Value::String(MARK.to_owned()))).collect())
         }
@@ -43,6 +44,13 @@ pub(super) fn masked_url(text: &str) -> String {
     let origin = url.origin().ascii_serialization();
     let tells = url.query().is_some() || !url.username().is_empty() || url.password().is_some();
     if tells || !matches!(url.path(), "" | "/") { format!("{origin}/{MARK}") } else { origin }
+}
+
+/// A DSN without its key.
+fn masked_dsn(text: &str) -> String {
+    let Ok(url) = Url::parse(text) else { return MARK.to_owned() };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{MARK}@{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
 
 /// The address of a server for mail without the password.
@@ -118,6 +126,10 @@ fn secrets_of(key: &str, value: &Value) -> Vec<String> {
                 found.push(url.path().to_owned());
             }
             found
+        }
+        ("dsn", Value::String(text)) => {
+            let Ok(url) = Url::parse(text) else { return vec![text.clone()] };
+            vec![url.username().to_owned(), url.password().unwrap_or_default().to_owned()]
         }
         ("smtp", Value::String(text)) => {
             let password = Url::parse(text).ok().and_then(|url| url.password().map(str::to_owned)).unwrap_or_default();

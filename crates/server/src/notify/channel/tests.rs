@@ -92,6 +92,10 @@ fn a_mistake_is_named_and_no_secret_with_it() {
         (hook("headers", json!({"X-A": "hush\r\nX-B: y"})), "headers: x-a: this cannot stand in one"),
         (hook("headers", json!("hush")), "headers is an object"),
         (hook("secret", json!("")), "secret: this is empty"),
+        (json!({"kind": "sentry", "dsn": "https://host.example/hush"}), "dsn: its key stands before the @"),
+        (json!({"kind": "sentry", "dsn": "https://hush@host.example/"}), "dsn: expected one like"),
+        (json!({"kind": "sentry", "dsn": "https://hush@10.0.0.7/1"}), "allow_private"),
+        (json!({"kind": "sentry", "dsn": "https://hush@h.example/1", "hourly_cap": 5}), "no notices: leave it out"),
         (mail("m.example"), "expected one like smtp://"),
         (mail("http://m.example"), "expected one like smtp://"),
         (mail("smtp://u:hush/x@m.example"), "%XX"),
@@ -196,4 +200,28 @@ fn a_table_is_read_and_printed_alike() {
     // What comes over the wire asks nothing of the environment.
     let wire = check(&json!({"kind": "webhook", "url": "https://h.example", "secret": "${HOME}"}));
     assert_eq!(wire.kept()["secret"], "${HOME}");
+}
+
+#[test]
+fn a_dsn_says_where_envelopes_go() {
+    for (dsn, url, shown) in [
+        ("https://k3y@o1.example/42", "https://o1.example/api/42/envelope/", "https://[REDACTED]@o1.example/42"),
+        (
+            "https://k3y:s3cret@h.example:8443/42/",
+            "https://h.example:8443/api/42/envelope/",
+            "https://[REDACTED]@h.example:8443/42/",
+        ),
+        (
+            "https://glet_k3y@gitlab.example/api/v4/error_tracking/collector/12",
+            "https://gitlab.example/api/v4/error_tracking/collector/api/12/envelope/",
+            "https://[REDACTED]@gitlab.example/api/v4/error_tracking/collector/12",
+        ),
+    ] {
+        let channel = check(&json!({"kind": "sentry", "dsn": dsn, "environments": ["production"]}));
+        let Kind::Sentry { url: found, key } = &channel.kind else { panic!() };
+        assert_eq!(found.reveal().as_str(), url);
+        assert!(key.reveal().ends_with("k3y"));
+        assert_eq!(channel.shown()["dsn"], shown);
+        assert!(!format!("{channel:?}").contains("k3y"), "{channel:?}");
+    }
 }

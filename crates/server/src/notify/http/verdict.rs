@@ -74,6 +74,9 @@ fn hint(kind: &str, status: StatusCode, said: &str) -> &'static str {
         ("slack" | "teams" | "discord", 401 | 403) => {
             "the right to write there was taken back; make a new webhook and put its address in url"
         }
+        ("sentry", 401 | 403) => "the key of the DSN is not taken; copy the DSN of the project again",
+        ("sentry", 404) => "there is no such project; copy the DSN of the project again",
+        ("sentry", 413) => "the error is too large for it; others may still arrive",
         ("telegram", 401 | 404) => "there is no bot with this token; ask @BotFather for it and put it in token",
         ("telegram", 403) => "the bot was blocked or put out of the chat; let it in again",
         ("telegram", 400) if said.contains("chat not found") => {
