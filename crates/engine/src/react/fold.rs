@@ -29,6 +29,9 @@ pub(crate) const NEW_ISSUES_MAX: u32 = 500;
 /// Notices of one look that show what led to their errors: each is a question to the store.
 const TRAILS_MAX: u32 = 20;
 
+/// Characters of a step that led to an error: a line of a mail that needs no encoding.
+const STEP_CHARACTERS_MAX: usize = 68;
+
 /// Requests with an exception that are remembered: their answers come soon.
 const FAILED_REQUESTS_MAX: usize = 10_000;
 
@@ -367,10 +370,13 @@ impl Engine {
         let steps = self.trail(name, &before).unwrap_or_default();
         let line = |step: &serde_json::Value| {
             let text = |key: &str| step.get(key).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
-            let request = [text("method"), text("url").or_else(|| text("path"))];
+            let request = [text("method"), text("path").or_else(|| text("url"))];
             let request = request.into_iter().flatten().collect::<Vec<_>>().join(" ");
-            let parts = [text("timestamp"), text("event"), text("message"), Some(request.as_str())];
-            parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+            // The time of day is enough: it is the day of the notice, or the one before.
+            let time = text("timestamp").and_then(|time| time.get(11..19));
+            let parts = [time, text("event"), Some(request.as_str()), text("message")];
+            let line = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+            line.chars().take(STEP_CHARACTERS_MAX).collect()
         };
         steps.iter().map(line).collect()
     }
