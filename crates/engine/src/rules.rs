@@ -388,6 +388,12 @@ impl Engine {
         Ok(rules)
     }
 
+    /// Whether detectors look at the events of a log.
+    pub(crate) fn watches(&self, log: LogId) -> bool {
+        let rules = self.logs.read().settled.rules(log);
+        rules.and_then(|rules| rules.classification.as_ref().map(|settings| settings.watches)).unwrap_or(true)
+    }
+
     /// The log with a visitor endpoint at this path.
     #[must_use]
     pub fn visitor(&self, path: &str) -> Option<(LogId, Arc<Rules>)> {

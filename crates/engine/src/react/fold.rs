@@ -213,7 +213,8 @@ impl Engine {
         match seen.text("event") {
             Some(DEPLOY) => note_deploy(look.memory, log, seen),
             Some(issues::CONFIGURATION_ERROR) => self.configuration_error(look, name, seen),
-            _ => watch(look.memory, log, seen),
+            _ if self.watches(log) => watch(look.memory, log, seen),
+            _ => {}
         }
         let Some(fingerprint) = seen.fingerprint.as_deref() else { return Ok(()) };
         if look.memory.failed.is_told(log, seen) {

@@ -26,6 +26,8 @@ const RANGES_MAX: usize = 5000;
 pub struct Settings {
     /// Whether anything is added at all.
     pub is_on: bool,
+    /// Whether many small hits of one source are told as one finding. Off for a log that takes in days of the past.
+    pub watches: bool,
     /// Patterns of probes beside the built-in ones, by their classes.
     pub probes: BTreeMap<String, Vec<String>>,
     /// Patterns of what is no probe here, and classes of the built-in list that are none.
@@ -36,7 +38,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { is_on: true, probes: BTreeMap::new(), except: Vec::new(), crawlers: BTreeMap::new() }
+        Self { is_on: true, watches: true, probes: BTreeMap::new(), except: Vec::new(), crawlers: BTreeMap::new() }
     }
 }
 
@@ -56,17 +58,26 @@ impl Settings {
             Value::Object(object) => object,
             _ => {
                 return Err(SettingError(format!(
-                    "expected true, false, or {{ probes, except, crawlers }}, found {value}"
+                    "expected true, false, or {{ watch, probes, except, crawlers }}, found {value}"
                 )));
             }
         };
         let mut settings = Self::default();
         for (name, value) in object {
             match name.as_str() {
+                "watch" => {
+                    let truth = value.as_bool();
+                    settings.watches =
+                        truth.ok_or_else(|| SettingError(format!("watch: expected true or false, found {value}")))?;
+                }
                 "probes" => settings.probes = read_probes(value)?,
                 "except" => settings.except = read_except(value)?,
                 "crawlers" => settings.crawlers = read_crawlers(value)?,
-                _ => return Err(SettingError(format!("unknown key {name:?}; there are probes, except and crawlers"))),
+                _ => {
+                    return Err(SettingError(format!(
+                        "unknown key {name:?}; there are watch, probes, except and crawlers"
+                    )));
+                }
             }
         }
         Ok(settings)
@@ -77,6 +88,7 @@ impl Settings {
     pub fn and(&self, other: &Self) -> Self {
         let mut both = self.clone();
         both.is_on &= other.is_on;
+        both.watches &= other.watches;
         for (class, patterns) in &other.probes {
             both.probes.entry(class.clone()).or_default().extend(patterns.iter().cloned());
         }
