@@ -485,7 +485,7 @@ fn addresses_of_crawlers() {
 #[test]
 fn settings_say_what_is_wrong() {
     for (settings, expected) in [
-        (json!("yes"), "expected true, false, or { probes, except, crawlers }"),
+        (json!("yes"), "expected true, false, or { watch, probes, except, crawlers }"),
         (json!({"zebra": 1}), "unknown key \"zebra\""),
         (json!({"probes": ["/x"]}), "expected probes = {"),
         (json!({"probes": {"a b": ["/x"]}}), "the class \"a b\""),
