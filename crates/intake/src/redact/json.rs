@@ -365,6 +365,10 @@ impl<'r, 't> Walk<'_, 'r, 't> {
         if !is_option && (count != 1 || name.len() > 64) {
             return None;
         }
+        // The word in a mark is ours, and names nothing.
+        if name.contains("[REDACTED:") {
+            return None;
+        }
         let (rules, inner) = (self.rules, name.trim_start_matches('-'));
         let judged = match rules.judge(place, inner) {
             Judged::In(Place::Text | Place::Opaque | Place::Request) | Judged::Inside(_) => return None,

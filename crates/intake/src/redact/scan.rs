@@ -3,6 +3,7 @@
 //! Every finder goes once from left to right. What it has looked at it does not look at again, so the time grows with
 //! the length of the text and with nothing else.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
@@ -366,7 +367,8 @@ impl Pair {
             Separator::Colon if self.quote.is_none() => {
                 let near = &bytes[..bytes.len().min(start + LOOK_BYTES_MAX)];
                 let value = &bytes[start..end_of_bare(near, start, Separator::Colon)];
-                let (digit, letter) = (value.iter().any(u8::is_ascii_digit), value.iter().any(u8::is_ascii_alphabetic));
+                let own = without_marks(value);
+                let (digit, letter) = (own.iter().any(u8::is_ascii_digit), own.iter().any(u8::is_ascii_alphabetic));
                 let is_secret = value.len() >= 6 && digit && letter;
                 is_secret.then(|| (start, end_of_bare(bytes, start, Separator::Colon)))
             }
@@ -374,6 +376,22 @@ impl Pair {
             separator => Some((start, end_of_bare(bytes, start, separator))),
         }
     }
+}
+
+/// A value but for the marks in it, whose letters are ours.
+fn without_marks(value: &[u8]) -> Cow<'_, [u8]> {
+    let Some(mut at) = memmem::find(value, MARK.as_bytes()) else { return Cow::Borrowed(value) };
+    let (mut own, mut rest) = (Vec::with_capacity(value.len()), value);
+    loop {
+        own.extend_from_slice(&rest[..at]);
+        rest = &rest[at + mark_at(&rest[at..]).unwrap_or(MARK.len())..];
+        match memmem::find(rest, MARK.as_bytes()) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    own.extend_from_slice(rest);
+    Cow::Owned(own)
 }
 
 fn trimmed(bytes: &[u8], start: usize, end: usize) -> usize {
