@@ -361,8 +361,8 @@ fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
 /// What a table that there is not may have been meant to be: `[log.shop]` is `[logs.shop]`, and `[shop]` too.
 fn table_suggestion(name: &str, value: &toml::Value) -> String {
     let inner = value.as_table().and_then(|table| table.iter().find(|(_, value)| value.is_table()));
-    match (inner, engine::suggest(name, ["logs"].into_iter())) {
-        (Some((log, _)), Some(_)) => format!(": did you mean [logs.{log}]?"),
+    match (inner, engine::suggest(name, ["logs", "forward", "channels", "rules"].into_iter())) {
+        (Some((inner, _)), Some(table)) => format!(": did you mean [{table}.{inner}]?"),
         (None, None) => format!(": did you mean [logs.{name}]?"),
         _ => "; the only tables are [logs.NAME], [forward.NAME], [channels.NAME] and [rules.NAME]".to_owned(),
     }
@@ -419,7 +419,7 @@ mod tests {
         assert!(load("[logs.a]\nretentoin = \"1d\"", &[]).unwrap_err().contains("did you mean \"retention\"?"));
         let misplaced = load("[logs.a]\ntree = true", &[]).unwrap_err();
         assert!(misplaced.contains("setting of the server: put it above the first [logs.…] table"), "{misplaced}");
-        for (table, meant) in [("log.shop", "logs.shop"), ("shop", "logs.shop")] {
+        for (table, meant) in [("log.shop", "logs.shop"), ("shop", "logs.shop"), ("chanels.ops", "channels.ops")] {
             let error = load(&format!("[{table}]\nretention = \"1d\""), &[]).unwrap_err();
             assert!(error.contains(&format!("did you mean [{meant}]?")), "{error}");
         }

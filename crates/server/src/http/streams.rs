@@ -2,10 +2,11 @@
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use engine::{Engine, Grant, Leftover, Removed, Scope, StorageError, StreamError, StreamInfo, StreamKind};
+use engine::{Grant, Leftover, Removed, Scope, StorageError, StreamError, StreamInfo, StreamKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::issues::beside;
 use super::openapi::shapes;
 use super::problem::Problem;
 use super::{Doors, auth, body};
@@ -104,16 +105,6 @@ fn removed_json(removed: &Removed, dry_run: bool) -> Value {
         "purged": removed.purged,
         "dry_run": dry_run,
     })
-}
-
-/// Does something that may wait for the disk beside the threads that serve requests.
-async fn beside<T: Send + 'static, E: Into<Problem> + Send + 'static>(
-    doors: &Doors,
-    work: impl FnOnce(&Engine) -> Result<T, E> + Send + 'static,
-) -> Result<T, Problem> {
-    let engine = doors.engine.clone();
-    let done = tokio::task::spawn_blocking(move || work(&engine)).await.map_err(|error| Problem::internal(&error))?;
-    done.map_err(Into::into)
 }
 
 impl From<StreamError> for Problem {
