@@ -272,6 +272,8 @@ impl Engine {
         if gone.log != self.found(id)?.log {
             return Err(IssueError::Refused(format!("{id} and {other} are of two logs: an issue is of one")));
         }
+        // Tried on a copy: what cannot be does not stand among what was done.
+        self.found(id)?.issue.merge(&gone.issue)?;
         let message = format!("issue {other} was merged into {id}{}", because(why));
         self.change(id, ("issues_merged", &message, by), |_, found, reaction| {
             let gone = self.found(other)?;
@@ -298,6 +300,7 @@ impl Engine {
     /// When there is no such issue, or nothing would stay or go.
     pub fn split_issue(&self, id: &str, fingerprints: &[String], why: &str, by: &Grant) -> Result<Value, IssueError> {
         check_text("why", why)?;
+        self.found(id)?.issue.split(fingerprints, id)?;
         let message =
             format!("{} fingerprints of issue {id} became an issue of their own{}", fingerprints.len(), because(why));
         let apart = self.change(id, ("issue_split", &message, by), |memory, found, reaction| {
