@@ -107,14 +107,22 @@ struct Read<'a> {
     has_own: bool,
     is_noted: bool,
     source: &'a str,
+    /// Which keys were added to a document, and where in its row that stands.
+    added: Option<(Added, usize)>,
 }
 
 impl<'a> Read<'a> {
     fn of(row: &Row<'a>, columns: &[Column]) -> Self {
         let mut read = Self::default();
         let column = |key: KeyIndex| columns.get(key as usize).copied().unwrap_or(Column::Other);
-        for field in row.fields_of(|key| column(key) != Column::Other).filter(|field| !field.sent) {
-            read.take(column(field.key), field.value);
+        for part in row.parts() {
+            let column = column(part.key);
+            let Some(field) = (column != Column::Other).then(|| part.field()).flatten() else { continue };
+            match column {
+                Column::Added => read.added = Some((Added::read(field.value), part.end)),
+                _ if field.sent => {}
+                _ => read.take(column, field.value),
+            }
         }
         read
     }
@@ -196,7 +204,7 @@ pub(crate) fn mark(batch: Batch) -> Marked {
     let columns: Vec<Column> = batch.keys().iter().map(|path| Column::of(path)).collect();
     let mut is_notable = false;
     // Rows that are written anew: errors, and events whose sender uses our key for something of their own.
-    let mut found: Vec<(usize, Option<Group>, bool)> = Vec::new();
+    let mut found: Vec<(usize, Changed)> = Vec::new();
     let mut sources: Vec<String> = Vec::new();
     for (row, read) in batch.rows().map(|row| Read::of(&row, &columns)).enumerate() {
         let is_known = read.source.is_empty() || sources.iter().any(|known| known == read.source);
@@ -206,7 +214,7 @@ pub(crate) fn mark(batch: Batch) -> Marked {
         is_notable |= read.is_notable();
         let group = read.group();
         if group.is_some() || read.has_own {
-            found.push((row, group, read.has_own));
+            found.push((row, Changed { group, has_own: read.has_own, added: read.added }));
         }
     }
     if found.is_empty() {
@@ -217,45 +225,51 @@ pub(crate) fn mark(batch: Batch) -> Marked {
     let mut changed = found.iter().peekable();
     for (index, row) in batch.rows().enumerate().skip(first) {
         let kept = match changed.next_if(|(changed, ..)| *changed == index) {
-            Some((_, group, has_own)) => {
-                let fingerprint = group.as_ref().map(|group| group.fingerprint.as_str());
-                with_fingerprint(&mut builder, &row, &columns, (fingerprint, *has_own))
-            }
+            Some((_, changed)) => changed.write(&mut builder, &row, &columns),
             None => builder.copy(&row),
         };
         debug_assert!(kept, "a fingerprint fits where an event of a request does");
     }
     let errors: Vec<Error> =
-        found.into_iter().filter_map(|(row, group, _)| Some(Error { row, group: group? })).collect();
+        found.into_iter().filter_map(|(row, changed)| Some(Error { row, group: changed.group? })).collect();
     let is_notable = is_notable || !errors.is_empty();
     Marked { batch: builder.finish(), errors, is_notable, sources }
 }
 
-/// The event with our fingerprint in the column. What it sent under that name is kept beside it, as it is sent.
-fn with_fingerprint(
-    builder: &mut BatchBuilder,
-    row: &Row<'_>,
-    columns: &[Column],
-    (fingerprint, has_own): (Option<&str>, bool),
-) -> bool {
-    let column = |key: KeyIndex| columns.get(key as usize).copied().unwrap_or(Column::Other);
-    if has_own || columns.contains(&Column::Added) {
-        for Field { key, mut value, sent } in row.fields() {
-            if column(key) == Column::Added && fingerprint.is_some() {
-                let mut added = Added::read(value);
-                added.add(FINGERPRINT);
-                value = added.value();
+/// What changes in an event.
+struct Changed {
+    group: Option<Group>,
+    has_own: bool,
+    added: Option<(Added, usize)>,
+}
+
+impl Changed {
+    /// Writes the event with our fingerprint in the column. What it sent under that name is kept beside it, as it is sent.
+    fn write(&self, builder: &mut BatchBuilder, row: &Row<'_>, columns: &[Column]) -> bool {
+        let added = self.added.filter(|_| self.group.is_some()).map(|(mut added, end)| {
+            added.add(FINGERPRINT);
+            (added, end)
+        });
+        if self.has_own {
+            for Field { key, value, sent } in row.fields() {
+                match (columns.get(key as usize), added) {
+                    (Some(Column::Added), Some((added, _))) => builder.push(key, added.value(), sent),
+                    (Some(Column::Own), _) => builder.push(key, value, true),
+                    _ => builder.push(key, value, sent),
+                };
             }
-            builder.push(key, value, sent || column(key) == Column::Own);
+        } else {
+            builder.begin(row);
+            if let Some((added, end)) = added {
+                builder.replace_number(end, added.number());
+            }
         }
-    } else {
-        builder.begin(row);
+        if let Some(group) = &self.group {
+            let key = builder.key(FINGERPRINT);
+            builder.push(key, Value::Str(&group.fingerprint), false);
+        }
+        builder.commit(row.id.clone(), row.timestamp)
     }
-    if let Some(fingerprint) = fingerprint {
-        let key = builder.key(FINGERPRINT);
-        builder.push(key, Value::Str(fingerprint), false);
-    }
-    builder.commit(row.id.clone(), row.timestamp)
 }
 
 /// What grouping looks at of an event that is stored.

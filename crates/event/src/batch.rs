@@ -432,6 +432,17 @@ impl BatchBuilder {
         self.batch.data.extend_from_slice(row.data);
     }
 
+    /// Puts another number in the place of the one whose value ends at `end`, in an event that [`BatchBuilder::begin`] began:
+    /// the end is that of [`Part::end`] in the event it was begun with.
+    ///
+    /// # Panics
+    /// When no number ends there.
+    pub fn replace_number(&mut self, end: usize, value: f64) {
+        let begun = self.batch.heads.last().map_or(0, |head| head.end as usize);
+        let end = begun + end;
+        self.batch.data[end - size_of::<f64>()..end].copy_from_slice(&value.to_le_bytes());
+    }
+
     /// How many events were committed.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -601,6 +612,26 @@ mod tests {
         assert_eq!(fields, [Value::Int(1), Value::Str("héllo"), Value::Raw("[1,2]"), Value::Bool(true)]);
         let some: Vec<Value<'_>> = read.row(1).fields_of(|key| key != 1).map(|field| field.value).collect();
         assert_eq!(some, [Value::Int(1), Value::Bool(true)]);
+    }
+
+    #[test]
+    fn a_number_of_an_event_is_replaced() {
+        let mut builder = BatchBuilder::new();
+        for number in 0..2 {
+            let (size, name) = (builder.key("size"), builder.key("name"));
+            builder.push(size, Value::Float(f64::from(number)), false);
+            builder.push(name, Value::Str("n"), false);
+            builder.commit(Id::new("a"), Timestamp::from_micros(0));
+        }
+        let batch = builder.finish();
+        let mut builder = BatchBuilder::continuing(&batch, 1);
+        builder.begin(&batch.row(1));
+        let end = batch.row(1).parts().next().map(|part| part.end).unwrap();
+        builder.replace_number(end, 7.5);
+        builder.commit(Id::new("a"), Timestamp::from_micros(0));
+        let read = builder.finish();
+        let sizes: Vec<Value<'_>> = read.rows().flat_map(|row| row.fields().next()).map(|field| field.value).collect();
+        assert_eq!(sizes, [Value::Float(0.0), Value::Float(7.5)]);
     }
 
     #[test]

@@ -158,7 +158,13 @@ impl Added {
     /// As a row keeps it: no whole number, which a search for words would find.
     #[must_use]
     pub fn value(self) -> crate::Value<'static> {
-        crate::Value::Float(f64::from(self.0))
+        crate::Value::Float(self.number())
+    }
+
+    /// The number in that value: a row with more keys differs in it alone.
+    #[must_use]
+    pub fn number(self) -> f64 {
+        f64::from(self.0)
     }
 
     /// Reads what a row keeps.

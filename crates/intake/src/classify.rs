@@ -15,7 +15,7 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use event::{ADDED, Added, Batch, BatchBuilder, KeyIndex, Row, Value};
+use event::{Added, Batch, BatchBuilder, KeyIndex, Row, Value};
 use ipnet::IpNet;
 
 pub use agents::{Agent, agent, domains_of_crawler};
@@ -100,6 +100,8 @@ struct Found<'c> {
     verified: Option<bool>,
     probe: Option<&'c str>,
     login: Option<Outcome>,
+    /// Which keys were added to a document before, and where in its row that stands.
+    added: Option<(Added, usize)>,
 }
 
 impl Found<'_> {
@@ -132,19 +134,12 @@ impl Writer {
         Self { builder: BatchBuilder::continuing(batch, copied), keys: [None; 6] }
     }
 
-    fn add(&mut self, row: &Row<'_>, roles: &Roles, found: &Found<'_>) -> bool {
+    fn add(&mut self, row: &Row<'_>, found: &Found<'_>) -> bool {
         let values = found.values();
-        if roles.has_added {
-            for mut field in row.fields() {
-                if self.builder.path(field.key) == ADDED {
-                    let mut added = Added::read(field.value);
-                    values.iter().filter(|(_, value)| value.is_some()).for_each(|(path, _)| added.add(path));
-                    field.value = added.value();
-                }
-                self.builder.push(field.key, field.value, field.sent);
-            }
-        } else {
-            self.builder.begin(row);
+        self.builder.begin(row);
+        if let Some((mut added, end)) = found.added {
+            values.iter().filter(|(_, value)| value.is_some()).for_each(|(path, _)| added.add(path));
+            self.builder.replace_number(end, added.number());
         }
         for ((path, value), key) in values.iter().zip(&mut self.keys) {
             if let Some(value) = value {
@@ -218,7 +213,7 @@ impl Classifier {
             let kept = match (&mut writer, found.is_nothing()) {
                 (None, true) => true,
                 (Some(writer), true) => writer.builder.copy(&row),
-                (writer, false) => writer.get_or_insert_with(|| Writer::new(batch, index)).add(&row, roles, &found),
+                (writer, false) => writer.get_or_insert_with(|| Writer::new(batch, index)).add(&row, &found),
             };
             debug_assert!(kept, "a few short texts more fit into a batch");
         }
@@ -250,7 +245,7 @@ impl Classifier {
         let scans = agent.as_ref().is_some_and(|agent| agent.kind() == Kind::Probe);
         let scanner = (scans && !self.except_classes.iter().any(|except| **except == *SCANNER)).then_some(SCANNER);
         let probe = facts.target().and_then(|target| self.probe(target, facts.query)).or(scanner);
-        let mut found = Found::default();
+        let mut found = Found { added: facts.added, ..Found::default() };
         if !facts.has_security {
             found.probe = probe;
             found.login = facts.attempt().outcome();

@@ -1,6 +1,6 @@
 //! What an event says of the client and of its request: the few keys that classification reads.
 
-use event::{ADDED, Batch, Field, Row, Value, logical_name};
+use event::{ADDED, Added, Batch, Field, Row, Value, logical_name};
 
 use super::login::Attempt;
 use super::{KIND, LOGIN, NAME, OS, PROBE, VERIFIED, probes};
@@ -69,7 +69,6 @@ impl Role {
 /// What the keys of a batch are, decided once.
 pub(super) struct Roles {
     pub(super) of_keys: Vec<Role>,
-    pub(super) has_added: bool,
     /// Whether names are all that events may be worth a look for.
     only_names: bool,
 }
@@ -77,15 +76,12 @@ pub(super) struct Roles {
 impl Roles {
     /// Of a batch; `None` when no event of it is worth a look.
     pub(super) fn of(batch: &Batch) -> Option<Self> {
-        let mut of_keys: Vec<Role> = batch.keys().iter().map(|path| Role::of(path)).collect();
+        let of_keys: Vec<Role> = batch.keys().iter().map(|path| Role::of(path)).collect();
         if !of_keys.iter().any(|role| role.is_reason()) {
             return None;
         }
-        let has_added = of_keys.contains(&Role::Added);
-        // Looked for only by who writes.
-        of_keys.iter_mut().filter(|role| **role == Role::Added).for_each(|role| *role = Role::Other);
         let only_names = !of_keys.iter().any(|role| role.is_reason() && *role != Role::Event);
-        Some(Self { of_keys, has_added, only_names })
+        Some(Self { of_keys, only_names })
     }
 
     /// Whether nothing can be found of an event, seen from its name alone.
@@ -113,14 +109,19 @@ pub(super) struct Facts<'a> {
     pub(super) level: Option<&'a str>,
     pub(super) has_client: bool,
     pub(super) has_security: bool,
+    /// Which keys were added to a document, and where in its row that stands.
+    pub(super) added: Option<(Added, usize)>,
 }
 
 impl<'a> Facts<'a> {
     pub(super) fn of(row: &Row<'a>, roles: &Roles) -> Self {
         let mut facts = Self::default();
-        for field in row.fields_of(|key| roles.of_keys[key as usize] != Role::Other) {
-            let role = roles.of_keys[field.key as usize];
-            if !field.sent || role.is_own() {
+        for part in row.parts() {
+            let role = roles.of_keys[part.key as usize];
+            let Some(field) = (role != Role::Other).then(|| part.field()).flatten() else { continue };
+            if role == Role::Added {
+                facts.added = Some((Added::read(field.value), part.end));
+            } else if !field.sent || role.is_own() {
                 facts.note(role, &field);
             }
         }
