@@ -140,10 +140,7 @@ fn compare_paths(left: &str, right: &str) -> Ordering {
 ///
 /// A text that is not such an object gives none: it was written by us and is covered by a checksum.
 pub fn rest_leaves(rest: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    sonic_rs::to_object_iter(rest).map_while(Result::ok).map(|(key, value)| {
-        let json: Cow<'_, str> = Cow::Owned(value.as_raw_str().to_owned());
-        (Cow::Owned(key.to_string()), json)
-    })
+    sonic_rs::to_object_iter(rest).map_while(Result::ok).map(|(key, value)| (key, value.as_raw_cow()))
 }
 
 #[cfg(test)]

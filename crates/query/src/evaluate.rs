@@ -25,46 +25,56 @@ pub fn matches(filter: &Filter, batch: &RecordBatch) -> BooleanBuffer {
     match filter {
         Filter::All => BooleanBuffer::new_set(rows),
         Filter::And(parts) => all_of(parts, batch),
-        Filter::Or(parts) => {
-            parts.iter().fold(BooleanBuffer::new_unset(rows), |found, part| &found | &matches(part, batch))
-        }
+        Filter::Or(parts) => any_of(parts, batch),
         Filter::Not(part) => !&matches(part, batch),
         Filter::Anywhere(text) => anywhere(text, batch),
         Filter::Field { field, test } => field_test(field, test, batch),
     }
 }
 
-/// The cheap parts first; once few rows are left, the others look at those only.
-fn all_of(parts: &[Filter], batch: &RecordBatch) -> BooleanBuffer {
+/// The rows of `left` for which the filter is true. Where they are few, no other row is looked at.
+#[must_use]
+pub(crate) fn matches_among(filter: &Filter, batch: &RecordBatch, left: &BooleanBuffer) -> BooleanBuffer {
     let rows = batch.num_rows();
+    let few = left.count_set_bits();
+    if few == 0 || *filter == Filter::All {
+        return left.clone();
+    }
+    if few > rows / 4 {
+        return left & &matches(filter, batch);
+    }
+    let indices: Vec<u32> = left.set_indices().filter_map(|row| u32::try_from(row).ok()).collect();
+    let columns: Vec<usize> = (0..batch.num_columns()).filter(|at| is_needed(filter, &batch.schema(), *at)).collect();
+    let kept =
+        batch.project(&columns).and_then(|needed| take_record_batch(&needed, &UInt32Array::from(indices.clone())));
+    match kept {
+        Ok(kept) => {
+            let passed = matches(filter, &kept);
+            let mut all = BooleanBufferBuilder::new(rows);
+            all.append_n(rows, false);
+            passed.set_indices().for_each(|at| all.set_bit(indices[at] as usize, true));
+            all.finish()
+        }
+        Err(_) => left & &matches(filter, batch),
+    }
+}
+
+fn cheap_first(parts: &[Filter]) -> Vec<&Filter> {
     let mut order: Vec<&Filter> = parts.iter().collect();
     order.sort_by_key(|part| cost(part));
-    let mut found = BooleanBuffer::new_set(rows);
-    for part in order {
-        let left = found.count_set_bits();
-        if left == 0 {
-            break;
-        }
-        if left > rows / 4 {
-            found = &found & &matches(part, batch);
-            continue;
-        }
-        let indices: Vec<u32> = found.set_indices().filter_map(|row| u32::try_from(row).ok()).collect();
-        let columns: Vec<usize> = (0..batch.num_columns()).filter(|at| is_needed(part, &batch.schema(), *at)).collect();
-        let kept =
-            batch.project(&columns).and_then(|needed| take_record_batch(&needed, &UInt32Array::from(indices.clone())));
-        found = match kept {
-            Ok(kept) => {
-                let passed = matches(part, &kept);
-                let mut all = BooleanBufferBuilder::new(rows);
-                all.append_n(rows, false);
-                passed.set_indices().for_each(|at| all.set_bit(indices[at] as usize, true));
-                all.finish()
-            }
-            Err(_) => &found & &matches(part, batch),
-        };
-    }
-    found
+    order
+}
+
+/// Each part looks at the rows that passed the cheaper ones.
+fn all_of(parts: &[Filter], batch: &RecordBatch) -> BooleanBuffer {
+    let all = BooleanBuffer::new_set(batch.num_rows());
+    cheap_first(parts).into_iter().fold(all, |found, part| matches_among(part, batch, &found))
+}
+
+/// Each part looks at the rows that passed none of the cheaper ones.
+fn any_of(parts: &[Filter], batch: &RecordBatch) -> BooleanBuffer {
+    let none = BooleanBuffer::new_unset(batch.num_rows());
+    cheap_first(parts).into_iter().fold(none, |found, part| &found | &matches_among(part, batch, &!&found))
 }
 
 /// How much work a filter is for a row, roughly.

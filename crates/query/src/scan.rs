@@ -23,7 +23,7 @@ use store::segment::{Opened, Segment};
 use store::{Rows, Snapshot, StoreError};
 
 use crate::QueryError;
-use crate::evaluate::matches;
+use crate::evaluate::{matches, matches_among};
 use crate::filter::Filter;
 use crate::keys::{Key, SortValues, in_order, sort_columns};
 use crate::known::columns_of;
@@ -536,11 +536,13 @@ impl Scan<'_> {
 
     /// Takes the rows of a batch that pass. `position` gives the place of a row of the batch in its row group.
     fn batch(&mut self, place: Place<'_>, batch: &RecordBatch, position: impl Fn(usize) -> usize) {
-        let passed = matches(place.filter, batch);
         let column = |name: &str| batch.schema().index_of(name).unwrap_or_default();
         let times = batch.column(column(TIMESTAMP)).as_primitive::<TimestampMicrosecondType>();
         let sequences = batch.column(column(SEQUENCE)).as_primitive::<UInt64Type>();
-        let passed = self.in_bounds(passed, sequences.values());
+        let passed = match self.in_bounds(sequences.values()) {
+            Some(left) => matches_among(place.filter, batch, &left),
+            None => matches(place.filter, batch),
+        };
         if place.counting {
             self.matched += passed.count_set_bits() as u64;
         }
@@ -573,12 +575,11 @@ impl Scan<'_> {
         }
     }
 
-    fn in_bounds(&self, passed: BooleanBuffer, sequences: &[u64]) -> BooleanBuffer {
-        let (after, bound) = (self.request.after_sequence, self.bound);
-        if sequences.iter().all(|sequence| *sequence > after && *sequence <= bound) {
-            return passed;
-        }
-        &passed & &BooleanBuffer::collect_bool(sequences.len(), |row| sequences[row] > after && sequences[row] <= bound)
+    /// The rows that count; `None` when all do.
+    fn in_bounds(&self, sequences: &[u64]) -> Option<BooleanBuffer> {
+        let counts = |sequence: u64| sequence > self.request.after_sequence && sequence <= self.bound;
+        let all = sequences.iter().all(|sequence| counts(*sequence));
+        (!all).then(|| BooleanBuffer::collect_bool(sequences.len(), |row| counts(sequences[row])))
     }
 
     fn after_cursor(&self, micros: i64, sequence: u64) -> bool {

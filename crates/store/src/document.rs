@@ -66,8 +66,9 @@ impl<'a> Documents<'a> {
         };
         let (happened, received) = (time(TIMESTAMP_AT), time(RECEIVED_AT));
         let rest = self.batch.column(REST_AT).as_string::<i32>();
-        let overflow: Vec<_> = if rest.is_valid(row) { rest_leaves(rest.value(row)).collect() } else { Vec::new() };
         let is_wanted = |path: &str| self.only.is_none_or(|only| is_under(only, path));
+        let overflow = rest.is_valid(row).then(|| rest_leaves(rest.value(row))).into_iter().flatten();
+        let overflow: Vec<_> = overflow.filter(|(path, _)| is_wanted(path)).collect();
         let mut leaves: Vec<Leaf<'_>> = Vec::with_capacity(self.columns.len() + overflow.len() + 2);
         leaves.push(Leaf { path: TIMESTAMP, value: Value::Str(&happened), sent: false });
         if time_key.is_none() {
@@ -78,7 +79,7 @@ impl<'a> Documents<'a> {
                 leaves.push(Leaf { path, value, sent: false });
             }
         }
-        for (path, json) in overflow.iter().filter(|(path, _)| is_wanted(path)) {
+        for (path, json) in &overflow {
             leaves.push(Leaf { path, value: Value::Raw(json), sent: true });
         }
         let mark = leaves.iter().position(|leaf| leaf.path == ADDED).map(|at| leaves.swap_remove(at));
