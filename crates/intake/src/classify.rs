@@ -1,7 +1,7 @@
 //! Who is at the door: what kind of client an event tells of, whether it looks for a way in, and whether a login failed.
 //!
 //! It works on a batch, behind every decoder and before redaction, and adds keys that an event does not have. Nothing that
-//! was sent is replaced: an event that has a key `client` or `security` of its own keeps it as it is.
+//! was sent is replaced: an event that has a key `client.kind` or `security` of its own keeps it as it is.
 
 mod agents;
 mod cache;
@@ -19,7 +19,7 @@ use event::{ADDED, Added, Batch, BatchBuilder, KeyIndex, Row, Value};
 use ipnet::IpNet;
 
 pub use agents::{Agent, agent, domains_of_crawler};
-use facts::{Facts, Roles};
+use facts::{Facts, Own, Roles};
 pub use login::{Attempt, Outcome};
 use probes::Probes;
 pub use settings::{SettingError, Settings};
@@ -97,6 +97,8 @@ pub struct Classifier {
 struct Found<'c> {
     kind: Option<Kind>,
     agent: Option<Arc<Agent>>,
+    /// What stays as it was sent.
+    own: Own,
     verified: Option<bool>,
     probe: Option<&'c str>,
     login: Option<Outcome>,
@@ -112,8 +114,8 @@ impl Found<'_> {
         let agent = self.agent.as_deref().filter(|_| self.kind.is_some());
         [
             (KIND, self.kind.map(|kind| Value::Str(kind.name()))),
-            (NAME, agent.and_then(|agent| agent.name()).map(Value::Str)),
-            (OS, agent.and_then(|agent| agent.os()).map(Value::Str)),
+            (NAME, agent.filter(|_| !self.own.name).and_then(|agent| agent.name()).map(Value::Str)),
+            (OS, agent.filter(|_| !self.own.os).and_then(|agent| agent.os()).map(Value::Str)),
             (VERIFIED, self.verified.map(Value::Bool)),
             (PROBE, self.probe.map(Value::Str)),
             (LOGIN, self.login.map(|outcome| Value::Str(outcome.name()))),
@@ -262,7 +264,8 @@ impl Classifier {
                 (None, Some(agent)) => Some(if scans { Kind::Bot } else { agent.kind() }),
                 (None, None) => None,
             };
-            if let Some(agent) = agent.as_ref().filter(|_| found.kind == Some(Kind::Crawler)) {
+            found.own = facts.own;
+            if let Some(agent) = agent.as_ref().filter(|_| found.kind == Some(Kind::Crawler) && !facts.own.verified) {
                 found.verified = Some(self.is_verified(agent.name().unwrap_or_default(), facts.ip));
             }
             found.agent = agent;
