@@ -266,19 +266,23 @@ impl Classifier {
             };
             found.own = facts.own;
             if let Some(agent) = agent.as_ref().filter(|_| found.kind == Some(Kind::Crawler) && !facts.own.verified) {
-                found.verified = Some(self.is_verified(agent.name().unwrap_or_default(), facts.ip));
+                found.verified = self.is_verified(agent.name().unwrap_or_default(), facts.ip);
             }
             found.agent = agent;
         }
         found
     }
 
-    fn is_verified(&self, crawler: &str, ip: Option<&str>) -> bool {
+    /// Whether a crawler is the one it says it is; `None` while that is not known.
+    fn is_verified(&self, crawler: &str, ip: Option<&str>) -> Option<bool> {
         let Some(ip) = ip.and_then(|ip| ip.trim().parse::<IpAddr>().ok()).map(|ip| ip.to_canonical()) else {
-            return false;
+            return Some(false);
         };
         let ranges = (!self.ranges.is_empty()).then(|| self.ranges.get(&crawler.to_lowercase())).flatten();
-        ranges.is_some_and(|ranges| ranges.iter().any(|range| range.contains(&ip)))
-            || self.known.as_ref().and_then(|known| known.is_of(crawler, ip)).unwrap_or(false)
+        let is_in_range = ranges.is_some_and(|ranges| ranges.iter().any(|range| range.contains(&ip)));
+        match &self.known {
+            Some(known) if !is_in_range => known.is_of(crawler, ip),
+            _ => Some(is_in_range),
+        }
     }
 }
