@@ -8,8 +8,9 @@ use crate::moment::{after, elapsed};
 
 /// The first pause; each further one is twice as long.
 pub const PAUSE: Duration = Duration::from_secs(2);
-/// The longest pause.
-pub const PAUSE_MAX: Duration = Duration::from_hours(1);
+/// The longest pause. All that is for a channel waits behind the first that does not get through, so that this is how late
+/// it is noticed at the most that the channel is there again.
+pub const PAUSE_MAX: Duration = Duration::from_mins(10);
 /// After so long nobody wants to hear it any more: it stays in the history as failed.
 pub const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
 /// A receiver that asks for a longer pause gets at most this.
@@ -60,7 +61,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// When it is tried again: after 2 s, 4 s, 8 s … an hour, of each at least half and at most all; never before the
+    /// When it is tried again: after 2 s, 4 s, 8 s … ten minutes, of each at least half and at most all; never before the
     /// receiver allows it.
     #[must_use]
     pub fn next(&self, now: Timestamp) -> Next {
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_an_hour_and_end_after_days() {
+    fn pauses_grow_to_ten_minutes_and_end_after_days() {
         let start = Timestamp::from_micros(1_767_323_045_000_000);
         let check = |failed, waited_hours, asked, jitter, expected: Option<u64>| {
             let now = after(start, Duration::from_hours(waited_hours));
@@ -99,11 +100,12 @@ mod tests {
         check(1, 0, 0, 0.0, Some(1));
         check(2, 0, 0, 1.0, Some(4));
         check(5, 0, 0, 1.0, Some(32));
-        check(30, 0, 0, 1.0, Some(3600));
-        check(u32::MAX, 71, 0, f64::NAN, Some(3600));
+        check(30, 0, 0, 1.0, Some(600));
+        check(u32::MAX, 71, 0, f64::NAN, Some(600));
         check(0, 0, 0, 7.0, Some(2));
         check(1, 0, 120, 1.0, Some(120));
-        check(30, 0, 120, 1.0, Some(3600));
+        check(30, 0, 120, 1.0, Some(600));
+        check(30, 0, 1200, 1.0, Some(1200));
         check(1, 0, 999_999, 1.0, Some(86_400));
         check(40, 72, 0, 1.0, None);
     }

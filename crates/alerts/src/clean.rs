@@ -51,6 +51,26 @@ pub(crate) fn cut(text: &str, characters_max: usize) -> String {
     short
 }
 
+/// The same, counted in units of UTF-16, as services count whose bound is in characters and who do not say in which: no
+/// letter has fewer of them.
+pub(crate) fn cut_units(text: &str, units_max: usize) -> String {
+    if units(text) <= units_max {
+        return text.to_owned();
+    }
+    let mut room = units_max.saturating_sub(1);
+    let fits = |letter: &char| {
+        let fits = letter.len_utf16() <= room;
+        room = room.saturating_sub(letter.len_utf16());
+        fits
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
+}
+
+/// How long a text is in units of UTF-16.
+pub(crate) fn units(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +92,10 @@ mod tests {
         assert_eq!(cut("abcd", 3), "ab…");
         assert_eq!(cut("äöüß", 2), "ä…");
         assert_eq!(cut("abc", 0), "…");
+        let check = |text: &str, units_max, expected: &str| assert_eq!(cut_units(text, units_max), expected, "{text}");
+        check("ab😀", 4, "ab😀");
+        check("ab😀", 3, "ab…");
+        check("a😀😀", 4, "a😀…");
+        check("😀😀", 2, "…");
     }
 }

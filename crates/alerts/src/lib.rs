@@ -14,6 +14,7 @@ mod moment;
 mod notice;
 mod outflow;
 mod passing;
+pub mod past;
 pub mod render;
 mod rule;
 mod settings;

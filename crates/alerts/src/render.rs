@@ -69,13 +69,14 @@ impl Shown {
         let shown_line = |text: &str| cut(&line(text), FACT_CHARACTERS_MAX);
         let message = notice.message.as_deref().filter(|message| line(message) != line(&notice.title));
         let is_digest = notice.trigger.on() == crate::On::Digest;
+        let trail = notice.trail.iter().take(TRAIL_MAX).map(|entry| shown_line(entry));
         Self {
             says: notice.says(),
             title: cut(&line(&notice.title), TITLE_CHARACTERS_MAX),
             rows: rows(notice),
             message: lines(&cut(message.unwrap_or_default(), MESSAGE_CHARACTERS_MAX)),
             trail_label: if is_digest { "Held back" } else { "Before it" },
-            trail: notice.trail.iter().take(TRAIL_MAX).map(|entry| shown_line(entry)).collect(),
+            trail: trail.filter(|entry| !entry.is_empty()).collect(),
             link: notice.link.as_deref().and_then(link),
             color: color(notice),
         }
@@ -99,7 +100,9 @@ fn rows(notice: &Notice) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut push = |label: &str, value: Option<&str>| {
         let value = value.map(|value| cut(&line(value), FACT_CHARACTERS_MAX)).filter(|value| !value.is_empty());
-        rows.extend(value.map(|value| Row { label: cut(&line(label), 60), value }));
+        // Discord takes no field without a name.
+        let label = Some(cut(&line(label), 60)).filter(|label| !label.is_empty()).unwrap_or_else(|| "?".to_owned());
+        rows.extend(value.map(|value| Row { label, value }));
     };
     let request = match (&notice.method, &notice.path) {
         (Some(method), Some(path)) => Some(format!("{method} {path}")),

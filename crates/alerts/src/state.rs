@@ -104,6 +104,8 @@ pub enum Reason {
     HourlyCap,
     /// It is for reading, not for acting on.
     NotUrgent,
+    /// It happened long before it was told.
+    Past,
 }
 
 impl Reason {
@@ -116,6 +118,7 @@ impl Reason {
             Self::QuietHours => "quiet hours",
             Self::HourlyCap => "too many in an hour",
             Self::NotUrgent => "not urgent",
+            Self::Past => "of the past",
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A window opens with the first hit of a source and ends when it was quiet for 10 s, or after 5 minutes. If it holds
 //! enough, there is one finding with its count. After that the source is told of at most once an hour, with the count
-//! since. Times are those of receipt.
+//! since. Times are those of receipt: what belongs to the past ([`crate::past`]) is not to be shown to it.
 
 mod window;
 

@@ -188,7 +188,7 @@ impl Engine {
         done: impl FnOnce(Result<Receipt, WriteError>) + Send + 'static,
     ) {
         let (kept_in, mut decoded, limit) = self.ruled(log, decoded);
-        let marked = crate::mark::mark(std::mem::take(&mut decoded.batch));
+        let marked = crate::mark::mark(std::mem::take(&mut decoded.batch), self.clock.now());
         let is_notable = marked.is_notable;
         self.reacting.heard.lock().hear(kept_in, &marked.sources);
         let (batch, wait) = self.limit_errors((kept_in, limit), marked, &mut decoded);

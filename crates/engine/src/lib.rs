@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use event::Clock;
+use intake::classify::Known;
 use parking_lot::{Condvar, Mutex, RwLock};
 use store::catalog::Catalog;
 use store::disk::{DirectoryLock, Disk, RealDisk};
@@ -114,6 +115,8 @@ pub struct Settings {
     pub redact: Redaction,
     /// The address under which people see this server, for links in notices.
     pub public_url: Option<String>,
+    /// What is known of the addresses of crawlers, beside the ranges that logs name.
+    pub crawlers: Option<Arc<dyn Known>>,
     /// Hours between two mails about the same configuration error.
     pub config_error_rate_limit_hours: u32,
 }
@@ -138,6 +141,7 @@ impl Default for Settings {
             tree_errors: false,
             redact: Redaction::Standard,
             public_url: None,
+            crawlers: None,
             config_error_rate_limit_hours: alerts::configuration::RATE_LIMIT_HOURS,
         }
     }

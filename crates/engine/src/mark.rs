@@ -1,8 +1,9 @@
 //! Errors get the fingerprint of their issue before they are stored: a question for `fingerprint:…` finds every
 //! occurrence, and whoever reacts to errors need not look at anything else.
 
+use alerts::past::is_past;
 use event::shared::FINGERPRINT;
-use event::{ADDED, Added, Batch, BatchBuilder, Field, KeyIndex, Level, Row, Value, logical_name};
+use event::{ADDED, Added, Batch, BatchBuilder, Field, KeyIndex, Level, Row, Timestamp, Value, logical_name};
 use intake::classify::{LOGIN, PROBE};
 use issues::{Explanation, Facts, Group, explain, group};
 use store::Documents;
@@ -200,14 +201,16 @@ impl<'a> Read<'a> {
 }
 
 /// Gives each error its fingerprint.
-pub(crate) fn mark(batch: Batch) -> Marked {
+pub(crate) fn mark(batch: Batch, now: Timestamp) -> Marked {
     let columns: Vec<Column> = batch.keys().iter().map(|path| Column::of(path)).collect();
     let mut is_notable = false;
     // Rows that are written anew: errors, and events whose sender uses our key for something of their own.
     let mut found: Vec<(usize, Changed)> = Vec::new();
     let mut sources: Vec<String> = Vec::new();
-    for (row, read) in batch.rows().map(|row| Read::of(&row, &columns)).enumerate() {
-        let is_known = read.source.is_empty() || sources.iter().any(|known| known == read.source);
+    let rows = batch.rows().map(|row| (Read::of(&row, &columns), row.timestamp));
+    for (row, (read, time)) in rows.enumerate() {
+        // Whose past is taken in does not speak by that.
+        let is_known = read.source.is_empty() || is_past(time, now) || sources.iter().any(|known| known == read.source);
         if !is_known && sources.len() < SOURCES_MAX {
             sources.push(read.source.to_owned());
         }
@@ -357,5 +360,19 @@ fn parts(json: &str) -> Vec<String> {
         Ok(serde_json::Value::Array(list)) => list.into_iter().take(PARTS_MAX).map(text).collect(),
         Ok(one) => vec![text(one)],
         Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_does_not_speak_by_its_past() {
+        let (now, _) = Timestamp::parse("2026-01-02T03:04:05Z").unwrap();
+        let events = r#"[{"source":"now","timestamp":"2026-01-02T02:30:00Z"},{"source":"past","timestamp":"2026-01-01T03:04:05Z"},
+            {"source":"received"}]"#;
+        let batch = intake::native(events.as_bytes(), intake::Limits::default(), now).batch;
+        assert_eq!(mark(batch, now).sources, ["now", "received"]);
     }
 }

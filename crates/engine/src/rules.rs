@@ -277,6 +277,7 @@ impl Engine {
         let redacted: BTreeMap<String, RedactSettings> =
             all.iter().map(|(log, rules)| (log.clone(), rules.redaction.clone().unwrap_or_default())).collect();
         settled.redact = Arc::new(self.redact_of("", &RedactSettings::default())?);
+        settled.classify = self.classifier(&ClassifySettings::default());
         let classified: BTreeMap<String, ClassifySettings> =
             all.iter().filter_map(|(log, rules)| Some((log.clone(), rules.classification.clone()?))).collect();
         let mut visited: BTreeMap<String, String> = BTreeMap::new();
@@ -300,8 +301,8 @@ impl Engine {
             // A log that is kept in another follows its rules too.
             let of_index = rules.index.as_ref().and_then(|index| classified.get(index));
             rules.classify = match (&rules.classification, of_index) {
-                (Some(own), Some(index)) => Some(Arc::new(Classifier::new(&own.and(index)))),
-                (Some(one), None) | (None, Some(one)) => Some(Arc::new(Classifier::new(one))),
+                (Some(own), Some(index)) => Some(self.classifier(&own.and(index))),
+                (Some(one), None) | (None, Some(one)) => Some(self.classifier(one)),
                 (None, None) => None,
             };
             if let Some(path) = &rules.path
@@ -321,6 +322,14 @@ impl Engine {
             settled.rules.insert(id, Arc::new(rules));
         }
         Ok(())
+    }
+
+    fn classifier(&self, settings: &ClassifySettings) -> Arc<Classifier> {
+        let classifier = Classifier::new(settings);
+        Arc::new(match &self.settings.crawlers {
+            Some(known) => classifier.with_known(Arc::clone(known)),
+            None => classifier,
+        })
     }
 
     /// Makes rules of what a log says, with the key if they need one.

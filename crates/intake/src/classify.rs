@@ -1,7 +1,7 @@
 //! Who is at the door: what kind of client an event tells of, whether it looks for a way in, and whether a login failed.
 //!
 //! It works on a batch, behind every decoder and before redaction, and adds keys that an event does not have. Nothing that
-//! was sent is replaced: an event that has a key `client` or `security` of its own keeps it as it is.
+//! was sent is replaced: an event that has a key `client.kind` or `security` of its own keeps it as it is.
 
 mod agents;
 mod cache;
@@ -19,7 +19,7 @@ use event::{Added, Batch, BatchBuilder, KeyIndex, Row, Value};
 use ipnet::IpNet;
 
 pub use agents::{Agent, agent, domains_of_crawler};
-use facts::{Facts, Roles};
+use facts::{Facts, Own, Roles};
 pub use login::{Attempt, Outcome};
 use probes::Probes;
 pub use settings::{SettingError, Settings};
@@ -97,6 +97,8 @@ pub struct Classifier {
 struct Found<'c> {
     kind: Option<Kind>,
     agent: Option<Arc<Agent>>,
+    /// What stays as it was sent.
+    own: Own,
     verified: Option<bool>,
     probe: Option<&'c str>,
     login: Option<Outcome>,
@@ -114,8 +116,8 @@ impl Found<'_> {
         let agent = self.agent.as_deref().filter(|_| self.kind.is_some());
         [
             (KIND, self.kind.map(|kind| Value::Str(kind.name()))),
-            (NAME, agent.and_then(|agent| agent.name()).map(Value::Str)),
-            (OS, agent.and_then(|agent| agent.os()).map(Value::Str)),
+            (NAME, agent.filter(|_| !self.own.name).and_then(|agent| agent.name()).map(Value::Str)),
+            (OS, agent.filter(|_| !self.own.os).and_then(|agent| agent.os()).map(Value::Str)),
             (VERIFIED, self.verified.map(Value::Bool)),
             (PROBE, self.probe.map(Value::Str)),
             (LOGIN, self.login.map(|outcome| Value::Str(outcome.name()))),
@@ -257,20 +259,25 @@ impl Classifier {
                 (None, Some(agent)) => Some(if scans { Kind::Bot } else { agent.kind() }),
                 (None, None) => None,
             };
-            if let Some(agent) = agent.as_ref().filter(|_| found.kind == Some(Kind::Crawler)) {
-                found.verified = Some(self.is_verified(agent.name().unwrap_or_default(), facts.ip));
+            found.own = facts.own;
+            if let Some(agent) = agent.as_ref().filter(|_| found.kind == Some(Kind::Crawler) && !facts.own.verified) {
+                found.verified = self.is_verified(agent.name().unwrap_or_default(), facts.ip);
             }
             found.agent = agent;
         }
         found
     }
 
-    fn is_verified(&self, crawler: &str, ip: Option<&str>) -> bool {
+    /// Whether a crawler is the one it says it is; `None` while that is not known.
+    fn is_verified(&self, crawler: &str, ip: Option<&str>) -> Option<bool> {
         let Some(ip) = ip.and_then(|ip| ip.trim().parse::<IpAddr>().ok()).map(|ip| ip.to_canonical()) else {
-            return false;
+            return Some(false);
         };
         let ranges = (!self.ranges.is_empty()).then(|| self.ranges.get(&crawler.to_lowercase())).flatten();
-        ranges.is_some_and(|ranges| ranges.iter().any(|range| range.contains(&ip)))
-            || self.known.as_ref().and_then(|known| known.is_of(crawler, ip)).unwrap_or(false)
+        let is_in_range = ranges.is_some_and(|ranges| ranges.iter().any(|range| range.contains(&ip)));
+        match &self.known {
+            Some(known) if !is_in_range => known.is_of(crawler, ip),
+            _ => Some(is_in_range),
+        }
     }
 }

@@ -25,6 +25,7 @@ use settings::{SECRETS, duration, print_size};
 pub(crate) use settings::{SETTINGS, address, size};
 use text::TreeSettings;
 
+use crate::crawlers::NameServers;
 use crate::listen::Place;
 use crate::s3::S3Settings;
 
@@ -71,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) user_header: HeaderName,
     /// The same for the session.
     pub(crate) session_header: HeaderName,
+    /// Who is asked whether a crawler is the one it says it is.
+    pub(crate) name_servers: NameServers,
     /// Variables of the environment that keys may show.
     pub(crate) env_allowed: Vec<String>,
     /// The table `logs` as the file has it.
@@ -131,6 +134,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             user_header: HeaderName::from_static("x-everlog-user"),
             session_header: HeaderName::from_static("x-everlog-session"),
+            name_servers: NameServers::System,
             env_allowed: Vec::new(),
             log_tables: toml::Table::new(),
             forward_tables: toml::Table::new(),

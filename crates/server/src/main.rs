@@ -6,6 +6,7 @@ mod cli;
 mod clock;
 mod config;
 mod console;
+mod crawlers;
 mod doctor;
 mod forward;
 mod http;

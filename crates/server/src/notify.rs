@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 
-pub(crate) use address::{Names, SystemNames};
+pub(crate) use address::{Names, SystemNames, privacy};
 pub(crate) use channel::{Channel, Kind, print};
 pub(crate) use courier::{Notifying, Outbox, Signals, start};
 pub(crate) use outbox::written;

@@ -155,6 +155,7 @@ async fn serve_until_stopped(
     let received = Listeners::bind(&config).await?;
     let mut settings = config.engine_settings();
     settings.environment = environment(&config.env_allowed)?;
+    settings.crawlers = crate::crawlers::Crawlers::start(&config.name_servers);
     settings.port = listeners.first().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
     let bound = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     // Links lead to this machine where nobody said how others see it.

@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 
 use super::Shown;
-use crate::clean::cut;
+use crate::clean::{cut_units, units};
 use crate::notice::Notice;
 
-/// Discord's bounds, in characters.
+/// Discord's bounds. It says characters, and these are units of UTF-16, which are never fewer.
 const CONTENT_MAX: usize = 2000;
 const TITLE_MAX: usize = 256;
 const NAME_MAX: usize = 256;
@@ -28,16 +28,16 @@ pub fn discord(notice: &Notice) -> Value {
     for (label, lines) in [("", &shown.message), (shown.trail_label, &shown.trail)] {
         if !lines.is_empty() {
             // In a fence nothing is read but its end.
-            let text = cut(&lines.join("\n").replace('`', "'"), QUOTED_MAX);
+            let text = cut_units(&lines.join("\n").replace('`', "'"), QUOTED_MAX);
             quoted.push(format!("{label}\n```\n{text}\n```"));
         }
     }
     let description = quoted.join("\n");
-    let mut room = ALL_MAX.saturating_sub(title.chars().count() + description.chars().count());
+    let mut room = ALL_MAX.saturating_sub(units(&title) + units(&description));
     let mut fields = Vec::new();
     for row in shown.rows.iter().take(FIELDS_MAX) {
         let (name, value) = (escaped(&row.label, NAME_MAX), escaped(&row.value, VALUE_MAX));
-        let size = name.chars().count() + value.chars().count();
+        let size = units(&name) + units(&value);
         if size <= room {
             room -= size;
             fields.push(json!({"name": name, "value": value, "inline": row.value.chars().count() < 40}));
@@ -60,15 +60,15 @@ pub fn discord(notice: &Notice) -> Value {
     })
 }
 
-/// With a backslash before what is markup, and so many characters at most.
-fn escaped(text: &str, characters_max: usize) -> String {
+/// With a backslash before what is markup, and so long at most.
+fn escaped(text: &str, units_max: usize) -> String {
     let mut out = String::with_capacity(text.len());
     let mut count = 0;
     for letter in text.chars() {
         let is_markup =
             letter.is_ascii_punctuation() && !matches!(letter, '.' | ',' | '\'' | '"' | '/' | '?' | '%' | '=');
-        let size = 1 + usize::from(is_markup);
-        if count + size > characters_max - 1 {
+        let size = letter.len_utf16() + usize::from(is_markup);
+        if count + size > units_max - 1 {
             out.push('…');
             break;
         }

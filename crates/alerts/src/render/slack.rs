@@ -6,10 +6,10 @@
 use serde_json::{Value, json};
 
 use super::Shown;
-use crate::clean::cut;
+use crate::clean::units;
 use crate::notice::Notice;
 
-/// Slack's bound for the text of a header, in characters.
+/// Slack's bound for the text of a header. It says characters, and these are units of UTF-16, which are never fewer.
 const HEADER_MAX: usize = 150;
 /// Slack's bound for a text in a section is 3000; escaping makes up to five characters of one.
 const TEXT_MAX: usize = 3000;
@@ -55,8 +55,8 @@ pub fn slack(notice: &Notice) -> Value {
     })
 }
 
-fn plain(text: &str, characters_max: usize) -> Value {
-    json!({"type": "plain_text", "text": short(text, characters_max), "emoji": false})
+fn plain(text: &str, units_max: usize) -> Value {
+    json!({"type": "plain_text", "text": short(text, units_max), "emoji": false})
 }
 
 /// Lines as they are, in which no markup is read; a backtick would end it.
@@ -71,23 +71,23 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Escaped, and of so many characters at most when it is: an entity is not cut in the middle.
-fn short(text: &str, characters_max: usize) -> String {
+/// Escaped, and so long at most when it is: an entity is not cut in the middle.
+fn short(text: &str, units_max: usize) -> String {
     let escaped = escape(text);
-    if escaped.chars().count() <= characters_max {
+    if units(&escaped) <= units_max {
         return escaped;
     }
-    let mut room = characters_max - 1;
+    let mut room = units_max - 1;
     let fits = |letter: &char| {
         let size = match letter {
             '&' => 5,
             '<' | '>' => 4,
-            _ => 1,
+            other => other.len_utf16(),
         };
         let fits = size <= room;
         room = room.saturating_sub(size);
         fits
     };
-    let kept: String = text.chars().take_while(fits).collect();
-    escape(&cut(&format!("{kept}…"), characters_max))
+    let kept: String = text.chars().take_while(fits).chain(['…']).collect();
+    escape(&kept)
 }

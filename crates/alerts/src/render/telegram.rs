@@ -1,9 +1,10 @@
-//! Telegram's `sendMessage`, with its HTML: four tags, everything else escaped. A name after `@` would call somebody
-//! without any tag, so an invisible mark parts the two.
+//! Telegram's `sendMessage`, with its HTML: four tags, everything else escaped. Texts from outside stand in `code`, as it
+//! makes links of addresses elsewhere. A name after `@` would call somebody without any tag, so an invisible mark parts the two.
 
 use serde_json::{Value, json};
 
 use super::{Shown, html};
+use crate::clean::units;
 use crate::notice::Notice;
 
 /// Telegram's bound for a text: 4096 units of UTF-16, counted after its tags are read. Counted with them it is on the safe side.
@@ -23,7 +24,7 @@ pub fn telegram(notice: &Notice, chat: &str) -> Value {
         }
     };
     if !shown.title.is_empty() {
-        push(format!("\n<b>{}</b>\n", escape(&shown.title)));
+        push(format!("\n<code>{}</code>\n", escape(&shown.title)));
     }
     for row in &shown.rows {
         push(format!("\n{}: <code>{}</code>", escape(&row.label), escape(&row.value)));
@@ -49,8 +50,4 @@ pub fn telegram(notice: &Notice, chat: &str) -> Value {
 
 fn escape(text: &str) -> String {
     html(text).replace('@', "@\u{2060}")
-}
-
-fn units(text: &str) -> usize {
-    text.encode_utf16().count()
 }

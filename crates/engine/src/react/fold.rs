@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use alerts::configuration::{ConfigurationError, Mailing};
 use alerts::watch::{Crawler, Finding, Hit, Login};
-use alerts::{Fact, Measurement, Notice, Trigger};
+use alerts::{Fact, Hold, Measurement, Notice, Trigger, past};
 use event::{Level, Timestamp, Value};
 use intake::classify::{LOGIN, PROBE};
 use issues::{Deploy, Happening, Issue, Occurrence};
@@ -205,6 +205,8 @@ struct Telling<'s> {
     release: Option<&'s str>,
     level: Level,
     event: Option<&'s Seen>,
+    /// Whether it is told later, as it happened long ago.
+    hold: Option<Hold>,
 }
 
 impl Engine {
@@ -213,7 +215,8 @@ impl Engine {
         match seen.text("event") {
             Some(DEPLOY) => note_deploy(look.memory, log, seen),
             Some(issues::CONFIGURATION_ERROR) => self.configuration_error(look, name, seen),
-            _ if self.watches(log) => watch(look.memory, log, seen),
+            // Nobody is at the door of yesterday.
+            _ if self.watches(log) && !past::is_past(seen.time, seen.received) => watch(look.memory, log, seen),
             _ => {}
         }
         let Some(fingerprint) = seen.fingerprint.as_deref() else { return Ok(()) };
@@ -244,6 +247,7 @@ impl Engine {
             release: Some(release).filter(|text| !text.is_empty()),
             level,
             event: Some(seen),
+            hold: hold(seen.time, seen.received, look.now),
         };
         self.count(look, (log, name), &occurrence, &telling)?;
         self.pass_on(look, (log, name), seen)
@@ -262,6 +266,7 @@ impl Engine {
                 release: Some(release.as_str()).filter(|text| !text.is_empty()),
                 level: level.unwrap_or(Level::Error),
                 event: None,
+                hold: hold(*time, *received, look.now),
             };
             let mut occurrence = Occurrence {
                 // It is not kept, so that nobody finds it by its id.
@@ -310,7 +315,9 @@ impl Engine {
                 }
             }
         };
-        look.memory.count_for_spikes(name, number, occurrence.times, look.now);
+        if telling.hold.is_none() {
+            look.memory.count_for_spikes(name, number, occurrence.times, look.now);
+        }
         if look.memory.releases.entry(log).or_default().see(occurrence.release, occurrence.moment()) {
             look.memory.touched.releases.insert(log);
         }
@@ -353,8 +360,8 @@ impl Engine {
             notice.trail = telling.event.map(|seen| self.steps_before(name, seen)).unwrap_or_default();
         }
         let moment = format!("{} {}", notice.trigger.says(), issue.occurrences());
-        let happened =
-            Happened { notice, group: number.to_string(), measurement: Measurement::Happened(1), moment, hold: None };
+        let (measurement, hold) = (Measurement::Happened(1), telling.hold);
+        let happened = Happened { notice, group: number.to_string(), measurement, moment, hold };
         self.call_rules(look, &happened, telling.event.map(|seen| seen.sequence));
     }
 
@@ -450,7 +457,7 @@ impl Engine {
             group: error.key(),
             measurement: Measurement::Happened(1),
             moment: now.to_string(),
-            hold: None,
+            hold: hold(seen.time, seen.received, now),
         };
         self.call_rules(look, &happened, Some(seen.sequence));
     }
@@ -510,6 +517,11 @@ impl Engine {
             (&id, &fields, now),
         )
     }
+}
+
+/// What happened long before it was received is told with others of its kind.
+fn hold(time: Timestamp, received: Timestamp, now: Timestamp) -> Option<Hold> {
+    past::is_past(time, received).then(|| past::hold(now))
 }
 
 /// A deploy that somebody told of.

@@ -66,6 +66,8 @@ pub enum Settled {
         reason: String,
         /// How long the other side asks to be left alone.
         wait: Option<std::time::Duration>,
+        /// Whether that says nothing of the channel, so that others need not wait behind it.
+        alone: bool,
     },
 }
 
@@ -83,6 +85,9 @@ struct Kept {
     only: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<PassedError>,
+    /// There if what failed last was its own failure: others for the channel do not wait behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alone: Option<bool>,
 }
 
 /// A notice of the past, with what became of it.
@@ -97,7 +102,8 @@ pub struct Told {
 }
 
 impl Engine {
-    /// Deliveries that are due, those that waited longest first, and none for these channels.
+    /// Deliveries that are due, in the order in which they were posted, and none for these channels. All others of a channel
+    /// wait behind one that the channel did not take, so that nobody hears that something is over before it began.
     ///
     /// # Errors
     /// When the catalog refuses.
@@ -172,6 +178,8 @@ impl Engine {
             }
             Settled::Failed { reason, .. } => kept.reason = cut(reason),
         }
+        let is_alone = matches!(settled, Settled::Partly { .. } | Settled::Failed { alone: true, .. });
+        kept.alone = is_alone.then_some(true);
         row.state = match (settled, again) {
             (Settled::Sent { .. }, _) => "sent",
             (_, Some(_)) => "waiting",

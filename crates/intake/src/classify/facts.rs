@@ -19,9 +19,12 @@ pub(super) enum Role {
     Event,
     Stream,
     Level,
-    /// The sender's own.
+    /// The sender's own kind of client, or something under which no key of ours has a place.
     Client,
     /// The sender's own.
+    ClientName,
+    ClientOs,
+    ClientVerified,
     Security,
     /// What notes which keys of a document were added.
     Added,
@@ -43,16 +46,20 @@ impl Role {
             ADDED => Self::Added,
             "client" => Self::Client,
             "security" => Self::Security,
-            _ if path.starts_with("client.") => Self::Client,
             _ if path.starts_with("security.") => Self::Security,
+            _ if path.starts_with("client") => Self::of_client(&logical_name(path)),
             // A key with a dot in it that is asked for by the name of one of ours.
-            _ if path.contains('\\') => match &*logical_name(path) {
-                KIND | NAME | OS | VERIFIED => Self::Client,
-                PROBE | LOGIN => Self::Security,
-                _ => Self::Other,
-            },
+            _ if path.contains('\\') && matches!(&*logical_name(path), PROBE | LOGIN) => Self::Security,
             _ => Self::Other,
         }
+    }
+
+    /// Of a key whose name begins with that of ours, with or without dots in it: others below `client` are no matter of ours.
+    fn of_client(name: &str) -> Self {
+        let is = |ours: &str| name.strip_prefix(ours).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let roles =
+            [(KIND, Self::Client), (NAME, Self::ClientName), (OS, Self::ClientOs), (VERIFIED, Self::ClientVerified)];
+        roles.into_iter().find(|(ours, _)| is(ours)).map_or(Self::Other, |(_, role)| role)
     }
 
     /// Whether an event is worth a look for having such a key.
@@ -62,7 +69,7 @@ impl Role {
 
     /// Whether a key is the sender's own, of which an event may have several.
     fn is_own(self) -> bool {
-        matches!(self, Self::Client | Self::Security)
+        matches!(self, Self::Client | Self::ClientName | Self::ClientOs | Self::ClientVerified | Self::Security)
     }
 }
 
@@ -108,9 +115,19 @@ pub(super) struct Facts<'a> {
     pub(super) stream: Option<&'a str>,
     pub(super) level: Option<&'a str>,
     pub(super) has_client: bool,
+    /// What of a client the sender knows better.
+    pub(super) own: Own,
     pub(super) has_security: bool,
     /// Which keys were added to a document, and where in its row that stands.
     pub(super) added: Option<(Added, usize)>,
+}
+
+/// Which keys of ours below `client` an event has of its own, beside its kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Own {
+    pub(super) name: bool,
+    pub(super) os: bool,
+    pub(super) verified: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -131,6 +148,9 @@ impl<'a> Facts<'a> {
     fn note(&mut self, role: Role, field: &Field<'a>) {
         let slot = match role {
             Role::Client => return self.has_client = true,
+            Role::ClientName => return self.own.name = true,
+            Role::ClientOs => return self.own.os = true,
+            Role::ClientVerified => return self.own.verified = true,
             Role::Security => return self.has_security = true,
             Role::Status => {
                 if let Value::Int(status) = field.value {

@@ -26,7 +26,7 @@ const RANGES_MAX: usize = 5000;
 pub struct Settings {
     /// Whether anything is added at all.
     pub is_on: bool,
-    /// Whether many small hits of one source are told as one finding. Off for a log that takes in days of the past.
+    /// Whether many small hits of one source are told as one finding.
     pub watches: bool,
     /// Patterns of probes beside the built-in ones, by their classes.
     pub probes: BTreeMap<String, Vec<String>>,

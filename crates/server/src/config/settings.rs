@@ -179,6 +179,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         show: |config| config.session_header.to_string(),
     },
     Setting {
+        name: "name_servers",
+        meaning: "name servers (192.0.2.53, 127.0.0.1:5353) that are asked whether a crawler is the one it says it is, separated by commas; system: those that this machine asks; none: nobody",
+        set: |config, text| {
+            config.name_servers = text.parse()?;
+            Ok(())
+        },
+        show: |config| config.name_servers.to_string(),
+    },
+    Setting {
         name: "env_allowed",
         meaning: "variables of the environment that the keys env.NAME of logs may show, separated by commas",
         set: |config, text| {

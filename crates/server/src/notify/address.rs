@@ -84,7 +84,7 @@ pub(super) enum AddressError {
 }
 
 /// What is not public about an address; `None` when it is public.
-pub(super) fn privacy(address: IpAddr) -> Option<&'static str> {
+pub(crate) fn privacy(address: IpAddr) -> Option<&'static str> {
     if let IpAddr::V6(six) = address
         && let Some(four) = inner(six)
     {

@@ -84,8 +84,9 @@ impl Outbox for Engine {
                 Ok(None) => NotDelivered::never("the channel is gone"),
                 Err(error) => NotDelivered::never(error),
             };
+            // It did not even come to the channel.
             let NotDelivered { permanent, reason, wait } = refused;
-            self.delivery_settled(id, &Settled::Failed { permanent, reason, wait }, chance())?;
+            self.delivery_settled(id, &Settled::Failed { permanent, reason, wait, alone: true }, chance())?;
         }
         Ok(jobs)
     }
@@ -104,7 +105,7 @@ impl Outbox for Engine {
                 }
             }
             Err(NotDelivered { permanent, reason, wait }) => {
-                Settled::Failed { permanent: *permanent, reason: reason.clone(), wait: *wait }
+                Settled::Failed { permanent: *permanent, reason: reason.clone(), wait: *wait, alone: false }
             }
         };
         Ok(self.delivery_settled(job.id, &settled, chance())?)

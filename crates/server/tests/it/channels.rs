@@ -135,6 +135,41 @@ async fn notices_survive_a_kill() {
     assert_eq!(titles, BTreeSet::from(["payment failed".to_owned(), "refund failed".to_owned()]));
 }
 
+/// Titles of what a sink was sent, in order.
+fn titles(sink: &HttpSink) -> Vec<String> {
+    sink.notices().iter().map(|notice| notice["title"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What is told later stays behind what does not get through, so that the end of something is not read before its begin.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_notice_overtakes_none() {
+    let sink = HttpSink::start().await;
+    let mut server = Server::start().await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    sink.refuse([(503, None), (429, None), (500, None)]);
+    fail(&server, "first").await;
+    sink.wait(1).await;
+    for (message, sent) in [("second", 2), ("third", 3)] {
+        fail(&server, message).await;
+        server.issue(message, 1).await;
+        sink.wait(sent).await;
+    }
+    // Not even a restart helps anybody past it.
+    server.kill9();
+    server.restart().await;
+    sink.wait(6).await;
+    assert_eq!(titles(&sink), ["first", "first", "first", "first", "second", "third"]);
+    // What is refused for what it is holds nobody up.
+    sink.refuse([(400, None)]);
+    fail(&server, "fourth").await;
+    fail(&server, "fifth").await;
+    sink.wait(8).await;
+    assert_eq!(titles(&sink)[6..], ["fourth", "fifth"]);
+    let told = server.get("/api/v1/notices?limit=2").await.expect(200);
+    let state = |place: usize| told[place]["deliveries"][0]["state"].clone();
+    assert_eq!(state(1), json!("failed"), "{told}");
+}
+
 /// One channel that takes nothing holds up neither the others nor what comes in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_hangs_holds_nobody_up() {

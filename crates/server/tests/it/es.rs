@@ -173,6 +173,7 @@ async fn a_document_comes_back_as_it_was_sent() {
         json!({ "@timestamp": "2026-11-20T16:02:14Z", "level": 30, "user": "system", "stream": "INFO", "event": null }),
         json!({ "@timestamp": "2026-11-20T16:02:14Z", "exception": "Traceback\nKeyError: 'x'", "severity": "error" }),
         json!({ "@timestamp": "2026-11-20T16:02:14Z", "timestamp": "2026-11-20T16:02:14.000000Z", "id": "d4" }),
+        json!({ "@timestamp": "2026-11-20T16:02:14Z", "client": { "ip": "203.0.113.9" }, "user_agent": { "original": "curl/8.5.0" } }),
     ];
     for (n, document) in sent.iter().enumerate() {
         let (status, _) = door.send(Method::PUT, &format!("/same/_doc/d{n}"), document.to_string()).await;
@@ -191,6 +192,8 @@ async fn a_document_comes_back_as_it_was_sent() {
     assert_eq!(warned[0]["id"], 5, "as it was sent");
     let events = server.get("/api/v1/logs/same/events?user=7&status=404").await.expect(200);
     assert_eq!(events[0]["timestamp"], "2025-11-20T16:02:14.525000Z");
+    let bots = server.get("/api/v1/logs/same/events?client.kind=bot").await.expect(200);
+    assert_eq!(bots[0]["client"], json!({ "ip": "203.0.113.9", "kind": "bot", "name": "curl 8" }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

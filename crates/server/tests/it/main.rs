@@ -8,6 +8,7 @@ mod azure;
 mod bucket;
 mod channels;
 mod connect;
+mod crawlers;
 mod damage;
 mod door_watch;
 mod doors;

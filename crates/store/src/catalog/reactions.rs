@@ -293,7 +293,9 @@ impl Catalog {
         self.rows(select, &[&signed(notice)], read_delivery)
     }
 
-    /// Deliveries that wait and are due, those that waited longest first, and none for these channels.
+    /// Deliveries that wait and are due, in the order in which they were posted, and none for these channels. One that was
+    /// posted after another of its channel that is to be tried again later waits behind it, unless the body of that one
+    /// has a member `alone`: then its failure is its own.
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -304,9 +306,12 @@ impl Catalog {
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         let but = serde_json::to_string(but).unwrap_or_else(|_| "[]".to_owned());
-        let select = "SELECT id, notice, channel, state, due, body FROM deliveries
+        let select = "SELECT id, notice, channel, state, due, body FROM deliveries AS one
             WHERE state = 'waiting' AND due <= ?1 AND channel NOT IN (SELECT value FROM json_each(?2))
-            ORDER BY due, id LIMIT ?3";
+            AND NOT EXISTS (SELECT 1 FROM deliveries AS earlier
+              WHERE earlier.state = 'waiting' AND earlier.due > ?1 AND earlier.channel = one.channel
+              AND earlier.id < one.id AND json_extract(earlier.body, '$.alone') IS NULL)
+            ORDER BY id LIMIT ?3";
         self.rows(select, &[&now.as_micros(), &but, &signed(limit as u64)], read_delivery)
     }
 
@@ -403,4 +408,43 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
         due: Timestamp::from_micros(row.get(4)?),
         body: row.get(5)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::disk::RealDisk;
+
+    #[test]
+    fn what_was_posted_later_waits_behind_what_is_tried_again() {
+        let connection = Arc::new(Mutex::new(Connection::open_in_memory().unwrap()));
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
+        let catalog = Catalog::with_connection(connection, disk).unwrap();
+        let moment = Timestamp::from_micros;
+        let check = |(id, channel, state): (u64, &str, &str), due, body: &str, expected: &[u64]| {
+            let (channel, state, body) = (channel.to_owned(), state.to_owned(), body.to_owned());
+            let row = DeliveryRow { id, notice: 1, channel, state, due: moment(due), body };
+            catalog.react(&Reaction { deliveries: vec![row], ..Reaction::default() }).unwrap();
+            let found = catalog.deliveries_due(moment(100), &HashSet::from(["busy".to_owned()]), 10).unwrap();
+            assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), expected, "{id}");
+        };
+        check((3, "ops", "waiting"), 50, "{}", &[3]);
+        check((4, "ops", "waiting"), 20, "{}", &[3, 4]);
+        check((5, "busy", "waiting"), 20, "{}", &[3, 4]);
+        check((6, "team", "waiting"), 10, "{}", &[3, 4, 6]);
+        // The first of a channel is to be tried again.
+        check((3, "ops", "waiting"), 101, "{\"attempts\":1}", &[6]);
+        check((2, "team", "sent"), 101, "{}", &[6]);
+        // What failed by itself holds up nobody, nor does what is over.
+        check((3, "ops", "waiting"), 101, "{\"alone\":true}", &[4, 6]);
+        check((3, "ops", "waiting"), 101, "{}", &[6]);
+        check((3, "ops", "failed"), 101, "{}", &[4, 6]);
+        check((7, "ops", "waiting"), 101, "{}", &[4, 6]);
+    }
 }
