@@ -1,6 +1,6 @@
-//! What happened long before it was told: days of the past that are taken in, what a client kept while it had no network.
+//! Days of the past that are taken in.
 //!
-//! It is counted under its own time, and nothing in it happens now: no detector sees it, and what there is to say of it
+//! What happened long before it was told is counted under its own time, and nothing in it happens now: no detector sees it, and what there is to say of it
 //! is said once, in a digest.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::moment::{after, elapsed};
 use crate::outflow::DIGEST_AFTER;
 use crate::state::{Hold, Reason};
 
-/// From when on an event belongs to the past. What a shipper of logs held back for minutes, or a clock that goes a little
+/// From when on an event that is taken in so belongs to the past. What a shipper of logs held back for minutes, or a clock that goes a little
 /// wrong, is of now.
 pub const PAST_AFTER: Duration = Duration::from_hours(1);
 

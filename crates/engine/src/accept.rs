@@ -105,6 +105,8 @@ pub(crate) struct Job {
     bytes: usize,
     /// Whether something follows from it.
     is_notable: bool,
+    /// Whether days of the past are taken in.
+    history: bool,
     done: Done,
 }
 
@@ -188,7 +190,8 @@ impl Engine {
         done: impl FnOnce(Result<Receipt, WriteError>) + Send + 'static,
     ) {
         let (kept_in, mut decoded, limit) = self.ruled(log, decoded);
-        let marked = crate::mark::mark(std::mem::take(&mut decoded.batch), self.clock.now());
+        let history = decoded.history.then(|| self.clock.now());
+        let marked = crate::mark::mark(std::mem::take(&mut decoded.batch), history);
         let is_notable = marked.is_notable;
         self.reacting.heard.lock().hear(kept_in, &marked.sources);
         let (batch, wait) = self.limit_errors((kept_in, limit), marked, &mut decoded);
@@ -234,7 +237,8 @@ impl Engine {
         if is_notable {
             self.reacting.expect();
         }
-        let job = Job { log, incoming, receipt, bytes, is_notable, done: Box::new(done) };
+        let history = history.is_some();
+        let job = Job { log, incoming, receipt, bytes, is_notable, history, done: Box::new(done) };
         let unsent = match &*self.queue.sender.lock() {
             Some(sender) => sender.send(job).err().map(|error| error.0),
             None => Some(job),
@@ -306,11 +310,19 @@ impl Engine {
         let mut waiting = Vec::with_capacity(group.len());
         let mut incoming = Vec::with_capacity(group.len());
         let notable = group.iter().filter(|job| job.is_notable).count();
+        let history: Vec<bool> = group.iter().map(|job| job.history).collect();
         for job in group {
             waiting.push((job.log, job.receipt, job.done));
             incoming.push(job.incoming);
         }
+        // Held meanwhile, so that nobody looks at what is stored before it is known to be of the past.
+        let mut past = history.contains(&true).then(|| self.reacting.history.lock());
         let stored = self.store.append(incoming);
+        if let (Some(past), Ok(appended)) = (&mut past, &stored) {
+            let told = history.iter().zip(appended).filter(|(history, _)| **history);
+            told.for_each(|(_, appended)| past.add(appended.last, appended.stored));
+        }
+        drop(past);
         self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
         let last = stored.as_ref().ok().and_then(|appended| appended.last()).map(|appended| appended.last);
         (0..notable).for_each(|_| self.reacting.arrived(last));

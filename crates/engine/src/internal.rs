@@ -53,7 +53,14 @@ impl Said<'_> {
         push("user", Value::Str(self.user));
         self.fields.iter().for_each(|(path, value)| push(path, *value));
         builder.commit(self.id.map_or_else(|| Id::fresh(now), Id::new), now);
-        Decoded { batch: builder.finish(), refused: Vec::new(), unlisted: BTreeMap::new(), received: 1, visit: false }
+        Decoded {
+            batch: builder.finish(),
+            refused: Vec::new(),
+            unlisted: BTreeMap::new(),
+            received: 1,
+            visit: false,
+            history: false,
+        }
     }
 }
 

@@ -200,8 +200,8 @@ impl<'a> Read<'a> {
     }
 }
 
-/// Gives each error its fingerprint.
-pub(crate) fn mark(batch: Batch, now: Timestamp) -> Marked {
+/// Gives each error its fingerprint. Of days of the past that are taken in `history` says when.
+pub(crate) fn mark(batch: Batch, history: Option<Timestamp>) -> Marked {
     let columns: Vec<Column> = batch.keys().iter().map(|path| Column::of(path)).collect();
     let mut is_notable = false;
     // Rows that are written anew: errors, and events whose sender uses our key for something of their own.
@@ -210,7 +210,8 @@ pub(crate) fn mark(batch: Batch, now: Timestamp) -> Marked {
     let rows = batch.rows().map(|row| (Read::of(&row, &columns), row.timestamp));
     for (row, (read, time)) in rows.enumerate() {
         // Whose past is taken in does not speak by that.
-        let is_known = read.source.is_empty() || is_past(time, now) || sources.iter().any(|known| known == read.source);
+        let is_past = history.is_some_and(|now| is_past(time, now));
+        let is_known = read.source.is_empty() || is_past || sources.iter().any(|known| known == read.source);
         if !is_known && sources.len() < SOURCES_MAX {
             sources.push(read.source.to_owned());
         }
@@ -373,6 +374,7 @@ mod tests {
         let events = r#"[{"source":"now","timestamp":"2026-01-02T02:30:00Z"},{"source":"past","timestamp":"2026-01-01T03:04:05Z"},
             {"source":"received"}]"#;
         let batch = intake::native(events.as_bytes(), intake::Limits::default(), now).batch;
-        assert_eq!(mark(batch, now).sources, ["now", "received"]);
+        assert_eq!(mark(batch.clone(), Some(now)).sources, ["now", "received"]);
+        assert_eq!(mark(batch, None).sources, ["now", "past", "received"]);
     }
 }

@@ -6,6 +6,7 @@
 
 mod calls;
 mod fold;
+mod history;
 mod measure;
 mod outbox;
 mod passing;
@@ -36,6 +37,7 @@ use crate::{AskError, Engine};
 
 use calls::Calls;
 pub(crate) use fold::{OVERFLOW, OVERFLOW_TITLE, issue_row};
+use history::History;
 pub use outbox::{Due, Posted, Settled, Told};
 pub use passing::PassedError;
 pub use settings::{AlertError, AlertSettings, CONFIGURATION_MAIL, ChannelTables, RuleInfo, Tables};
@@ -45,6 +47,11 @@ const LOOK_MAX: usize = 2000;
 
 /// After something was stored it waits this long for more, so that a busy server makes large looks and not many.
 const BREATH: Duration = Duration::from_millis(25);
+
+/// After looks that took long it waits this many times as long, within limits, so that a server under load spends its time
+/// on what comes in: the less often rows are looked at, the less often those in memory are put together.
+const REST: u32 = 8;
+const REST_MAX: Duration = Duration::from_millis(200);
 
 /// How often it looks for itself: windows end, and rules are measured.
 const ROUND: Duration = Duration::from_secs(1);
@@ -80,6 +87,8 @@ pub(crate) struct Reacting {
     notable: AtomicU64,
     /// What was refused for being too much, and still counts.
     pub(crate) over: Mutex<Over>,
+    /// Events that are taken in as days of the past.
+    pub(crate) history: Mutex<History>,
     /// Which sources spoke since the last measurement.
     pub(crate) heard: Mutex<measure::Heard>,
     /// Channels that do not take anything, and since when.
@@ -292,13 +301,17 @@ impl Engine {
     fn keep_reacting(&self) {
         let waking = &self.reacting.waking;
         let mut is_troubled = false;
+        let mut began = Instant::now();
         while !waking.is_over() {
             match self.look() {
                 Ok(true) => {}
                 Ok(false) if waking.is_ending() => return,
                 Ok(false) => {
                     is_troubled = false;
+                    let rest = Instant::now() + (began.elapsed() * REST).min(REST_MAX);
                     waking.wait_for_more(ROUND, BREATH);
+                    waking.wait(rest.saturating_duration_since(Instant::now()));
+                    began = Instant::now();
                 }
                 Err(error) => {
                     // What was in memory may be ahead of what is kept.
@@ -321,6 +334,7 @@ impl Engine {
         let mut held = self.reacting.memory.lock();
         let memory = self.remembered(&mut held)?;
         let mut more = false;
+        let last = self.store.last_sequence();
         memory.is_saving = memory.saved.is_none_or(|saved| saved.elapsed() >= SAVE_AFTER);
         if memory.is_saving {
             memory.saved = Some(Instant::now());
@@ -344,6 +358,9 @@ impl Engine {
         memory.calls.digests(now, link, &mut reaction);
         self.keep_reaction(memory, &mut reaction)?;
         self.reacting.over.lock().kept();
+        if !more {
+            self.reacting.history.lock().forget(last);
+        }
         Ok(more)
     }
 

@@ -41,6 +41,8 @@ pub struct Decoded {
     pub received: usize,
     /// Whether it came through a visitor endpoint.
     pub visit: bool,
+    /// Whether days of the past are taken in, as the sender says: what lies far back in it wakes nobody.
+    pub history: bool,
 }
 
 impl Decoded {
@@ -374,6 +376,7 @@ impl Decoder {
             refused: self.refused,
             unlisted: self.unlisted,
             visit: self.set.is_some(),
+            history: false,
         }
     }
 

@@ -216,7 +216,7 @@ impl Engine {
             Some(DEPLOY) => note_deploy(look.memory, log, seen),
             Some(issues::CONFIGURATION_ERROR) => self.configuration_error(look, name, seen),
             // Nobody is at the door of yesterday.
-            _ if self.watches(log) && !past::is_past(seen.time, seen.received) => watch(look.memory, log, seen),
+            _ if self.watches(log) && !self.is_past(seen) => watch(look.memory, log, seen),
             _ => {}
         }
         let Some(fingerprint) = seen.fingerprint.as_deref() else { return Ok(()) };
@@ -247,7 +247,7 @@ impl Engine {
             release: Some(release).filter(|text| !text.is_empty()),
             level,
             event: Some(seen),
-            hold: hold(seen.time, seen.received, look.now),
+            hold: self.hold(seen, look.now),
         };
         self.count(look, (log, name), &occurrence, &telling)?;
         self.pass_on(look, (log, name), seen)
@@ -266,7 +266,7 @@ impl Engine {
                 release: Some(release.as_str()).filter(|text| !text.is_empty()),
                 level: level.unwrap_or(Level::Error),
                 event: None,
-                hold: hold(*time, *received, look.now),
+                hold: None,
             };
             let mut occurrence = Occurrence {
                 // It is not kept, so that nobody finds it by its id.
@@ -457,7 +457,7 @@ impl Engine {
             group: error.key(),
             measurement: Measurement::Happened(1),
             moment: now.to_string(),
-            hold: hold(seen.time, seen.received, now),
+            hold: self.hold(seen, now),
         };
         self.call_rules(look, &happened, Some(seen.sequence));
     }
@@ -517,11 +517,16 @@ impl Engine {
             (&id, &fields, now),
         )
     }
-}
 
-/// What happened long before it was received is told with others of its kind.
-fn hold(time: Timestamp, received: Timestamp, now: Timestamp) -> Option<Hold> {
-    past::is_past(time, received).then(|| past::hold(now))
+    /// Whether an event is of a day of the past that was taken in.
+    fn is_past(&self, seen: &Seen) -> bool {
+        past::is_past(seen.time, seen.received) && self.reacting.history.lock().has(seen.sequence)
+    }
+
+    /// What is of the past is told with others of its kind.
+    fn hold(&self, seen: &Seen, now: Timestamp) -> Option<Hold> {
+        self.is_past(seen).then(|| past::hold(now))
+    }
 }
 
 /// A deploy that somebody told of.

@@ -16,8 +16,14 @@ fn rules(settings: Value) -> Redact {
 
 /// The event of a batch as an answer shows it, without what every event gets.
 fn document(batch: &Batch) -> Value {
-    let decoded =
-        Decoded { batch: batch.clone(), refused: Vec::new(), unlisted: BTreeMap::new(), received: 1, visit: false };
+    let decoded = Decoded {
+        batch: batch.clone(),
+        refused: Vec::new(),
+        unlisted: BTreeMap::new(),
+        received: 1,
+        visit: false,
+        history: false,
+    };
     let mut event = documents(&decoded).remove(0);
     let members = event.as_object_mut().unwrap();
     ["id", "timestamp", "stream"].iter().for_each(|key| drop(members.shift_remove(*key)));

@@ -20,6 +20,7 @@ const LARGE_BYTES: usize = 1 << 20;
 #[utoipa::path(post, path = "/api/v1/logs/{log}/events", tag = "write", operation_id = "send_events", summary = "Send events",
     params(("log" = inline(shapes::LogName), Path, description = "Name of a log"),
         ("_ids" = Option<String>, Query, description = "`uuid`: an `id` that is no UUID is a value like any other", example = "uuid"),
+        ("_history" = Option<String>, Query, description = "`y`: days of the past are taken in, and what lies more than an hour back wakes nobody", example = "y"),
         ("X-Everlog-Producer" = Option<String>, Header, description = "Name of a sender that numbers its requests"),
         ("X-Everlog-Position" = Option<u64>, Header, description = "Number of the request; goes with the name")),
     request_body(description = "A JSON object, an array of them, or one object a line; also compressed",
@@ -52,10 +53,9 @@ pub(crate) async fn through(
         }
     };
     let held = body::read(doors, &parts.headers, body).await?;
-    let limits = Limits {
-        event_bytes_max: doors.engine.settings().event_bytes_max,
-        only_uuid_ids: parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "_ids=uuid")),
-    };
+    let says = |pair: &str| parts.uri.query().is_some_and(|query| query.split('&').any(|said| said == pair));
+    let limits = Limits { event_bytes_max: doors.engine.settings().event_bytes_max, only_uuid_ids: says("_ids=uuid") };
+    let history = says("_history=y");
     let received = doors.engine.now();
     let decode = || decode(&held.bytes, limits, received);
     let decoded = if held.bytes.len() > LARGE_BYTES { tokio::task::block_in_place(decode) } else { decode() };
@@ -63,7 +63,7 @@ pub(crate) async fn through(
     if decoded.received == 0 {
         return Err(Problem::bad_request(nothing));
     }
-    receipt_json(&take(doors, log, decoded, producer).await?)
+    receipt_json(&take(doors, log, Decoded { history, ..decoded }, producer).await?)
 }
 
 /// Keeps one event that a door made.

@@ -149,7 +149,7 @@ impl Store<'_> {
     pub(super) async fn attempt(&self, body: &[u8], position: Position, producer: &str) -> anyhow::Result<Receipt> {
         let request = self
             .client
-            .post(&log_path(self.log, "/events?_ids=uuid"))?
+            .post(&log_path(self.log, "/events?_ids=uuid&_history=y"))?
             .header("content-type", "application/x-ndjson")
             .header("x-everlog-producer", producer)
             .header("x-everlog-position", position.encode());
