@@ -61,7 +61,7 @@ pub const FINGERPRINT: &str = "fingerprint";
 /// Whether the values of a key have a column of their own, however many other keys there are.
 #[must_use]
 pub fn has_column(path: &str) -> bool {
-    ORDER.contains(&path) || path == FINGERPRINT
+    ORDER.contains(&path) || CLASSES.iter().any(|(class, _)| *class == path)
 }
 
 /// Who an event belongs to when it names nobody.

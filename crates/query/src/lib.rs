@@ -29,7 +29,7 @@ pub use evaluate::matches;
 pub use event::suggest;
 pub use known::{Known, unknown_columns};
 pub use parquet::ParquetWriter;
-pub use scan::{Bounds, Cursor, Order, Page, Request, scan};
+pub use scan::{Bounds, Cursor, Order, Page, Request, scan, scan_columns};
 pub use sql::{Sql, SqlLimits};
 
 /// Reads a search as it was typed; relative times count from `now`.

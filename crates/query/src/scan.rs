@@ -243,6 +243,19 @@ struct Candidate {
 /// # Errors
 /// When the time is over. A damaged row group is no error: its rows are counted in [`Page::unreadable`].
 pub fn scan(snapshot: &Snapshot, request: &Request, bounds: &Bounds) -> Result<Page, QueryError> {
+    scan_with(snapshot, request, bounds, true)
+}
+
+/// The same by what stands in columns alone, which is all there is of keys that [`event::shared::has_column`] and have one
+/// value: no overflow is read. What a sender keeps beside such a column under the same name does not count.
+///
+/// # Errors
+/// Those of [`scan`].
+pub fn scan_columns(snapshot: &Snapshot, request: &Request, bounds: &Bounds) -> Result<Page, QueryError> {
+    scan_with(snapshot, request, bounds, false)
+}
+
+fn scan_with(snapshot: &Snapshot, request: &Request, bounds: &Bounds, overflow: bool) -> Result<Page, QueryError> {
     let mut sources: Vec<Source> = snapshot.segments.iter().cloned().map(Source::Segment).collect();
     sources.extend(snapshot.rows.iter().cloned().map(Source::Rows));
     let mut scan = Scan {
@@ -253,6 +266,7 @@ pub fn scan(snapshot: &Snapshot, request: &Request, bounds: &Bounds) -> Result<P
         worst: None,
         last_keys: None,
         wanted: wanted(request),
+        overflow,
         matched: 0,
         unreadable: 0,
     };
@@ -318,6 +332,8 @@ struct Scan<'a> {
     /// The sort keys of that row.
     last_keys: Option<Box<[Key]>>,
     wanted: usize,
+    /// Whether what has no column is looked at.
+    overflow: bool,
     matched: u64,
     unreadable: u64,
 }
@@ -406,7 +422,10 @@ impl Scan<'_> {
         match source {
             Source::Rows(rows) => {
                 let place = Place { source: at, group: 0, filter: &self.request.filter, counting };
-                self.batch(place, &rows.batch, |row| row);
+                match self.overflow {
+                    true => self.batch(place, &rows.batch, |row| row),
+                    false => self.batch(place, &without_overflow(&rows.batch), |row| row),
+                }
             }
             Source::Segment(segment) => self.segment(at, segment, counting)?,
         }
@@ -448,7 +467,7 @@ impl Scan<'_> {
             return Ok(());
         }
         let Pass { at, segment, opened, groups, filter, counting } = *pass;
-        let mut columns = columns_of(filter, opened.schema(), opened.values(REST_AT) > 0);
+        let mut columns = columns_of(filter, opened.schema(), self.overflow && opened.values(REST_AT) > 0);
         if let Order::Keys(sort) = &self.request.order {
             columns.extend(sort_columns(sort, opened.schema()));
         }
@@ -613,6 +632,11 @@ impl Scan<'_> {
         fetch(&chosen, sources, &mut page);
         page
     }
+}
+
+fn without_overflow(batch: &RecordBatch) -> Cow<'_, RecordBatch> {
+    let columns: Vec<usize> = (0..batch.num_columns()).filter(|at| *at != REST_AT).collect();
+    batch.project(&columns).map_or(Cow::Borrowed(batch), Cow::Owned)
 }
 
 struct Place<'a> {

@@ -274,3 +274,24 @@ async fn decisions_hold() {
     }
     assert_eq!(server.events("stream=AUDIT&event=issue_changed").await.len(), 4);
 }
+
+/// However many keys the events before it have: what makes an issue of an error, or tells a scanner, has a column.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_among_very_many_keys() {
+    let server = Server::start().await;
+    for part in 0..3 {
+        let wide: serde_json::Map<String, Value> =
+            (0..150).map(|key| (format!("key_{part}_{key}"), json!(key))).collect();
+        server.send(&Value::Object(wide)).await;
+    }
+    server.send(&error("Lost", "1.0")).await;
+    for _ in 0..10 {
+        server.send(&json!({ "method": "GET", "path": "/wp-login.php", "status": 404, "ip": "198.51.100.7" })).await;
+    }
+    server.issue("Lost", 1).await;
+    let alerts = until("the scanner", async || {
+        let found = server.events("stream=SECURITY%20ALERT").await;
+        (!found.is_empty()).then_some(found)
+    });
+    assert_eq!(alerts.await[0]["count"], 10);
+}
