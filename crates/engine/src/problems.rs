@@ -8,7 +8,7 @@ mod report;
 use std::collections::BTreeMap;
 
 use event::{Timestamp, Value as EventValue};
-use issues::{Ignore, Issue, MergeError, Merged, Split};
+use issues::{Ignore, Issue, MergeError, Merged, Split, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::catalog::{IssueQuery, IssueRow, Reaction};
@@ -511,7 +511,7 @@ fn shown(log: &str, issue: &Issue) -> Value {
         "fingerprints": issue.fingerprints().collect::<Vec<_>>(),
         "assignee": issue.assignee,
         "resolution": readable(&issue.resolution),
-        "ignore": readable(&issue.ignore),
+        "ignore": readable(issue.ignore.as_ref().filter(|_| issue.state == State::Ignored)),
         "suspect_deploy": issue.suspect.as_ref().map(|deploy| &deploy.release),
         "deploy": readable(&issue.suspect),
     })

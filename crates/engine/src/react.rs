@@ -61,6 +61,9 @@ const FORGET_EVERY: Duration = Duration::from_secs(600);
 /// Looks in which events that cannot be read are waited for.
 const UNREADABLE_TRIES: u32 = 30;
 
+/// Issues that are opened again in one look because their time is over. The others are next.
+const OPENED_MAX: usize = 500;
+
 /// How long it waits after trouble.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -334,6 +337,7 @@ impl Engine {
         self.count_over(&mut look)?;
         self.tell_findings(&mut look)?;
         self.tell_left_out(&mut look)?;
+        self.open_again(&mut look)?;
         self.measure(&mut look);
         let Look { memory, now, mut reaction, .. } = look;
         memory.keep_touched(&mut reaction);
@@ -404,6 +408,20 @@ impl Engine {
             look.reaction.positions.push((log, reached));
         }
         Ok(more)
+    }
+
+    /// Opens issues that were ignored until a moment which is past, whether anything happens or not.
+    fn open_again(&self, look: &mut Look<'_>) -> Result<(), AskError> {
+        let over = self.store.catalog().issues_ignored_until(look.now, OPENED_MAX).map_err(query::QueryError::from)?;
+        for (log, number) in over {
+            // What was decided and counted in this look is ahead of the catalog.
+            if let Some(issue) = look.memory.issue(self, number)?
+                && issue.expire(look.now)
+            {
+                look.memory.touched.issues.insert(number, log);
+            }
+        }
+        Ok(())
     }
 
     /// Whether events that cannot be read now are waited for. What stays unreadable is passed by, and told.

@@ -121,10 +121,15 @@ fn what_is_ignored_is_quiet() {
     assert_eq!(fold(&mut issue, &mut known, plain(4)), ["ignore ended"]);
     issue.ignore(Ignore::Until { time: at(10) });
     assert!(fold(&mut issue, &mut known, plain(9)).is_empty());
-    assert_eq!(issue.expire(at(9)), None);
-    assert_eq!(issue.expire(at(10)), Some(Happening::IgnoreEnded));
+    assert!(!issue.expire(at(9)));
+    assert!(issue.expire(at(10)));
     assert_eq!((issue.state, issue.occurrences()), (State::Open, 105));
-    assert_eq!(issue.expire(at(11)), None);
+    assert!(!issue.expire(at(11)));
+    // People hear of what happens after the moment, once, and not of what happened before it.
+    assert!(fold(&mut issue, &mut known, plain(9)).is_empty());
+    assert_eq!(fold(&mut issue, &mut known, plain(12)), ["ignore ended"]);
+    assert!(fold(&mut issue, &mut known, plain(13)).is_empty());
+    assert_eq!((issue.state, &issue.ignore), (State::Open, &None));
 }
 
 #[test]

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS issues (
   id INTEGER PRIMARY KEY, log INTEGER NOT NULL, state TEXT NOT NULL, level INTEGER NOT NULL,
   last_seen INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS issues_of_log ON issues (log, last_seen);
+CREATE INDEX IF NOT EXISTS issues_ignored_until ON issues (json_extract(body, '$.ignore.time')) WHERE state = 'ignored';
 CREATE TABLE IF NOT EXISTS issue_fingerprints (
   log INTEGER NOT NULL, fingerprint TEXT NOT NULL, issue INTEGER NOT NULL,
   PRIMARY KEY (log, fingerprint)) STRICT, WITHOUT ROWID;
@@ -234,6 +235,18 @@ impl Catalog {
         let total = statement
             .query_row(params![log.0, states, query.level_min, since, text], |row| row.get(0).map(unsigned))?;
         Ok((found, total))
+    }
+
+    /// Some of the issues that were ignored until this moment or one before it.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn issues_ignored_until(&self, now: Timestamp, limit: usize) -> Result<Vec<(LogId, u64)>, StoreError> {
+        let select = "SELECT log, id FROM issues
+            WHERE state = 'ignored' AND json_extract(body, '$.ignore.time') <= ?1 LIMIT ?2";
+        self.rows(select, &[&now.as_micros(), &signed(limit as u64)], |row| {
+            Ok((LogId(row.get(0)?), unsigned(row.get(1)?)))
+        })
     }
 
     /// The highest number of an issue, a notice and a delivery.
