@@ -11,12 +11,16 @@ use rusqlite::{OptionalExtension as _, Row, ToSql, Transaction, params};
 use super::{Catalog, signed, unsigned};
 use crate::{LogId, StoreError};
 
+/// What lists are searched for is kept beside the issues: a search reads no bodies. Those of an earlier version get it here.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS issues (
   id INTEGER PRIMARY KEY, log INTEGER NOT NULL, state TEXT NOT NULL, level INTEGER NOT NULL,
   last_seen INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS issues_of_log ON issues (log, last_seen);
 CREATE INDEX IF NOT EXISTS issues_ignored_until ON issues (json_extract(body, '$.ignore.time')) WHERE state = 'ignored';
+CREATE TABLE IF NOT EXISTS issue_titles (issue INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
+INSERT INTO issue_titles SELECT id, coalesce(json_extract(body, '$.title'), '') || ' ' || coalesce(json_extract(body, '$.culprit'), '')
+  FROM issues WHERE id NOT IN (SELECT issue FROM issue_titles);
 CREATE TABLE IF NOT EXISTS issue_fingerprints (
   log INTEGER NOT NULL, fingerprint TEXT NOT NULL, issue INTEGER NOT NULL,
   PRIMARY KEY (log, fingerprint)) STRICT, WITHOUT ROWID;
@@ -136,8 +140,13 @@ impl Reaction {
     fn keep_issues(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let mut prepared =
             transaction.prepare_cached("INSERT OR REPLACE INTO issues VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+        let mut titles = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO issue_titles VALUES
+             (?1, coalesce(json_extract(?2, '$.title'), '') || ' ' || coalesce(json_extract(?2, '$.culprit'), ''))",
+        )?;
         for IssueRow { id, log, state, level, last_seen, body } in &self.issues {
             prepared.execute(params![signed(*id), log.0, state, level, last_seen.as_micros(), body])?;
+            titles.execute(params![signed(*id), body])?;
         }
         let mut prepared =
             transaction.prepare_cached("INSERT OR REPLACE INTO issue_fingerprints VALUES (?1, ?2, ?3)")?;
@@ -151,6 +160,7 @@ impl Reaction {
         }
         for id in &self.removed_issues {
             transaction.execute("DELETE FROM issues WHERE id = ?1", [signed(*id)])?;
+            transaction.execute("DELETE FROM issue_titles WHERE issue = ?1", [signed(*id)])?;
         }
         Ok(())
     }
@@ -223,7 +233,7 @@ impl Catalog {
         let condition = "FROM issues WHERE log = ?1
             AND CASE WHEN ?2 = '[]' THEN state <> 'merged' ELSE state IN (SELECT value FROM json_each(?2)) END
             AND level >= ?3 AND last_seen >= ?4 AND (?5 IS NULL OR
-              coalesce(json_extract(body, '$.title'), '') || ' ' || coalesce(json_extract(body, '$.culprit'), '') LIKE ?5 ESCAPE '\\')";
+              EXISTS (SELECT 1 FROM issue_titles WHERE issue = id AND text LIKE ?5 ESCAPE '\\'))";
         let connection = self.connection.lock();
         let mut statement = connection.prepare_cached(&format!(
             "SELECT id, log, state, level, last_seen, body {condition} ORDER BY last_seen DESC, id DESC LIMIT ?6 OFFSET ?7"
@@ -390,6 +400,7 @@ impl Catalog {
 
 /// Takes away all that follows from the events of a log.
 pub(super) fn forget_log(transaction: &Transaction<'_>, log: LogId) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM issue_titles WHERE issue IN (SELECT id FROM issues WHERE log = ?1)", [log.0])?;
     for table in ["issues", "issue_fingerprints", "reacted"] {
         transaction.execute(&format!("DELETE FROM {table} WHERE log = ?1"), [log.0])?;
     }
@@ -416,4 +427,67 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
         due: Timestamp::from_micros(row.get(4)?),
         body: row.get(5)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::disk::RealDisk;
+
+    fn row(id: u64, log: u32, title: &str) -> IssueRow {
+        let body = format!("{{\"title\":\"{title}\",\"culprit\":\"place {id}\"}}");
+        IssueRow {
+            id,
+            log: LogId(log),
+            state: "open".to_owned(),
+            level: 17,
+            last_seen: Timestamp::from_micros(id.cast_signed()),
+            body,
+        }
+    }
+
+    /// A search reads what issues are called, and none of the bodies; also of issues that a version before kept.
+    #[test]
+    fn issues_are_found_by_what_they_are_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
+        let connection = Arc::new(Mutex::new(Connection::open_in_memory().unwrap()));
+        let open = || Catalog::with_connection(Arc::clone(&connection), disk.clone()).unwrap();
+        let catalog = open();
+        let mut issues: Vec<IssueRow> =
+            (1..=30).map(|id| row(id, 1, if id % 2 == 0 { "Apple_1" } else { "Pear%" })).collect();
+        issues.push(row(31, 2, "Apple_1"));
+        catalog.react(&Reaction { issues, ..Reaction::default() }).unwrap();
+        let check = |catalog: &Catalog, log: u32, text: &str, page: (usize, usize), expected: &[u64], all: u64| {
+            let query = IssueQuery { text: Some(text), page, ..IssueQuery::default() };
+            let (rows, total) = catalog.issues(LogId(log), &query).unwrap();
+            assert_eq!((rows.iter().map(|row| row.id).collect::<Vec<_>>(), total), (expected.to_vec(), all), "{text}");
+        };
+        let check_all = |catalog: &Catalog| {
+            check(catalog, 1, "apple_", (0, 3), &[30, 28, 26], 15);
+            check(catalog, 1, "apple_", (3, 3), &[24, 22, 20], 15);
+            check(catalog, 1, "r%", (14, 3), &[1], 15);
+            check(catalog, 1, "apple%1", (0, 3), &[], 0);
+            check(catalog, 1, "PLACE 17", (0, 3), &[17], 1);
+            check(catalog, 2, "apple", (0, 3), &[31], 1);
+        };
+        check_all(&catalog);
+        connection.lock().execute("DELETE FROM issue_titles", []).unwrap();
+        let catalog = open();
+        check_all(&catalog);
+        connection.lock().execute("UPDATE issues SET body = 'no JSON'", []).unwrap();
+        check_all(&catalog);
+        let removed = Reaction { removed_issues: vec![17, 30], ..Reaction::default() };
+        catalog.react(&removed).unwrap();
+        check(&catalog, 1, "place 17", (0, 3), &[], 0);
+        catalog.transaction(|transaction| forget_log(transaction, LogId(1))).unwrap();
+        let titles: i64 =
+            connection.lock().query_row("SELECT count(*) FROM issue_titles", [], |row| row.get(0)).unwrap();
+        assert_eq!(titles, 1);
+    }
 }
