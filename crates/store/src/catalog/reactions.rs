@@ -381,8 +381,10 @@ impl Catalog {
     /// # Errors
     /// When SQLite refuses.
     pub fn memories(&self, beginning: &str) -> Result<Vec<(String, String)>, StoreError> {
-        let select = "SELECT name, body FROM memories WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name";
-        self.rows(select, &[&beginning], |row| Ok((row.get(0)?, row.get(1)?)))
+        // The last of all characters is in no name: what begins so is a range of the key.
+        let end = format!("{beginning}{}", char::MAX);
+        let select = "SELECT name, body FROM memories WHERE name >= ?1 AND name < ?2 ORDER BY name";
+        self.rows(select, &[&beginning, &end], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     fn rows<T>(
@@ -489,5 +491,20 @@ mod tests {
         let titles: i64 =
             connection.lock().query_row("SELECT count(*) FROM issue_titles", [], |row| row.get(0)).unwrap();
         assert_eq!(titles, 1);
+    }
+
+    #[test]
+    fn what_is_remembered_is_found_by_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog =
+            Catalog::open(&folder.path().join("catalog"), Arc::new(RealDisk::new(folder.path()).unwrap())).unwrap();
+        let names = ["a", "a/", "a/b", "a/\u{10fffe}x", "a0", "b/"];
+        let memories = names.iter().map(|name| ((*name).to_owned(), Some("1".to_owned()))).collect();
+        catalog.react(&Reaction { memories, ..Reaction::default() }).unwrap();
+        let found =
+            |beginning| catalog.memories(beginning).unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(found("a/"), names[1..4]);
+        assert_eq!(found(""), names);
+        assert_eq!(found("a/b/"), [""; 0]);
     }
 }
