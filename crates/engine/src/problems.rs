@@ -32,7 +32,8 @@ const TEXT_BYTES_MAX: usize = 1000;
 /// Merges and splits of one issue that can be undone, the last first.
 const UNDO_MAX: usize = 20;
 
-const UNDO: &str = "undo/";
+/// What the memories of it are called.
+pub(crate) const UNDO: &str = "undo/";
 
 /// What a list of issues is asked for.
 #[derive(Clone, Debug, Default)]
@@ -365,7 +366,16 @@ impl Engine {
         let name = format!("{UNDO}{id}");
         let rows = self.store.catalog().memories(&name)?;
         let row = rows.into_iter().find(|(known, _)| *known == name);
-        Ok(row.and_then(|(_, body)| serde_json::from_str(&body).ok()).unwrap_or_default())
+        let mut list: Vec<Undo> = row.and_then(|(_, body)| serde_json::from_str(&body).ok()).unwrap_or_default();
+        // What went apart and is gone since, with its events, cannot come back.
+        let is_there = |undo: &Undo| match undo {
+            Undo::Merge(_) => Ok(true),
+            Undo::Split { apart, .. } => Ok(self.store.catalog().issue(apart.parse().unwrap_or(0))?.is_some()),
+        };
+        let there = list.iter().map(is_there).collect::<Result<Vec<bool>, StoreError>>()?;
+        let mut there = there.into_iter();
+        list.retain(|_| there.next().unwrap_or(false));
+        Ok(list)
     }
 
     fn push_undo(&self, id: u64, undo: Undo, reaction: &mut Reaction) -> Result<(), IssueError> {

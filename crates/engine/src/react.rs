@@ -6,6 +6,7 @@
 
 mod calls;
 mod fold;
+mod leaving;
 mod measure;
 mod outbox;
 mod passing;
@@ -14,7 +15,7 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use alerts::Passing;
@@ -85,6 +86,8 @@ pub(crate) struct Reacting {
     pub(crate) over: Mutex<Over>,
     /// Which sources spoke since the last measurement.
     pub(crate) heard: Mutex<measure::Heard>,
+    /// Whether retention let go of events, and issues are to be looked at.
+    pub(crate) retained: AtomicBool,
     /// Channels that do not take anything, and since when.
     failing: Mutex<BTreeMap<String, Timestamp>>,
     /// Channels that took something since the start.
@@ -131,6 +134,8 @@ pub(crate) struct Memory {
     spoke: BTreeSet<String>,
     /// How often a log had events that could not be read.
     unreadable: HashMap<LogId, u32>,
+    /// Up to which issues were looked at that may have to go, while there are more of them.
+    leaving: Option<leaving::Reached>,
     /// The number of an issue that is kept as the last that was given.
     kept_issue: u64,
     trend: Trend,
@@ -348,6 +353,7 @@ impl Engine {
         memory.calls.digests(now, link, &mut reaction);
         self.keep_reaction(memory, &mut reaction)?;
         self.reacting.over.lock().kept();
+        self.let_issues_go(memory)?;
         Ok(more)
     }
 

@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS issues (
   last_seen INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS issues_of_log ON issues (log, last_seen);
 CREATE INDEX IF NOT EXISTS issues_ignored_until ON issues (json_extract(body, '$.ignore.time')) WHERE state = 'ignored';
+CREATE INDEX IF NOT EXISTS issues_merged_into ON issues (json_extract(body, '$.merged_into')) WHERE state = 'merged';
 CREATE TABLE IF NOT EXISTS issue_titles (issue INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
 INSERT INTO issue_titles SELECT id, coalesce(json_extract(body, '$.title'), '') || ' ' || coalesce(json_extract(body, '$.culprit'), '')
   FROM issues WHERE id NOT IN (SELECT issue FROM issue_titles);
@@ -257,6 +258,37 @@ impl Catalog {
         self.rows(select, &[&now.as_micros(), &signed(limit as u64)], |row| {
             Ok((LogId(row.get(0)?), unsigned(row.get(1)?)))
         })
+    }
+
+    /// Issues of a log that were last seen before a moment and that nobody ignores, after one of this time and number: those
+    /// seen longest ago first.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn issues_seen_before(
+        &self,
+        log: LogId,
+        before: Timestamp,
+        (time, number): (Timestamp, u64),
+        limit: usize,
+    ) -> Result<Vec<IssueRow>, StoreError> {
+        let select = "SELECT id, log, state, level, last_seen, body FROM issues
+            WHERE log = ?1 AND last_seen < ?2 AND (last_seen, id) > (?3, ?4) AND state NOT IN ('merged', 'ignored')
+            ORDER BY last_seen, id LIMIT ?5";
+        let (before, time, limit) = (before.as_micros(), time.as_micros(), signed(limit as u64));
+        self.rows(select, &[&log.0, &before, &time, &signed(number), &limit], read_issue)
+    }
+
+    /// The numbers that lead to an issue, its own among them: those of issues that went into it, and into those.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn issues_leading_to(&self, id: u64) -> Result<Vec<u64>, StoreError> {
+        let select = "WITH RECURSIVE leading (number) AS (SELECT ?1 UNION
+              SELECT issues.id FROM leading JOIN issues
+              ON issues.state = 'merged' AND json_extract(issues.body, '$.merged_into') = leading.number)
+            SELECT number FROM leading";
+        self.rows(select, &[&signed(id)], |row| row.get(0).map(unsigned))
     }
 
     /// The highest number of an issue, a notice and a delivery.
