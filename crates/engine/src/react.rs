@@ -5,6 +5,7 @@
 //! with the position reached: after a crash the look is done again or not at all, and nothing is counted twice.
 
 mod calls;
+mod failed;
 mod fold;
 mod leaving;
 mod measure;
@@ -124,7 +125,7 @@ pub(crate) struct Memory {
     users_key: u64,
     /// New issues of the hour, by log.
     new: HashMap<LogId, fold::NewIssues>,
-    failed: fold::FailedRequests,
+    failed: failed::FailedRequests,
     /// What is remembered of the channels that errors are passed on to.
     passing: BTreeMap<String, Passing>,
     pub(crate) touched: fold::Touched,
@@ -192,6 +193,7 @@ impl Memory {
         memory.calls.outflows = read_all(catalog, calls::OUTFLOW)?.into_iter().collect();
         memory.releases = by_log(read_all(catalog, RELEASES)?).collect();
         memory.watches = by_log(read_all(catalog, WATCH)?).collect();
+        memory.failed = failed::FailedRequests::read(catalog)?;
         memory.passing = read_all(catalog, PASSING)?.into_iter().collect();
         memory.baselines = read_all(catalog, BASELINE)?.into_iter().collect();
         memory.presences = read_all(catalog, PRESENCE)?.into_iter().collect();
@@ -334,11 +336,13 @@ impl Engine {
             memory.saved = Some(Instant::now());
         }
         let mut look = Look { memory, now: self.clock.now(), reaction: Reaction::default(), trails: 0 };
-        for (log, name) in self.log_numbers() {
-            if self.log(&name).is_ok_and(|kept| kept == log) {
-                more |= self.look_at(&mut look, (log, &name))?;
+        let logs = self.log_numbers();
+        for (log, name) in &logs {
+            if self.log(name).is_ok_and(|kept| kept == *log) {
+                more |= self.look_at(&mut look, (*log, name))?;
             }
         }
+        look.memory.failed.forget(|log| logs.contains_key(&log), &mut look.reaction);
         self.count_over(&mut look)?;
         self.tell_findings(&mut look)?;
         self.tell_left_out(&mut look)?;
@@ -387,6 +391,7 @@ impl Engine {
         let last = self.store.last_sequence();
         let position = look.memory.positions.get(&log).copied().unwrap_or(0).min(last);
         if position == last {
+            self.count_late(look, (log, name), look.now)?;
             return Ok(false);
         }
         let (seen, reached, more) = if self.reacting.has_news(position) {
@@ -406,13 +411,17 @@ impl Engine {
         } else {
             (Vec::new(), last, false)
         };
-        for event in &seen {
-            self.fold(look, (log, name), event)?;
-        }
-        look.memory.positions.insert(log, reached);
         if !seen.is_empty() || look.memory.is_saving {
             look.reaction.positions.push((log, reached));
         }
+        for event in seen {
+            self.count_late(look, (log, name), event.received)?;
+            self.fold(look, (log, name), event)?;
+        }
+        if !more {
+            self.count_late(look, (log, name), look.now)?;
+        }
+        look.memory.positions.insert(log, reached);
         Ok(more)
     }
 

@@ -1,7 +1,7 @@
 //! One event after the other: into its issue, to the detectors, to the limits of configuration errors.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use std::time::{Duration, Instant};
 
@@ -32,15 +32,6 @@ const TRAILS_MAX: u32 = 20;
 /// Characters of a step that led to an error: a line of a mail that needs no encoding.
 const STEP_CHARACTERS_MAX: usize = 68;
 
-/// Requests with an exception that are remembered: their answers come soon.
-const FAILED_REQUESTS_MAX: usize = 10_000;
-
-/// Shortest id of a request that is taken for one.
-const REQUEST_ID_BYTES_MIN: usize = 8;
-
-/// How long after its exception the answer of a request comes at the latest.
-const ANSWER_MICROS_MAX: i64 = 60_000_000;
-
 const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// Sources of a log that are kept with each look, and how often more of them are.
@@ -69,36 +60,6 @@ impl NewIssues {
         }
         self.issues = self.issues.saturating_add(1);
         self.issues <= NEW_ISSUES_MAX
-    }
-}
-
-/// Requests of which an exception was seen, the last of them.
-#[derive(Debug, Default)]
-pub(super) struct FailedRequests {
-    known: HashMap<(LogId, String), Timestamp>,
-    order: VecDeque<(LogId, String)>,
-}
-
-impl FailedRequests {
-    /// Whether an error is but the answer of 500 and above of a request whose exception was counted: one failure is one issue.
-    fn is_told(&mut self, log: LogId, seen: &Seen) -> bool {
-        // What is always the same is no id of a request.
-        let Some(request) = seen.text("request_id").filter(|id| id.len() >= REQUEST_ID_BYTES_MIN) else { return false };
-        let key = (log, request.to_owned());
-        if seen.text("exception.type").is_none() {
-            let soon =
-                |raised: &Timestamp| seen.received.as_micros().saturating_sub(raised.as_micros()) < ANSWER_MICROS_MAX;
-            return seen.status().is_some_and(|status| status >= 500) && self.known.get(&key).is_some_and(soon);
-        }
-        if self.known.insert(key.clone(), seen.received).is_none() {
-            self.order.push_back(key);
-        }
-        if self.order.len() > FAILED_REQUESTS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        false
     }
 }
 
@@ -209,17 +170,37 @@ struct Telling<'s> {
 
 impl Engine {
     /// Whatever follows from one event.
-    pub(super) fn fold(&self, look: &mut Look<'_>, (log, name): (LogId, &str), seen: &Seen) -> Result<(), AskError> {
+    pub(super) fn fold(&self, look: &mut Look<'_>, (log, name): (LogId, &str), seen: Seen) -> Result<(), AskError> {
         match seen.text("event") {
-            Some(DEPLOY) => note_deploy(look.memory, log, seen),
-            Some(issues::CONFIGURATION_ERROR) => self.configuration_error(look, name, seen),
-            _ if self.watches(log) => watch(look.memory, log, seen),
+            Some(DEPLOY) => note_deploy(look.memory, log, &seen),
+            Some(issues::CONFIGURATION_ERROR) => self.configuration_error(look, name, &seen),
+            _ if self.watches(log) => watch(look.memory, log, &seen),
             _ => {}
         }
-        let Some(fingerprint) = seen.fingerprint.as_deref() else { return Ok(()) };
-        if look.memory.failed.is_told(log, seen) {
+        if seen.fingerprint.is_none() {
             return Ok(());
         }
+        match look.memory.failed.admit(log, seen, &mut look.reaction) {
+            Some(seen) => self.count_error(look, (log, name), &seen),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the answers of a log that waited in vain for their exceptions, when all up to a moment was looked at.
+    pub(super) fn count_late(
+        &self,
+        look: &mut Look<'_>,
+        (log, name): (LogId, &str),
+        moment: Timestamp,
+    ) -> Result<(), AskError> {
+        while let Some(seen) = look.memory.failed.late(log, moment, &mut look.reaction) {
+            self.count_error(look, (log, name), &seen)?;
+        }
+        Ok(())
+    }
+
+    fn count_error(&self, look: &mut Look<'_>, (log, name): (LogId, &str), seen: &Seen) -> Result<(), AskError> {
+        let Some(fingerprint) = seen.fingerprint.as_deref() else { return Ok(()) };
         // It was refused before for being too much, and counted then.
         let is_counted = self.reacting.over.lock().was_counted(log, &seen.id);
         let user = seen.user.as_deref().map(|user| issues::user_hash(look.memory.users_key, user));

@@ -54,7 +54,7 @@ pub(super) struct Seen {
     pub(super) user: Option<String>,
     /// Its title and where it happened, of an error that was not seen before.
     pub(super) group: Option<Group>,
-    document: Value,
+    pub(super) document: Value,
 }
 
 impl Seen {
