@@ -155,7 +155,7 @@ struct Look<'m> {
 
 const RELEASES: &str = "releases/";
 const WATCH: &str = "watch/";
-const CONFIGURATION: &str = "configuration_errors";
+const CONFIGURATION: &str = "configuration_error/";
 const USERS_KEY: &str = "users_key";
 const BASELINE: &str = "baseline/";
 const PRESENCE: &str = "presence/";
@@ -200,7 +200,7 @@ impl Memory {
         // Nobody listened while the server was away.
         memory.baselines.values_mut().for_each(|baseline| baseline.resume(now));
         memory.presences.values_mut().for_each(|presence| presence.resume(now));
-        memory.configuration = read_all(catalog, CONFIGURATION)?.pop().map(|(_, known)| known).unwrap_or_default();
+        memory.configuration = ConfigurationErrors::read(read_rows(catalog, CONFIGURATION)?);
         memory.trend = read_all(catalog, TREND)?.pop().map(|(_, trend)| trend).unwrap_or_default();
         let key: Option<(String, u64)> = read_all(catalog, USERS_KEY)?.pop();
         memory.users_key = match key {

@@ -123,7 +123,6 @@ pub(crate) struct Touched {
     watches: BTreeSet<LogId>,
     releases: BTreeSet<LogId>,
     pub(super) passing: BTreeSet<String>,
-    configuration: bool,
 }
 
 impl Memory {
@@ -153,10 +152,8 @@ impl Memory {
             let passing = self.passing.get(&name).and_then(|passing| serde_json::to_string(passing).ok());
             reaction.memories.push((format!("{PASSING}{name}"), passing));
         }
-        if touched.configuration {
-            let known = serde_json::to_string(&self.configuration).ok();
-            reaction.memories.push((CONFIGURATION.to_owned(), known));
-        }
+        let errors = self.configuration.changed().into_iter();
+        reaction.memories.extend(errors.map(|(key, body)| (format!("{CONFIGURATION}{key}"), body)));
     }
 }
 
@@ -423,7 +420,6 @@ impl Engine {
             config_field: seen.owned("config_field"),
         };
         let mailing = look.memory.configuration.see(&error, self.settings.config_error_rate_limit_hours, now);
-        look.memory.touched.configuration = true;
         let Mailing::Mail { held } = mailing else { return };
         let notice = Notice { environment: seen.owned("environment"), ..error.notice(name, held, now) };
         let happened = Happened {
