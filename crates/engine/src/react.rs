@@ -4,6 +4,7 @@
 //! A thread looks at what was stored, in the order of sequence numbers. All that follows from one look is one transaction
 //! with the position reached: after a crash the look is done again or not at all, and nothing is counted twice.
 
+mod asking;
 mod calls;
 mod failed;
 mod fold;
@@ -81,6 +82,8 @@ pub(crate) struct Reacting {
     pub(super) memory: Mutex<Option<Memory>>,
     /// Requests with something to react to that are on their way to the store.
     under_way: AtomicUsize,
+    /// Rules that are asked.
+    asking: asking::Asking,
     /// The last sequence number of those that arrived.
     notable: AtomicU64,
     /// What was refused for being too much, and still counts.
@@ -292,10 +295,11 @@ impl Engine {
         let engine = Arc::clone(self);
         let thread = std::thread::Builder::new().name("react".to_owned()).spawn(move || engine.keep_reacting())?;
         *self.reacting.waking.thread.lock() = Some(thread);
-        Ok(())
+        self.begin_asking()
     }
 
     pub(crate) fn end_reacting(&self) {
+        self.end_asking();
         self.reacting.waking.end(END_MAX, "reacts to events");
     }
 

@@ -333,7 +333,7 @@ impl Engine {
         let moment = format!("{} {}", notice.trigger.says(), issue.occurrences());
         let happened =
             Happened { notice, group: number.to_string(), measurement: Measurement::Happened(1), moment, hold: None };
-        self.call_rules(look, &happened, telling.event.map(|seen| seen.sequence));
+        self.call_rules(look, &happened, telling.event);
     }
 
     /// What led to an error, a line each.
@@ -397,10 +397,10 @@ impl Engine {
     }
 
     /// Passes what happened by all rules that listen to it.
-    pub(super) fn call_rules(&self, look: &mut Look<'_>, happened: &Happened, sequence: Option<u64>) {
+    pub(super) fn call_rules(&self, look: &mut Look<'_>, happened: &Happened, seen: Option<&Seen>) {
         for rule in look.memory.calls.listening(&happened.notice) {
-            let passes = match (&rule.search, sequence) {
-                (Some(search), Some(sequence)) => self.passes(&happened.notice.log, search, sequence),
+            let passes = match (&rule.search, seen) {
+                (Some(search), Some(seen)) => self.passes(&happened.notice.log, search, seen),
                 // What stands for no single event is not searched.
                 (Some(_), None) => false,
                 (None, _) => true,
@@ -429,7 +429,7 @@ impl Engine {
             moment: now.to_string(),
             hold: None,
         };
-        self.call_rules(look, &happened, Some(seen.sequence));
+        self.call_rules(look, &happened, Some(seen));
     }
 
     /// Tells what detectors found: as an event of the log, and by the rules on security.
