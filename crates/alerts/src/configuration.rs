@@ -1,6 +1,6 @@
 //! Configuration errors: who runs the application is told of each once, and then how often it was meant to be told again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use event::{Level, Timestamp};
@@ -69,11 +69,12 @@ pub enum Mailing {
     },
 }
 
-/// What is remembered of configuration errors. Kept as JSON, and bounded.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+/// What is remembered of configuration errors: of each by itself, and bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigurationErrors {
     known: BTreeMap<String, Known>,
+    /// Those of which something else is to be kept than before.
+    changed: BTreeSet<String>,
     /// Held ones of errors that had to be forgotten.
     forgotten: u64,
 }
@@ -87,10 +88,24 @@ struct Known {
 }
 
 impl ConfigurationErrors {
+    /// What was kept, by the keys of the errors; what cannot be read any more is as if it had never been.
+    #[must_use]
+    pub fn read(rows: Vec<(String, String)>) -> Self {
+        let read = |(key, body): (String, String)| Some((key, serde_json::from_str(&body).ok()?));
+        Self { known: rows.into_iter().filter_map(read).collect(), ..Self::default() }
+    }
+
+    /// What is to be kept of the errors that changed since this was asked last, as JSON; nothing of those that are forgotten.
+    pub fn changed(&mut self) -> Vec<(String, Option<String>)> {
+        let body = |key: &String| self.known.get(key).and_then(|known| serde_json::to_string(known).ok());
+        std::mem::take(&mut self.changed).into_iter().map(|key| (key.clone(), body(&key))).collect()
+    }
+
     /// Counts an error, and says whether it is to be mailed: the first, and the first after `hours` since the last mail.
     pub fn see(&mut self, error: &ConfigurationError, hours: u32, now: Timestamp) -> Mailing {
         let window = Duration::from_secs(3600 * u64::from(hours));
         let key = error.key();
+        self.changed.insert(key.clone());
         if let Some(known) = self.known.get_mut(&key) {
             if elapsed(known.mailed, now) < window {
                 known.held = known.held.saturating_add(1);
@@ -115,8 +130,15 @@ impl ConfigurationErrors {
         for (_, _, key) in order.into_iter().take(ERRORS_MAX / 10) {
             if let Some(known) = self.known.remove(&key) {
                 self.forgotten = self.forgotten.saturating_add(known.held);
+                self.changed.insert(key);
             }
         }
+    }
+
+    /// How many different errors are remembered.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.known.len()
     }
 
     /// How many are held and will be told with the next mail about the same error.

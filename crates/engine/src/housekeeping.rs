@@ -155,6 +155,8 @@ impl Engine {
                 self.tell_retained(&log.name, gone);
             }
         }
+        // Issues follow their events.
+        self.reacting.retained.store(true, Ordering::Release);
         Ok(())
     }
 

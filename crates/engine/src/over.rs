@@ -17,7 +17,7 @@ use crate::Engine;
 use crate::mark::{Error, Marked};
 use crate::react::{OVERFLOW, OVERFLOW_TITLE};
 use ids::Ids;
-pub(crate) use ids::REFUSED;
+pub(crate) use ids::{REFUSED, hash};
 
 /// Different errors that are counted between two looks; what is different beyond it is one.
 const COUNTED_MAX: usize = 10_000;

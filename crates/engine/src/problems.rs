@@ -8,7 +8,7 @@ mod report;
 use std::collections::BTreeMap;
 
 use event::{Timestamp, Value as EventValue};
-use issues::{Ignore, Issue, MergeError, Merged, Split};
+use issues::{Ignore, Issue, MergeError, Merged, Split, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::catalog::{IssueQuery, IssueRow, Reaction};
@@ -22,6 +22,7 @@ use crate::{AskError, Engine, Grant, WriteError};
 
 pub(crate) use occurrences::Before;
 pub use occurrences::{Occurrences, TRAIL_MAX};
+pub use report::{issue_rows, occurrence_rows};
 
 /// Issues on one page at the most.
 pub const ISSUES_MAX: usize = 1000;
@@ -32,7 +33,8 @@ const TEXT_BYTES_MAX: usize = 1000;
 /// Merges and splits of one issue that can be undone, the last first.
 const UNDO_MAX: usize = 20;
 
-const UNDO: &str = "undo/";
+/// What the memories of it are called.
+pub(crate) const UNDO: &str = "undo/";
 
 /// What a list of issues is asked for.
 #[derive(Clone, Debug, Default)]
@@ -365,7 +367,16 @@ impl Engine {
         let name = format!("{UNDO}{id}");
         let rows = self.store.catalog().memories(&name)?;
         let row = rows.into_iter().find(|(known, _)| *known == name);
-        Ok(row.and_then(|(_, body)| serde_json::from_str(&body).ok()).unwrap_or_default())
+        let mut list: Vec<Undo> = row.and_then(|(_, body)| serde_json::from_str(&body).ok()).unwrap_or_default();
+        // What went apart and is gone since, with its events, cannot come back.
+        let is_there = |undo: &Undo| match undo {
+            Undo::Merge(_) => Ok(true),
+            Undo::Split { apart, .. } => Ok(self.store.catalog().issue(apart.parse().unwrap_or(0))?.is_some()),
+        };
+        let there = list.iter().map(is_there).collect::<Result<Vec<bool>, StoreError>>()?;
+        let mut there = there.into_iter();
+        list.retain(|_| there.next().unwrap_or(false));
+        Ok(list)
     }
 
     fn push_undo(&self, id: u64, undo: Undo, reaction: &mut Reaction) -> Result<(), IssueError> {
@@ -511,7 +522,7 @@ fn shown(log: &str, issue: &Issue) -> Value {
         "fingerprints": issue.fingerprints().collect::<Vec<_>>(),
         "assignee": issue.assignee,
         "resolution": readable(&issue.resolution),
-        "ignore": readable(&issue.ignore),
+        "ignore": readable(issue.ignore.as_ref().filter(|_| issue.state == State::Ignored)),
         "suspect_deploy": issue.suspect.as_ref().map(|deploy| &deploy.release),
         "deploy": readable(&issue.suspect),
     })

@@ -4,9 +4,12 @@
 //! A thread looks at what was stored, in the order of sequence numbers. All that follows from one look is one transaction
 //! with the position reached: after a crash the look is done again or not at all, and nothing is counted twice.
 
+mod asking;
 mod calls;
+mod failed;
 mod fold;
 mod history;
+mod leaving;
 mod measure;
 mod outbox;
 mod passing;
@@ -15,7 +18,7 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use alerts::Passing;
@@ -68,6 +71,9 @@ const FORGET_EVERY: Duration = Duration::from_secs(600);
 /// Looks in which events that cannot be read are waited for.
 const UNREADABLE_TRIES: u32 = 30;
 
+/// Issues that are opened again in one look because their time is over. The others are next.
+const OPENED_MAX: usize = 500;
+
 /// How long it waits after trouble.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -83,6 +89,8 @@ pub(crate) struct Reacting {
     pub(super) memory: Mutex<Option<Memory>>,
     /// Requests with something to react to that are on their way to the store.
     under_way: AtomicUsize,
+    /// Rules that are asked.
+    asking: asking::Asking,
     /// The last sequence number of those that arrived.
     notable: AtomicU64,
     /// What was refused for being too much, and still counts.
@@ -91,6 +99,8 @@ pub(crate) struct Reacting {
     pub(crate) history: Mutex<History>,
     /// Which sources spoke since the last measurement.
     pub(crate) heard: Mutex<measure::Heard>,
+    /// Whether retention let go of events, and issues are to be looked at.
+    pub(crate) retained: AtomicBool,
     /// Channels that do not take anything, and since when.
     failing: Mutex<BTreeMap<String, Timestamp>>,
     /// Channels that took something since the start.
@@ -127,7 +137,7 @@ pub(crate) struct Memory {
     users_key: u64,
     /// New issues of the hour, by log.
     new: HashMap<LogId, fold::NewIssues>,
-    failed: fold::FailedRequests,
+    failed: failed::FailedRequests,
     /// What is remembered of the channels that errors are passed on to.
     passing: BTreeMap<String, Passing>,
     pub(crate) touched: fold::Touched,
@@ -137,6 +147,8 @@ pub(crate) struct Memory {
     spoke: BTreeSet<String>,
     /// How often a log had events that could not be read.
     unreadable: HashMap<LogId, u32>,
+    /// Up to which issues were looked at that may have to go, while there are more of them.
+    leaving: Option<leaving::Reached>,
     /// The number of an issue that is kept as the last that was given.
     kept_issue: u64,
     trend: Trend,
@@ -155,7 +167,7 @@ struct Look<'m> {
 
 const RELEASES: &str = "releases/";
 const WATCH: &str = "watch/";
-const CONFIGURATION: &str = "configuration_errors";
+const CONFIGURATION: &str = "configuration_error/";
 const USERS_KEY: &str = "users_key";
 const BASELINE: &str = "baseline/";
 const PRESENCE: &str = "presence/";
@@ -193,13 +205,14 @@ impl Memory {
         memory.calls.outflows = read_all(catalog, calls::OUTFLOW)?.into_iter().collect();
         memory.releases = by_log(read_all(catalog, RELEASES)?).collect();
         memory.watches = by_log(read_all(catalog, WATCH)?).collect();
+        memory.failed = failed::FailedRequests::read(catalog)?;
         memory.passing = read_all(catalog, PASSING)?.into_iter().collect();
         memory.baselines = read_all(catalog, BASELINE)?.into_iter().collect();
         memory.presences = read_all(catalog, PRESENCE)?.into_iter().collect();
         // Nobody listened while the server was away.
         memory.baselines.values_mut().for_each(|baseline| baseline.resume(now));
         memory.presences.values_mut().for_each(|presence| presence.resume(now));
-        memory.configuration = read_all(catalog, CONFIGURATION)?.pop().map(|(_, known)| known).unwrap_or_default();
+        memory.configuration = ConfigurationErrors::read(read_rows(catalog, CONFIGURATION)?);
         memory.trend = read_all(catalog, TREND)?.pop().map(|(_, trend)| trend).unwrap_or_default();
         let key: Option<(String, u64)> = read_all(catalog, USERS_KEY)?.pop();
         memory.users_key = match key {
@@ -291,10 +304,11 @@ impl Engine {
         let engine = Arc::clone(self);
         let thread = std::thread::Builder::new().name("react".to_owned()).spawn(move || engine.keep_reacting())?;
         *self.reacting.waking.thread.lock() = Some(thread);
-        Ok(())
+        self.begin_asking()
     }
 
     pub(crate) fn end_reacting(&self) {
+        self.end_asking();
         self.reacting.waking.end(END_MAX, "reacts to events");
     }
 
@@ -340,14 +354,17 @@ impl Engine {
             memory.saved = Some(Instant::now());
         }
         let mut look = Look { memory, now: self.clock.now(), reaction: Reaction::default(), trails: 0 };
-        for (log, name) in self.log_numbers() {
-            if self.log(&name).is_ok_and(|kept| kept == log) {
-                more |= self.look_at(&mut look, (log, &name))?;
+        let logs = self.log_numbers();
+        for (log, name) in &logs {
+            if self.log(name).is_ok_and(|kept| kept == *log) {
+                more |= self.look_at(&mut look, (*log, name))?;
             }
         }
+        look.memory.failed.forget(|log| logs.contains_key(&log), &mut look.reaction);
         self.count_over(&mut look)?;
         self.tell_findings(&mut look)?;
         self.tell_left_out(&mut look)?;
+        self.open_again(&mut look)?;
         self.measure(&mut look);
         let Look { memory, now, mut reaction, .. } = look;
         memory.keep_touched(&mut reaction);
@@ -361,6 +378,7 @@ impl Engine {
         if !more {
             self.reacting.history.lock().forget(last);
         }
+        self.let_issues_go(memory)?;
         Ok(more)
     }
 
@@ -394,6 +412,7 @@ impl Engine {
         let last = self.store.last_sequence();
         let position = look.memory.positions.get(&log).copied().unwrap_or(0).min(last);
         if position == last {
+            self.count_late(look, (log, name), look.now)?;
             return Ok(false);
         }
         let (seen, reached, more) = if self.reacting.has_news(position) {
@@ -413,14 +432,32 @@ impl Engine {
         } else {
             (Vec::new(), last, false)
         };
-        for event in &seen {
-            self.fold(look, (log, name), event)?;
-        }
-        look.memory.positions.insert(log, reached);
         if !seen.is_empty() || look.memory.is_saving {
             look.reaction.positions.push((log, reached));
         }
+        for event in seen {
+            self.count_late(look, (log, name), event.received)?;
+            self.fold(look, (log, name), event)?;
+        }
+        if !more {
+            self.count_late(look, (log, name), look.now)?;
+        }
+        look.memory.positions.insert(log, reached);
         Ok(more)
+    }
+
+    /// Opens issues that were ignored until a moment which is past, whether anything happens or not.
+    fn open_again(&self, look: &mut Look<'_>) -> Result<(), AskError> {
+        let over = self.store.catalog().issues_ignored_until(look.now, OPENED_MAX).map_err(query::QueryError::from)?;
+        for (log, number) in over {
+            // What was decided and counted in this look is ahead of the catalog.
+            if let Some(issue) = look.memory.issue(self, number)?
+                && issue.expire(look.now)
+            {
+                look.memory.touched.issues.insert(number, log);
+            }
+        }
+        Ok(())
     }
 
     /// Whether events that cannot be read now are waited for. What stays unreadable is passed by, and told.

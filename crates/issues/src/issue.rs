@@ -119,7 +119,7 @@ pub struct Issue {
     /// As of when it should not happen again, while it is resolved.
     #[serde(default)]
     pub resolution: Option<Resolution>,
-    /// For how long it is ignored, while it is.
+    /// For how long it is ignored, while it is, and after that until somebody was told that it happened again.
     #[serde(default)]
     pub ignore: Option<Ignore>,
     /// The deploy that probably brought it, or brought it back.
@@ -168,6 +168,8 @@ impl Issue {
                 happenings.push(Happening::Regressed { release, suspect: self.suspect.clone() });
             }
             State::Ignored => happenings.extend(self.end_ignore(occurrence.received)),
+            // The moment came without an occurrence: this is the first after it.
+            State::Open if self.ignore.is_some() => happenings.extend(self.end_ignore(occurrence.received)),
             State::Open | State::Resolved | State::Regressed => {}
         }
         let reached = power_of_ten(self.occurrences());
@@ -231,9 +233,15 @@ impl Issue {
         })
     }
 
-    /// Ends an ignore whose time is over, without an occurrence.
-    pub fn expire(&mut self, now: Timestamp) -> Option<Happening> {
-        if self.state == State::Ignored { self.end_ignore(now) } else { None }
+    /// Opens it when the moment has come until which it was ignored. There is nothing to tell yet: people hear of the next
+    /// occurrence. Returns whether it was so.
+    pub fn expire(&mut self, now: Timestamp) -> bool {
+        let is_over =
+            self.state == State::Ignored && matches!(self.ignore, Some(Ignore::Until { time }) if now >= time);
+        if is_over {
+            self.state = State::Open;
+        }
+        is_over
     }
 
     /// Somebody says that it will not happen again, as of now.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::issue::{FINGERPRINTS_MAX, Issue, power_of_ten};
+use crate::issue::{FINGERPRINTS_MAX, Ignore, Issue, power_of_ten};
 use crate::tally::Tally;
 
 /// Why a merge, a split, or the undoing of one is refused.
@@ -74,7 +74,7 @@ impl Issue {
             fingerprints: other.fingerprints().map(str::to_owned).collect(),
             reached: self.reached,
         };
-        self.tallies.extend(other.tallies.iter().cloned());
+        self.moving(|issue| issue.tallies.extend(other.tallies.iter().cloned()));
         self.reached = self.reached.max(power_of_ten(self.occurrences()));
         Ok(merged)
     }
@@ -133,7 +133,17 @@ impl Issue {
         if staying.len() < staying_min || going.is_empty() && staying_min > 0 {
             return Err(MergeError::NothingLeft);
         }
-        self.tallies = staying;
+        self.moving(|issue| issue.tallies = staying);
         Ok(going)
+    }
+
+    /// Moves tallies. What comes or goes with them did not happen: of an ignore as many occurrences are left as before.
+    fn moving(&mut self, change: impl FnOnce(&mut Self)) {
+        let before = self.occurrences();
+        change(self);
+        let after = self.occurrences();
+        if let Some(Ignore::Upto { occurrences }) = &mut self.ignore {
+            *occurrences = occurrences.saturating_sub(before).saturating_add(after);
+        }
     }
 }

@@ -37,7 +37,8 @@ struct Part {
     ids: Vec<u64>,
 }
 
-fn hash(log: LogId, id: &str) -> u64 {
+/// An id of a log in eight bytes.
+pub(crate) fn hash(log: LogId, id: &str) -> u64 {
     let mut hash = Sha256::new();
     hash.update(log.0.to_be_bytes());
     hash.update(id.as_bytes());

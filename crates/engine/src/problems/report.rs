@@ -34,20 +34,8 @@ fn report(issue: &Value, occurrence: Option<&Value>, link: Option<String>) -> St
     };
     line(format!("# {}", code_free(text(issue, "title"))));
     line(String::new());
-    let rows = [
-        ("State", text(issue, "state").to_owned()),
-        ("Level", text(issue, "level").to_owned()),
-        ("Where", text(issue, "culprit").to_owned()),
-        ("Occurrences", issue["occurrences"].to_string()),
-        ("Users", issue["users"].to_string()),
-        ("First seen", text(issue, "first_seen").to_owned()),
-        ("Last seen", text(issue, "last_seen").to_owned()),
-        ("Releases", list(&issue["releases"])),
-        ("Environments", list(&issue["environments"])),
-        ("Suspected deploy", text(issue, "suspect_deploy").to_owned()),
-        ("Fingerprint", text(issue, "fingerprint").to_owned()),
-        ("Issue", link.unwrap_or_else(|| format!("{} of the log {}", text(issue, "id"), text(issue, "log")))),
-    ];
+    let mut rows = issue_rows(issue);
+    rows.push(("Issue", link.unwrap_or_else(|| text(issue, "id").to_owned())));
     table(&mut line, &rows);
     let Some(occurrence) = occurrence else {
         line("None of its occurrences is kept any more.".to_owned());
@@ -55,22 +43,7 @@ fn report(issue: &Value, occurrence: Option<&Value>, link: Option<String>) -> St
     };
     line(format!("## Latest occurrence, {}", text(occurrence, "timestamp")));
     line(String::new());
-    let request = format!("{} {}", text(occurrence, "method"), text(occurrence, "url"));
-    let path = format!("{} {}", text(occurrence, "method"), text(occurrence, "path"));
-    let rows = [
-        ("Request", if text(occurrence, "url").is_empty() { path } else { request }),
-        ("Status", occurrence.get("status").map(Value::to_string).unwrap_or_default()),
-        ("User", text(occurrence, "user").to_owned()),
-        ("Browser", text(occurrence, "browser").to_owned()),
-        ("System", text(occurrence, "os").to_owned()),
-        ("Release", text(occurrence, "release").to_owned()),
-        ("Environment", text(occurrence, "environment").to_owned()),
-        ("Host", text(occurrence, "host").to_owned()),
-        ("Request id", text(occurrence, "request_id").to_owned()),
-        ("Trace id", text(occurrence, "trace_id").to_owned()),
-        ("Event", text(occurrence, "id").to_owned()),
-    ];
-    table(&mut line, &rows);
+    table(&mut line, &occurrence_rows(occurrence));
     exception(&mut line, &occurrence["exception"]);
     headers(&mut line, &occurrence["request"]["headers"]);
     steps(&mut line, "What led to it", &occurrence["trail"]);
@@ -82,9 +55,61 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or("")
 }
 
-fn list(value: &Value) -> String {
-    let names: Vec<&str> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    names.join(", ")
+/// A value in one line: a text as it is, the parts of a list with commas.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.trim().to_owned(),
+        Value::Array(parts) => parts.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn rows(value: &Value, names: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    let rows = names.iter().map(|(label, key)| (*label, plain(&value[*key])));
+    rows.filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// What is shown of an issue, in a report and on a page: labels and values, without those that it does not have.
+#[must_use]
+pub fn issue_rows(issue: &Value) -> Vec<(&'static str, String)> {
+    const ROWS: [(&str, &str); 13] = [
+        ("State", "state"),
+        ("Level", "level"),
+        ("Where", "culprit"),
+        ("Occurrences", "occurrences"),
+        ("Users", "users"),
+        ("First seen", "first_seen"),
+        ("Last seen", "last_seen"),
+        ("Releases", "releases"),
+        ("Environments", "environments"),
+        ("Suspected deploy", "suspect_deploy"),
+        ("Assigned to", "assignee"),
+        ("Fingerprint", "fingerprint"),
+        ("Log", "log"),
+    ];
+    rows(issue, &ROWS)
+}
+
+/// The same of an occurrence.
+#[must_use]
+pub fn occurrence_rows(occurrence: &Value) -> Vec<(&'static str, String)> {
+    const ROWS: [(&str, &str); 10] = [
+        ("Status", "status"),
+        ("User", "user"),
+        ("Browser", "browser"),
+        ("System", "os"),
+        ("Release", "release"),
+        ("Environment", "environment"),
+        ("Host", "host"),
+        ("Request id", "request_id"),
+        ("Trace id", "trace_id"),
+        ("Event", "id"),
+    ];
+    let place = [text(occurrence, "url"), text(occurrence, "path")].into_iter().find(|place| !place.is_empty());
+    let request = format!("{} {}", text(occurrence, "method"), place.unwrap_or("")).trim().to_owned();
+    let request = (!request.is_empty()).then_some(("Request", request));
+    request.into_iter().chain(rows(occurrence, &ROWS)).collect()
 }
 
 /// One line, without anything that Markdown takes for its own.
@@ -106,8 +131,8 @@ fn code_free(text: &str) -> String {
 fn table(line: &mut impl FnMut(String), rows: &[(&str, String)]) {
     line("| | |".to_owned());
     line("|---|---|".to_owned());
-    for (label, value) in rows.iter().filter(|(_, value)| !value.trim().is_empty()) {
-        line(format!("| {label} | {} |", code_free(value.trim())));
+    for (label, value) in rows {
+        line(format!("| {} | {} |", code_free(label), code_free(value)));
     }
     line(String::new());
 }
@@ -153,17 +178,9 @@ fn headers(line: &mut impl FnMut(String), headers: &Value) {
     let Some(headers) = headers.as_object().filter(|headers| !headers.is_empty()) else { return };
     line("## Headers".to_owned());
     line(String::new());
-    let rows: Vec<(&str, String)> = headers
-        .iter()
-        .take(LINES_MAX)
-        .map(|(name, value)| (name.as_str(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-        .collect();
-    line("| | |".to_owned());
-    line("|---|---|".to_owned());
-    for (name, value) in rows {
-        line(format!("| {} | {} |", code_free(name), code_free(&value)));
-    }
-    line(String::new());
+    let rows: Vec<(&str, String)> =
+        headers.iter().take(LINES_MAX).map(|(name, value)| (name.as_str(), plain(value))).collect();
+    table(line, &rows);
 }
 
 fn steps(line: &mut impl FnMut(String), title: &str, steps: &Value) {

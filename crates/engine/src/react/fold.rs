@@ -1,7 +1,7 @@
 //! One event after the other: into its issue, to the detectors, to the limits of configuration errors.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use std::time::{Duration, Instant};
 
@@ -32,15 +32,6 @@ const TRAILS_MAX: u32 = 20;
 /// Characters of a step that led to an error: a line of a mail that needs no encoding.
 const STEP_CHARACTERS_MAX: usize = 68;
 
-/// Requests with an exception that are remembered: their answers come soon.
-const FAILED_REQUESTS_MAX: usize = 10_000;
-
-/// Shortest id of a request that is taken for one.
-const REQUEST_ID_BYTES_MIN: usize = 8;
-
-/// How long after its exception the answer of a request comes at the latest.
-const ANSWER_MICROS_MAX: i64 = 60_000_000;
-
 const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// Sources of a log that are kept with each look, and how often more of them are.
@@ -69,36 +60,6 @@ impl NewIssues {
         }
         self.issues = self.issues.saturating_add(1);
         self.issues <= NEW_ISSUES_MAX
-    }
-}
-
-/// Requests of which an exception was seen, the last of them.
-#[derive(Debug, Default)]
-pub(super) struct FailedRequests {
-    known: HashMap<(LogId, String), Timestamp>,
-    order: VecDeque<(LogId, String)>,
-}
-
-impl FailedRequests {
-    /// Whether an error is but the answer of 500 and above of a request whose exception was counted: one failure is one issue.
-    fn is_told(&mut self, log: LogId, seen: &Seen) -> bool {
-        // What is always the same is no id of a request.
-        let Some(request) = seen.text("request_id").filter(|id| id.len() >= REQUEST_ID_BYTES_MIN) else { return false };
-        let key = (log, request.to_owned());
-        if seen.text("exception.type").is_none() {
-            let soon =
-                |raised: &Timestamp| seen.received.as_micros().saturating_sub(raised.as_micros()) < ANSWER_MICROS_MAX;
-            return seen.status().is_some_and(|status| status >= 500) && self.known.get(&key).is_some_and(soon);
-        }
-        if self.known.insert(key.clone(), seen.received).is_none() {
-            self.order.push_back(key);
-        }
-        if self.order.len() > FAILED_REQUESTS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        false
     }
 }
 
@@ -162,7 +123,6 @@ pub(crate) struct Touched {
     watches: BTreeSet<LogId>,
     releases: BTreeSet<LogId>,
     pub(super) passing: BTreeSet<String>,
-    configuration: bool,
 }
 
 impl Memory {
@@ -192,10 +152,8 @@ impl Memory {
             let passing = self.passing.get(&name).and_then(|passing| serde_json::to_string(passing).ok());
             reaction.memories.push((format!("{PASSING}{name}"), passing));
         }
-        if touched.configuration {
-            let known = serde_json::to_string(&self.configuration).ok();
-            reaction.memories.push((CONFIGURATION.to_owned(), known));
-        }
+        let errors = self.configuration.changed().into_iter();
+        reaction.memories.extend(errors.map(|(key, body)| (format!("{CONFIGURATION}{key}"), body)));
     }
 }
 
@@ -211,18 +169,38 @@ struct Telling<'s> {
 
 impl Engine {
     /// Whatever follows from one event.
-    pub(super) fn fold(&self, look: &mut Look<'_>, (log, name): (LogId, &str), seen: &Seen) -> Result<(), AskError> {
+    pub(super) fn fold(&self, look: &mut Look<'_>, (log, name): (LogId, &str), seen: Seen) -> Result<(), AskError> {
         match seen.text("event") {
-            Some(DEPLOY) => note_deploy(look.memory, log, seen),
-            Some(issues::CONFIGURATION_ERROR) => self.configuration_error(look, name, seen),
+            Some(DEPLOY) => note_deploy(look.memory, log, &seen),
+            Some(issues::CONFIGURATION_ERROR) => self.configuration_error(look, name, &seen),
             // Nobody is at the door of yesterday.
-            _ if self.watches(log) && !self.is_past(seen) => watch(look.memory, log, seen),
+            _ if self.watches(log) && !self.is_past(&seen) => watch(look.memory, log, &seen),
             _ => {}
         }
-        let Some(fingerprint) = seen.fingerprint.as_deref() else { return Ok(()) };
-        if look.memory.failed.is_told(log, seen) {
+        if seen.fingerprint.is_none() {
             return Ok(());
         }
+        match look.memory.failed.admit(log, seen, &mut look.reaction) {
+            Some(seen) => self.count_error(look, (log, name), &seen),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the answers of a log that waited in vain for their exceptions, when all up to a moment was looked at.
+    pub(super) fn count_late(
+        &self,
+        look: &mut Look<'_>,
+        (log, name): (LogId, &str),
+        moment: Timestamp,
+    ) -> Result<(), AskError> {
+        while let Some(seen) = look.memory.failed.late(log, moment, &mut look.reaction) {
+            self.count_error(look, (log, name), &seen)?;
+        }
+        Ok(())
+    }
+
+    fn count_error(&self, look: &mut Look<'_>, (log, name): (LogId, &str), seen: &Seen) -> Result<(), AskError> {
+        let Some(fingerprint) = seen.fingerprint.as_deref() else { return Ok(()) };
         // It was refused before for being too much, and counted then.
         let is_counted = self.reacting.over.lock().was_counted(log, &seen.id);
         let user = seen.user.as_deref().map(|user| issues::user_hash(look.memory.users_key, user));
@@ -362,7 +340,7 @@ impl Engine {
         let moment = format!("{} {}", notice.trigger.says(), issue.occurrences());
         let (measurement, hold) = (Measurement::Happened(1), telling.hold);
         let happened = Happened { notice, group: number.to_string(), measurement, moment, hold };
-        self.call_rules(look, &happened, telling.event.map(|seen| seen.sequence));
+        self.call_rules(look, &happened, telling.event);
     }
 
     /// What led to an error, a line each.
@@ -426,10 +404,10 @@ impl Engine {
     }
 
     /// Passes what happened by all rules that listen to it.
-    pub(super) fn call_rules(&self, look: &mut Look<'_>, happened: &Happened, sequence: Option<u64>) {
+    pub(super) fn call_rules(&self, look: &mut Look<'_>, happened: &Happened, seen: Option<&Seen>) {
         for rule in look.memory.calls.listening(&happened.notice) {
-            let passes = match (&rule.search, sequence) {
-                (Some(search), Some(sequence)) => self.passes(&happened.notice.log, search, sequence),
+            let passes = match (&rule.search, seen) {
+                (Some(search), Some(seen)) => self.passes(&happened.notice.log, search, seen),
                 // What stands for no single event is not searched.
                 (Some(_), None) => false,
                 (None, _) => true,
@@ -449,7 +427,6 @@ impl Engine {
             config_field: seen.owned("config_field"),
         };
         let mailing = look.memory.configuration.see(&error, self.settings.config_error_rate_limit_hours, now);
-        look.memory.touched.configuration = true;
         let Mailing::Mail { held } = mailing else { return };
         let notice = Notice { environment: seen.owned("environment"), ..error.notice(name, held, now) };
         let happened = Happened {
@@ -459,7 +436,7 @@ impl Engine {
             moment: now.to_string(),
             hold: self.hold(seen, now),
         };
-        self.call_rules(look, &happened, Some(seen.sequence));
+        self.call_rules(look, &happened, Some(seen));
     }
 
     /// Tells what detectors found: as an event of the log, and by the rules on security.

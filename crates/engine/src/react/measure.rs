@@ -11,7 +11,9 @@ use query::{Bounds, Order, Request};
 use serde_json::json;
 use store::LogId;
 
+use super::asking::Counted;
 use super::calls::{Calls, Happened};
+use super::seen::Seen;
 use super::{BASELINE, Look, Memory, PRESENCE, TREND};
 use crate::internal::Said;
 use crate::{AskError, Engine};
@@ -35,7 +37,7 @@ const GROUPS_MAX: usize = 1000;
 /// Events that are read at a time to count them by groups.
 const PAGE_ROWS: usize = 10_000;
 
-/// How long one rule may take: while it is asked, nothing else is looked at.
+/// How long one rule may take in a log: while it is asked, no other rule is.
 const RULE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// How often the disk, and what is sent elsewhere, is looked at.
@@ -252,17 +254,19 @@ impl Engine {
     fn measure_rules(&self, look: &mut Look<'_>) {
         let rules: Vec<Rule> =
             look.memory.calls.rules.iter().filter(|rule| rule.on == On::Threshold && rule.enabled).cloned().collect();
+        for Counted { rule, values } in self.reacting.asking.answers() {
+            // One that was changed since is asked anew.
+            if rules.contains(&rule) {
+                self.step_rule(look, &rule, values);
+            }
+        }
         for rule in rules {
             let every = (rule.window / 10).clamp(ASK_MIN, ASK_MAX);
             if look.memory.measured.rules.get(&rule.name).is_some_and(|asked| asked.elapsed() < every) {
                 continue;
             }
             look.memory.measured.rules.insert(rule.name.clone(), Instant::now());
-            let from = Timestamp::from_micros(look.now.as_micros().saturating_sub(micros(rule.window)));
-            match self.counted(&rule, (from, look.now)) {
-                Ok(values) => self.step_rule(look, &rule, values),
-                Err(error) => tracing::warn!("the rule {} cannot be looked at: {error}", rule.name),
-            }
+            self.reacting.asking.ask(rule, look.now);
         }
     }
 
@@ -323,11 +327,15 @@ impl Engine {
     }
 
     /// Whether an event passes a search.
-    pub(super) fn passes(&self, log: &str, search: &str, sequence: u64) -> bool {
+    pub(super) fn passes(&self, log: &str, search: &str, seen: &Seen) -> bool {
+        let sequence = seen.sequence;
         let found = query::searched(search, self.clock.now()).map_err(AskError::from).and_then(|filter| {
             let snapshot = self.store.snapshot(self.log(log)?);
             let order = Order::Sequence;
             let after_sequence = sequence.saturating_sub(1);
+            // One that does not pass ends the question, and not the last event of the log.
+            let itself = Filter::field("id", Test::Equal(vec![Scalar::from(seen.id.as_str())]));
+            let filter = Filter::and([itself, filter]);
             let request = Request { filter, order, offset: 0, limit: 1, cursor: None, after_sequence, total: false };
             Ok(query::scan(&snapshot, &request, &self.bounds())?)
         });
@@ -372,7 +380,7 @@ fn is_forgotten(baseline: &Baseline) -> bool {
     baseline.is_empty()
 }
 
-fn micros(duration: Duration) -> i64 {
+pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 

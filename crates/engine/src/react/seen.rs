@@ -5,7 +5,7 @@ use intake::classify::{LOGIN, PROBE};
 use issues::Group;
 use query::filter::{Filter, Scalar, Test};
 use query::{Order, Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{Documents, LogId};
 
 use crate::mark::Known;
@@ -41,6 +41,9 @@ const KEYS: [&str; 26] = [
     LOGIN,
 ];
 
+/// Characters of an exception of unknown form that are read.
+const SAID_MAX: usize = 1000;
+
 /// An event that something follows from.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -54,7 +57,7 @@ pub(super) struct Seen {
     pub(super) user: Option<String>,
     /// Its title and where it happened, of an error that was not seen before.
     pub(super) group: Option<Group>,
-    document: Value,
+    pub(super) document: Value,
 }
 
 impl Seen {
@@ -131,6 +134,17 @@ impl Engine {
             let (writer, columns) = (&mut writers[*batch], &whole[*batch]);
             text.clear();
             writer.write(*row, &mut text);
+            let mut document: Value = serde_json::from_slice(&text).unwrap_or_default();
+            // A text that is not known for what it is says at least what went wrong.
+            if let Some(said) = columns.text("exception", *row)
+                && select::find(&document, "exception.message").is_none()
+            {
+                let exception =
+                    document.as_object_mut().map(|keys| keys.entry("exception").or_insert_with(|| json!({})));
+                if let Some(exception) = exception.and_then(Value::as_object_mut) {
+                    exception.insert("message".to_owned(), said.chars().take(SAID_MAX).collect::<String>().into());
+                }
+            }
             let fingerprint = columns.text(shared::FINGERPRINT, *row);
             let group = fingerprint.as_deref().filter(|fingerprint| is_new(fingerprint));
             let group = group.and_then(|_| Known::of(columns, *row).group());
@@ -144,7 +158,7 @@ impl Engine {
                 level: columns.text("level", *row).and_then(|level| Level::parse(&level)),
                 user,
                 group,
-                document: serde_json::from_slice(&text).unwrap_or_default(),
+                document,
             });
         }
         let reached = page.next.and_then(|next| next.moment()).map_or(snapshot.last_sequence, |(_, sequence)| sequence);

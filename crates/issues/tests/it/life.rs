@@ -121,10 +121,51 @@ fn what_is_ignored_is_quiet() {
     assert_eq!(fold(&mut issue, &mut known, plain(4)), ["ignore ended"]);
     issue.ignore(Ignore::Until { time: at(10) });
     assert!(fold(&mut issue, &mut known, plain(9)).is_empty());
-    assert_eq!(issue.expire(at(9)), None);
-    assert_eq!(issue.expire(at(10)), Some(Happening::IgnoreEnded));
+    assert!(!issue.expire(at(9)));
+    assert!(issue.expire(at(10)));
     assert_eq!((issue.state, issue.occurrences()), (State::Open, 105));
-    assert_eq!(issue.expire(at(11)), None);
+    assert!(!issue.expire(at(11)));
+    // People hear of what happens after the moment, once, and not of what happened before it.
+    assert!(fold(&mut issue, &mut known, plain(9)).is_empty());
+    assert_eq!(fold(&mut issue, &mut known, plain(12)), ["ignore ended"]);
+    assert!(fold(&mut issue, &mut known, plain(13)).is_empty());
+    assert_eq!((issue.state, &issue.ignore), (State::Open, &None));
+}
+
+/// However many come or go with a merge, a split, or the undoing of one: three more are quiet, and the fourth is told.
+#[test]
+fn so_many_more_are_ignored_whatever_is_merged() {
+    let of = |id: &str, fingerprint: &'static str, times| {
+        let (mut issue, mut known) = (Issue::new(id), Releases::default());
+        fold(&mut issue, &mut known, Occurrence { fingerprint, times, ..plain(1) });
+        issue
+    };
+    let check = |name: &str, change: &dyn Fn(&mut Issue)| {
+        let mut issue = of("1", "1-a", 10);
+        issue.merge(&of("2", "1-b", 20)).unwrap();
+        issue.ignore_times(4);
+        let mut known = Releases::default();
+        assert!(fold(&mut issue, &mut known, plain(2)).is_empty(), "{name}");
+        change(&mut issue);
+        for second in 3..6 {
+            assert!(fold(&mut issue, &mut known, plain(second)).is_empty(), "{name} {second}");
+            assert_eq!(issue.state, State::Ignored, "{name} {second}");
+        }
+        let told = fold(&mut issue, &mut known, plain(6));
+        assert!(told.contains(&"ignore ended".to_owned()), "{name}: {told:?}");
+    };
+    let going = ["1-b".to_owned()];
+    check("nothing", &|_| ());
+    check("a merge", &|issue| drop(issue.merge(&of("3", "1-c", 1000)).unwrap()));
+    check("a split", &|issue| drop(issue.split(&going, "3").unwrap()));
+    check("a merge that is undone", &|issue| {
+        let merged = issue.merge(&of("3", "1-c", 1000)).unwrap();
+        issue.undo_merge(&merged).unwrap();
+    });
+    check("a split that is undone", &|issue| {
+        let (apart, split) = issue.split(&going, "3").unwrap();
+        issue.undo_split(&apart, &split).unwrap();
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::server::{Server, ask, until};
+use crate::sinks::HttpSink;
 
 fn error(kind: &str, release: &str) -> Value {
     json!({ "level": "error", "message": format!("{kind} happened"), "release": release, "environment": "production",
@@ -80,6 +81,44 @@ async fn resolved_ignored_opened_assigned() {
     let counts: Vec<usize> =
         [server.issues("state=open").await.len(), server.issues("state=resolved,ignored,regressed").await.len()].into();
     assert_eq!(counts, [1, 0]);
+}
+
+/// The moment comes, and nothing else: the list, the issue and the page know of it, and people hear of what comes after.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ignored_until_a_moment_is_open_after_it() {
+    let sink = HttpSink::start().await;
+    let mut server = Server::start_with(&[("EVERLOG_TEST_CLOCK", "2026-01-02T03:04:05Z")]).await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    server.send(&error("Lost", "1.0")).await;
+    let id = server.issue("Lost", 1).await["id"].as_str().unwrap().to_owned();
+    changed(&server, &id, &json!({ "state": "ignored", "until": "2026-01-02T04:00:00Z" })).await;
+    for (clock, state, ignore) in [("03:59:59", "ignored", "until"), ("04:00:00", "open", "")] {
+        server.kill9();
+        server.set("EVERLOG_TEST_CLOCK", &format!("2026-01-02T{clock}Z"));
+        server.restart().await;
+        // Its own issue is there after a look.
+        server.send(&error(&format!("At{state}"), "1.0")).await;
+        server.issue(&format!("At{state}"), 1).await;
+        let listed = until(state, async || server.issues(&format!("state={state}&q=Lost")).await.pop()).await;
+        let shown = server.get(&format!("/api/v1/issues/{id}")).await.expect(200);
+        for issue in [&listed, &shown] {
+            assert_eq!((&issue["state"], &issue["occurrences"]), (&json!(state), &json!(1)), "{issue}");
+            assert_eq!(issue["ignore"]["kind"].as_str().unwrap_or(""), ignore, "{issue}");
+        }
+        let page = server.get(&format!("/issues/{id}")).await.text();
+        assert!(page.contains(&format!("<td>{state}</td>")), "{page}");
+    }
+    sink.wait(3).await;
+    for count in [2, 3] {
+        server.send(&error("Lost", "1.0")).await;
+        server.issue("Lost", count).await;
+    }
+    server.send(&error("Last", "1.0")).await;
+    sink.wait(5).await;
+    let told: Vec<(Value, Value)> =
+        sink.notices().iter().map(|notice| (notice["trigger"].clone(), notice["issue"].clone())).collect();
+    let about: Vec<&Value> = told.iter().filter(|(_, issue)| *issue == *id).map(|(trigger, _)| trigger).collect();
+    assert_eq!((about, told.len()), (vec![&json!("new_issue"), &json!("regression")], 5), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

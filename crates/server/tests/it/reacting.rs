@@ -27,9 +27,14 @@ fn chance(state: &mut u64) -> u64 {
     *state
 }
 
+/// The answer of the request that an error ended. It is no error of its own, whether it comes before or after it.
+fn answer(id: &str) -> Value {
+    json!({ "id": format!("{id}-answer"), "method": "GET", "path": "/pay", "status": 500, "request_id": format!("request-{id}") })
+}
+
 fn error(cause: &str, id: &str) -> Value {
     json!({ "id": id, "level": "error", "message": format!("it failed with {id}"), "user": "7", "release": "1.0",
-        "exception": { "type": format!("{cause}Error"), "message": format!("number {id}") } })
+        "request_id": format!("request-{id}"), "exception": { "type": format!("{cause}Error"), "message": format!("number {id}") } })
 }
 
 /// Sends lines until they are acknowledged, wherever the server is by then.
@@ -55,18 +60,27 @@ async fn write(
 ) -> BTreeMap<&'static str, u64> {
     let (http, mut state) = (client(), SEED + writer);
     let mut counts = BTreeMap::new();
+    let mut late = String::new();
     for first in (0..ERRORS_EACH).step_by(usize::try_from(BATCH).unwrap()) {
-        let mut lines = String::new();
+        let mut lines = std::mem::take(&mut late);
         for number in first..first + BATCH {
             let cause = CAUSES[usize::try_from(chance(&mut state) % CAUSES.len() as u64).unwrap()];
             *counts.entry(cause).or_default() += 1;
-            lines.extend([error(cause, &format!("{writer}-{number}")).to_string(), "\n".to_owned()]);
+            let id = format!("{writer}-{number}");
+            // With its answer before it, with one in the next request, or with none.
+            match chance(&mut state) % 3 {
+                0 => lines.extend([answer(&id).to_string(), "\n".to_owned()]),
+                1 => late.extend([answer(&id).to_string(), "\n".to_owned()]),
+                _ => {}
+            }
+            lines.extend([error(cause, &id).to_string(), "\n".to_owned()]);
         }
-        deliver(&http, &address, &lines, BATCH).await;
+        let count = lines.lines().count() as u64;
+        deliver(&http, &address, &lines, count).await;
         acknowledged.fetch_add(usize::try_from(BATCH).unwrap(), Ordering::Relaxed);
         // Some of it comes twice, as from a client that did not hear the answer.
         if chance(&mut state).is_multiple_of(4) {
-            deliver(&http, &address, &lines, BATCH).await;
+            deliver(&http, &address, &lines, count).await;
         }
     }
     counts
@@ -186,6 +200,69 @@ async fn what_was_refused_counts_once_whatever_happens_to_the_server() {
     let counted = server.issues("q=Alpha").await;
     assert_eq!(counted[0]["occurrences"], ERRORS, "{counted:?}");
     assert_eq!(server.events("exception.type=AlphaError&_limit=1000").await.len(), ERRORS);
+}
+
+/// A crash of the server between the exception and its answer, in whichever order they come, changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exception_and_its_answer_are_one_issue_across_a_crash() {
+    let mut server = Server::start_with(&[("EVERLOG_TEST_CLOCK", "2026-01-02T03:04:05Z")]).await;
+    let crash = async |server: &mut Server, clock: &str| {
+        // What is there was looked at: a later one of its own is counted.
+        let number = server.issues("").await.len();
+        server.send(&json!({ "level": "error", "exception": { "type": word(number), "message": "y" } })).await;
+        server.issue(&word(number), 1).await;
+        server.kill9();
+        server.set("EVERLOG_TEST_CLOCK", &format!("2026-01-02T{clock}Z"));
+        server.restart().await;
+    };
+    let again = |id: &str| {
+        let mut answer = answer("second");
+        answer["id"] = id.into();
+        answer
+    };
+    server.send(&error("Alpha", "first")).await;
+    server.send(&answer("second")).await;
+    server.send(&answer("third")).await;
+    crash(&mut server, "03:04:06").await;
+    server.send(&answer("first")).await;
+    server.send(&error("Bravo", "second")).await;
+    // An answer without an exception counts after a while, with its own time and the event that tells of it.
+    crash(&mut server, "03:04:07").await;
+    let alone = server.issue("500", 1).await;
+    assert_eq!(
+        (&alone["last_event"], &alone["last_seen"]),
+        (&json!("third-answer"), &json!("2026-01-02T03:04:05.000000Z"))
+    );
+    crash(&mut server, "03:05:04").await;
+    server.send(&again("soon")).await;
+    crash(&mut server, "03:05:11").await;
+    for title in ["Alpha", "Bravo", "500"] {
+        server.issue(title, 1).await;
+    }
+    // Too late for either.
+    server.send(&again("late")).await;
+    server.send(&error("Charlie", "third")).await;
+    crash(&mut server, "03:06:00").await;
+    server.issue("500", 2).await;
+    server.issue("Charlie", 1).await;
+    let issues = server.issues("").await;
+    assert_eq!(
+        issues.iter().filter(|issue| !issue["title"].as_str().unwrap().starts_with("Err")).count(),
+        4,
+        "{issues:?}"
+    );
+}
+
+/// What says what went wrong is told at once, though it has the status of an answer and no exception that is known for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exception_of_unknown_form_waits_for_nothing() {
+    let server = Server::start_with(&[("EVERLOG_TEST_CLOCK", "2026-01-02T03:04:05Z")]).await;
+    let mut crash = answer("first");
+    crash["exception"] = "attempt to divide by zero".into();
+    server.send(&crash).await;
+    let all = server.events("fingerprint").await;
+    assert_eq!(all.len(), 1, "{all:?}");
+    until("the issue", async || (server.issues("").await.len() == 1).then_some(())).await;
 }
 
 /// A word that is another for each number, without digits.

@@ -11,11 +11,17 @@ use rusqlite::{OptionalExtension as _, Row, ToSql, Transaction, params};
 use super::{Catalog, signed, unsigned};
 use crate::{LogId, StoreError};
 
+/// What lists are searched for is kept beside the issues: a search reads no bodies. Those of an earlier version get it here.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS issues (
   id INTEGER PRIMARY KEY, log INTEGER NOT NULL, state TEXT NOT NULL, level INTEGER NOT NULL,
   last_seen INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS issues_of_log ON issues (log, last_seen);
+CREATE INDEX IF NOT EXISTS issues_ignored_until ON issues (json_extract(body, '$.ignore.time')) WHERE state = 'ignored';
+CREATE INDEX IF NOT EXISTS issues_merged_into ON issues (json_extract(body, '$.merged_into')) WHERE state = 'merged';
+CREATE TABLE IF NOT EXISTS issue_titles (issue INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
+INSERT INTO issue_titles SELECT id, coalesce(json_extract(body, '$.title'), '') || ' ' || coalesce(json_extract(body, '$.culprit'), '')
+  FROM issues WHERE id NOT IN (SELECT issue FROM issue_titles);
 CREATE TABLE IF NOT EXISTS issue_fingerprints (
   log INTEGER NOT NULL, fingerprint TEXT NOT NULL, issue INTEGER NOT NULL,
   PRIMARY KEY (log, fingerprint)) STRICT, WITHOUT ROWID;
@@ -135,8 +141,13 @@ impl Reaction {
     fn keep_issues(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let mut prepared =
             transaction.prepare_cached("INSERT OR REPLACE INTO issues VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+        let mut titles = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO issue_titles VALUES
+             (?1, coalesce(json_extract(?2, '$.title'), '') || ' ' || coalesce(json_extract(?2, '$.culprit'), ''))",
+        )?;
         for IssueRow { id, log, state, level, last_seen, body } in &self.issues {
             prepared.execute(params![signed(*id), log.0, state, level, last_seen.as_micros(), body])?;
+            titles.execute(params![signed(*id), body])?;
         }
         let mut prepared =
             transaction.prepare_cached("INSERT OR REPLACE INTO issue_fingerprints VALUES (?1, ?2, ?3)")?;
@@ -150,6 +161,7 @@ impl Reaction {
         }
         for id in &self.removed_issues {
             transaction.execute("DELETE FROM issues WHERE id = ?1", [signed(*id)])?;
+            transaction.execute("DELETE FROM issue_titles WHERE issue = ?1", [signed(*id)])?;
         }
         Ok(())
     }
@@ -222,7 +234,7 @@ impl Catalog {
         let condition = "FROM issues WHERE log = ?1
             AND CASE WHEN ?2 = '[]' THEN state <> 'merged' ELSE state IN (SELECT value FROM json_each(?2)) END
             AND level >= ?3 AND last_seen >= ?4 AND (?5 IS NULL OR
-              coalesce(json_extract(body, '$.title'), '') || ' ' || coalesce(json_extract(body, '$.culprit'), '') LIKE ?5 ESCAPE '\\')";
+              EXISTS (SELECT 1 FROM issue_titles WHERE issue = id AND text LIKE ?5 ESCAPE '\\'))";
         let connection = self.connection.lock();
         let mut statement = connection.prepare_cached(&format!(
             "SELECT id, log, state, level, last_seen, body {condition} ORDER BY last_seen DESC, id DESC LIMIT ?6 OFFSET ?7"
@@ -234,6 +246,49 @@ impl Catalog {
         let total = statement
             .query_row(params![log.0, states, query.level_min, since, text], |row| row.get(0).map(unsigned))?;
         Ok((found, total))
+    }
+
+    /// Some of the issues that were ignored until this moment or one before it.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn issues_ignored_until(&self, now: Timestamp, limit: usize) -> Result<Vec<(LogId, u64)>, StoreError> {
+        let select = "SELECT log, id FROM issues
+            WHERE state = 'ignored' AND json_extract(body, '$.ignore.time') <= ?1 LIMIT ?2";
+        self.rows(select, &[&now.as_micros(), &signed(limit as u64)], |row| {
+            Ok((LogId(row.get(0)?), unsigned(row.get(1)?)))
+        })
+    }
+
+    /// Issues of a log that were last seen before a moment and that nobody ignores, after one of this time and number: those
+    /// seen longest ago first.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn issues_seen_before(
+        &self,
+        log: LogId,
+        before: Timestamp,
+        (time, number): (Timestamp, u64),
+        limit: usize,
+    ) -> Result<Vec<IssueRow>, StoreError> {
+        let select = "SELECT id, log, state, level, last_seen, body FROM issues
+            WHERE log = ?1 AND last_seen < ?2 AND (last_seen, id) > (?3, ?4) AND state NOT IN ('merged', 'ignored')
+            ORDER BY last_seen, id LIMIT ?5";
+        let (before, time, limit) = (before.as_micros(), time.as_micros(), signed(limit as u64));
+        self.rows(select, &[&log.0, &before, &time, &signed(number), &limit], read_issue)
+    }
+
+    /// The numbers that lead to an issue, its own among them: those of issues that went into it, and into those.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn issues_leading_to(&self, id: u64) -> Result<Vec<u64>, StoreError> {
+        let select = "WITH RECURSIVE leading (number) AS (SELECT ?1 UNION
+              SELECT issues.id FROM leading JOIN issues
+              ON issues.state = 'merged' AND json_extract(issues.body, '$.merged_into') = leading.number)
+            SELECT number FROM leading";
+        self.rows(select, &[&signed(id)], |row| row.get(0).map(unsigned))
     }
 
     /// The highest number of an issue, a notice and a delivery.
@@ -363,8 +418,10 @@ impl Catalog {
     /// # Errors
     /// When SQLite refuses.
     pub fn memories(&self, beginning: &str) -> Result<Vec<(String, String)>, StoreError> {
-        let select = "SELECT name, body FROM memories WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name";
-        self.rows(select, &[&beginning], |row| Ok((row.get(0)?, row.get(1)?)))
+        // The last of all characters is in no name: what begins so is a range of the key.
+        let end = format!("{beginning}{}", char::MAX);
+        let select = "SELECT name, body FROM memories WHERE name >= ?1 AND name < ?2 ORDER BY name";
+        self.rows(select, &[&beginning, &end], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     fn rows<T>(
@@ -382,6 +439,7 @@ impl Catalog {
 
 /// Takes away all that follows from the events of a log.
 pub(super) fn forget_log(transaction: &Transaction<'_>, log: LogId) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM issue_titles WHERE issue IN (SELECT id FROM issues WHERE log = ?1)", [log.0])?;
     for table in ["issues", "issue_fingerprints", "reacted"] {
         transaction.execute(&format!("DELETE FROM {table} WHERE log = ?1"), [log.0])?;
     }
@@ -446,5 +504,72 @@ mod tests {
         check((3, "ops", "waiting"), 101, "{}", &[6]);
         check((3, "ops", "failed"), 101, "{}", &[4, 6]);
         check((7, "ops", "waiting"), 101, "{}", &[4, 6]);
+    }
+
+    fn row(id: u64, log: u32, title: &str) -> IssueRow {
+        let body = format!("{{\"title\":\"{title}\",\"culprit\":\"place {id}\"}}");
+        IssueRow {
+            id,
+            log: LogId(log),
+            state: "open".to_owned(),
+            level: 17,
+            last_seen: Timestamp::from_micros(id.cast_signed()),
+            body,
+        }
+    }
+
+    /// A search reads what issues are called, and none of the bodies; also of issues that a version before kept.
+    #[test]
+    fn issues_are_found_by_what_they_are_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
+        let connection = Arc::new(Mutex::new(Connection::open_in_memory().unwrap()));
+        let open = || Catalog::with_connection(Arc::clone(&connection), disk.clone()).unwrap();
+        let catalog = open();
+        let mut issues: Vec<IssueRow> =
+            (1..=30).map(|id| row(id, 1, if id % 2 == 0 { "Apple_1" } else { "Pear%" })).collect();
+        issues.push(row(31, 2, "Apple_1"));
+        catalog.react(&Reaction { issues, ..Reaction::default() }).unwrap();
+        let check = |catalog: &Catalog, log: u32, text: &str, page: (usize, usize), expected: &[u64], all: u64| {
+            let query = IssueQuery { text: Some(text), page, ..IssueQuery::default() };
+            let (rows, total) = catalog.issues(LogId(log), &query).unwrap();
+            assert_eq!((rows.iter().map(|row| row.id).collect::<Vec<_>>(), total), (expected.to_vec(), all), "{text}");
+        };
+        let check_all = |catalog: &Catalog| {
+            check(catalog, 1, "apple_", (0, 3), &[30, 28, 26], 15);
+            check(catalog, 1, "apple_", (3, 3), &[24, 22, 20], 15);
+            check(catalog, 1, "r%", (14, 3), &[1], 15);
+            check(catalog, 1, "apple%1", (0, 3), &[], 0);
+            check(catalog, 1, "PLACE 17", (0, 3), &[17], 1);
+            check(catalog, 2, "apple", (0, 3), &[31], 1);
+        };
+        check_all(&catalog);
+        connection.lock().execute("DELETE FROM issue_titles", []).unwrap();
+        let catalog = open();
+        check_all(&catalog);
+        connection.lock().execute("UPDATE issues SET body = 'no JSON'", []).unwrap();
+        check_all(&catalog);
+        let removed = Reaction { removed_issues: vec![17, 30], ..Reaction::default() };
+        catalog.react(&removed).unwrap();
+        check(&catalog, 1, "place 17", (0, 3), &[], 0);
+        catalog.transaction(|transaction| forget_log(transaction, LogId(1))).unwrap();
+        let titles: i64 =
+            connection.lock().query_row("SELECT count(*) FROM issue_titles", [], |row| row.get(0)).unwrap();
+        assert_eq!(titles, 1);
+    }
+
+    #[test]
+    fn what_is_remembered_is_found_by_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog =
+            Catalog::open(&folder.path().join("catalog"), Arc::new(RealDisk::new(folder.path()).unwrap())).unwrap();
+        let names = ["a", "a/", "a/b", "a/\u{10fffe}x", "a0", "b/"];
+        let memories = names.iter().map(|name| ((*name).to_owned(), Some("1".to_owned()))).collect();
+        catalog.react(&Reaction { memories, ..Reaction::default() }).unwrap();
+        let found =
+            |beginning| catalog.memories(beginning).unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(found("a/"), names[1..4]);
+        assert_eq!(found(""), names);
+        assert_eq!(found("a/b/"), [""; 0]);
     }
 }

@@ -44,35 +44,15 @@ pub(super) fn list(html: &mut Html, issues: &[Value]) {
 
 fn rows(html: &mut Html, rows: &[(&'static str, String)]) {
     html.raw("<div class=\"scroll\"><table><tbody>\n");
-    for (label, value) in rows.iter().filter(|(_, value)| !value.trim().is_empty()) {
-        html.raw("<tr><th scope=\"row\">").raw(label).raw("</th><td>").text(value.trim()).raw("</td></tr>\n");
+    for (label, value) in rows {
+        html.raw("<tr><th scope=\"row\">").raw(label).raw("</th><td>").text(value).raw("</td></tr>\n");
     }
     html.raw("</tbody></table></div>");
 }
 
-fn names(value: &Value) -> String {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
-}
-
 /// One issue, and its latest occurrence.
 pub(super) fn one(html: &mut Html, issue: &Value, occurrence: Option<&Value>) {
-    rows(
-        html,
-        &[
-            ("State", text(issue, "state").to_owned()),
-            ("Level", text(issue, "level").to_owned()),
-            ("Where", text(issue, "culprit").to_owned()),
-            ("Times", issue["occurrences"].to_string()),
-            ("Users", issue["users"].to_string()),
-            ("First seen", text(issue, "first_seen").to_owned()),
-            ("Last seen", text(issue, "last_seen").to_owned()),
-            ("Releases", names(&issue["releases"])),
-            ("Environments", names(&issue["environments"])),
-            ("Suspected deploy", text(issue, "suspect_deploy").to_owned()),
-            ("Assigned to", text(issue, "assignee").to_owned()),
-            ("Log", text(issue, "log").to_owned()),
-        ],
-    );
+    rows(html, &engine::issue_rows(issue));
     let fingerprint = text(issue, "fingerprint");
     let events = format!("/api/v1/logs/{}/events?_format=html&fingerprint={fingerprint}", text(issue, "log"));
     html.raw("<p>").link(&events, "All its occurrences that are kept").raw(" · ");
@@ -82,22 +62,8 @@ pub(super) fn one(html: &mut Html, issue: &Value, occurrence: Option<&Value>) {
         html.raw("<p class=\"remark\">None of its occurrences is kept any more.</p>");
         return;
     };
-    html.raw("<h2>Latest occurrence</h2>");
-    let place = [text(occurrence, "url"), text(occurrence, "path")].into_iter().find(|place| !place.is_empty());
-    rows(
-        html,
-        &[
-            ("Time", text(occurrence, "timestamp").to_owned()),
-            ("Request", format!("{} {}", text(occurrence, "method"), place.unwrap_or(""))),
-            ("User", text(occurrence, "user").to_owned()),
-            ("Browser", text(occurrence, "browser").to_owned()),
-            ("System", text(occurrence, "os").to_owned()),
-            ("Release", text(occurrence, "release").to_owned()),
-            ("Environment", text(occurrence, "environment").to_owned()),
-            ("Host", text(occurrence, "host").to_owned()),
-            ("Request id", text(occurrence, "request_id").to_owned()),
-        ],
-    );
+    html.raw("<h2>Latest occurrence, ").text(text(occurrence, "timestamp")).raw("</h2>");
+    rows(html, &engine::occurrence_rows(occurrence));
     exception(html, &occurrence["exception"]);
     trail(html, &occurrence["trail"]);
 }
