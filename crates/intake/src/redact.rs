@@ -382,6 +382,12 @@ impl Redact {
         Some(self.hash(identity))
     }
 
+    /// What takes the place of a text that is handed on by itself; `None` when it stays.
+    #[must_use]
+    pub fn text(&self, text: &str) -> Option<String> {
+        self.replaced(text, Place::Text, &mut Tally { names: Vec::new(), changes: None }, 0)
+    }
+
     /// What these rules would do to an event, as JSON: what would be stored in its place, and each change.
     #[must_use]
     pub fn preview(&self, json: &str) -> (Option<String>, Vec<Change>) {

@@ -224,3 +224,26 @@ async fn no_secret_reaches_disk_notice_or_report() {
 async fn nor_does_an_address_under_strict() {
     plants_and_finds_nothing("strict", 0x5eed_0002).await;
 }
+
+/// At `standard` an address in free text stays where it is kept, and goes to nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_free_text_is_in_no_notice() {
+    let (hook, mail) = (HttpSink::start().await, MailSink::start().await);
+    let server = Server::start().await;
+    server.set_channel("hook", &hook.channel("webhook")).await;
+    server.set_channel("mail", &mail.channel()).await;
+    let person = |text: &str| json!({ "message": text, "user": "7", "request_id": "request-1" });
+    server.send(&person("login of planted@mail.example")).await;
+    let mut error = person("no order of planted@mail.example");
+    error["level"] = "error".into();
+    server.send(&error).await;
+    let told = hook.wait(1).await;
+    let notice = &told[0].json()["notice"];
+    assert_eq!((&notice["title"], &notice["message"]), (&json!("no order of [REDACTED:email]"), &notice["title"]));
+    assert!(notice["trail"].to_string().contains("login of [REDACTED:email]"), "{notice}");
+    let mail = &mail.wait(1).await[0];
+    for text in [&told[0].body, &mail.raw, &mail.text(), &server.get("/api/v1/notices").await.text()] {
+        check("notice", text);
+    }
+    assert_eq!(server.events("message~=planted@mail.example").await.len(), 2);
+}
