@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::scan::Span;
+use super::scan::{self, Span};
 
 /// Longest part of an e-mail address before the `@` (RFC 5321, 4.5.3.1.1), in bytes.
 const LOCAL_BYTES_MAX: usize = 64;
@@ -59,7 +59,7 @@ fn passwords(word: &[u8], offset: usize, found: &mut Vec<Span<'_>>) {
         let authority = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\')).unwrap_or(rest.len());
         floor = start + authority;
         if let Some(sign) = memchr::memrchr(b'@', &rest[..authority]) {
-            match memchr::memchr(b':', &rest[..sign]) {
+            match scan::colon(&rest[..sign]) {
                 Some(colon) if colon + 1 < sign => {
                     push_unmarked(word, (start + colon + 1, start + sign), offset, found);
                 }
@@ -68,7 +68,7 @@ fn passwords(word: &[u8], offset: usize, found: &mut Vec<Span<'_>>) {
                 }
                 _ => {}
             }
-        } else if let Some(colon) = memchr::memchr(b':', &rest[..authority]) {
+        } else if let Some(colon) = scan::colon(&rest[..authority]) {
             // A password with a slash that should have been encoded: what stands there is no port.
             let no_port = rest[colon + 1..authority].iter().any(|byte| !byte.is_ascii_digit());
             let end = rest.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(rest.len());
@@ -81,7 +81,7 @@ fn passwords(word: &[u8], offset: usize, found: &mut Vec<Span<'_>>) {
 }
 
 fn push_unmarked(word: &[u8], (start, end): (usize, usize), offset: usize, found: &mut Vec<Span<'_>>) {
-    let is_mark = std::str::from_utf8(&word[start..end]).is_ok_and(super::scan::is_mark);
+    let is_mark = std::str::from_utf8(&word[start..end]).is_ok_and(scan::is_mark);
     if !is_mark {
         found.push(Span { start: offset + start, end: offset + end, name: "password" });
     }
@@ -106,6 +106,13 @@ fn emails(word: &[u8], from: usize, offset: usize, found: &mut Vec<Span<'_>>) {
         };
         let start = start_of_local(word, sign, floor);
         let end = end_of_domain(word, sign + length);
+        // `bob@a.example@b.example`: what stands before it was an address, and not the one that is meant.
+        let goes_on = floor > from && word[floor..sign].iter().all(|byte| matches!(byte, b'.' | b'-'));
+        if let (true, Some(end), Some(last)) = (goes_on, end, found.last_mut()) {
+            last.end = offset + end;
+            (floor, at) = (end, end);
+            continue;
+        }
         // `https://user@host` names a user of that host and no mailbox.
         let in_authority = length == 1 && start >= 3 && word[..start].ends_with(b"://");
         if let (true, Some(end), false) = (start < sign, end, in_authority) {

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-use memchr::{memchr, memchr2, memchr3_iter, memmem};
+use memchr::{memchr, memchr_iter, memchr2, memchr3_iter, memmem};
 use regex::bytes::Regex;
 
 use super::names::Place;
@@ -107,6 +107,17 @@ pub(super) fn mark_at(text: &[u8]) -> Option<usize> {
     // What begins with a digit is a number that somebody has put there, and no name.
     (rest.get(end) == Some(&b']') && !rest[0].is_ascii_digit() && end > 0).then_some(())?;
     Some(MARK.len() + end + 1)
+}
+
+/// The first `:` that is not that of a mark.
+pub(super) fn colon(bytes: &[u8]) -> Option<usize> {
+    memchr_iter(b':', bytes).find(|at| !is_of_mark(bytes, *at))
+}
+
+/// Whether the `:` at a place is that of a mark.
+fn is_of_mark(bytes: &[u8], at: usize) -> bool {
+    let start = (at + 1).checked_sub(MARK.len());
+    start.is_some_and(|start| bytes[start..].starts_with(MARK.as_bytes()) && mark_at(&bytes[start..]).is_some())
 }
 
 /// Whether a whole text is a mark.
@@ -287,6 +298,7 @@ impl Pair {
         let (separator, value) = match bytes[at] {
             b'=' if bytes.get(at + 1) == Some(&b'>') => (Separator::Colon, at + 2),
             b'=' => (Separator::Equals, at + 1),
+            b':' if is_of_mark(bytes, at) => return None,
             b':' if bytes.get(at + 1) == Some(&b'=') => (Separator::Equals, at + 2),
             b':' => (Separator::Colon, at + 1),
             b' ' => (Separator::Blank, at + 1),

@@ -307,6 +307,26 @@ fn takes_not_long() {
     assert_eq!(strict.apply(decoded.batch).0.len(), 1);
 }
 
+#[test]
+fn a_mark_beside_a_text_is_no_finding() {
+    let standard = rules(json!("standard"));
+    for (text, expected) in [
+        ("password\u{e4}4111111111111111+49", "password\u{e4}[REDACTED:card]+49"),
+        ("Authorization[4111111111111111=", "Authorization[[REDACTED:card]="),
+        ("+49://4111111111111111&@", "+49://[REDACTED:card]&@"),
+        ("https://[REDACTED:card]:x@h", "https://[REDACTED:card]:[REDACTED:password]@h"),
+        // What only begins as a mark is none.
+        ("password[REDACTED:hunter2 x", "password[REDACTED:[REDACTED:password] x"),
+        ("/?a=bob@a.example@b.example&b", "/?a=[REDACTED:email]&b"),
+        ("/?a=bob@a.example-@b.example&b=eve@c.example", "/?a=[REDACTED:email]&b=[REDACTED:email]"),
+    ] {
+        message(&standard, text, expected);
+    }
+    let strict = rules(json!("strict"));
+    let (event, _) = redacted(&strict, &json!({"bob@a.example@b.example": 1}));
+    assert_eq!(event, json!({Key::new([7; 32]).hash("bob@a.example@b.example"): 1}));
+}
+
 fn part() -> impl Strategy<Value = String> {
     let fixed = prop::sample::select(vec![
         "password",
