@@ -154,7 +154,8 @@ fn start_of_local(word: &[u8], sign: usize, floor: usize) -> usize {
     start
 }
 
-/// The end of a domain that has a dot and ends with letters.
+/// The end of a domain that has a dot and ends with letters. What goes on as a domain does and ends otherwise is none from
+/// there on: `bob@example.com-2`, `bob@example.com.4111`.
 fn end_of_domain(word: &[u8], start: usize) -> Option<usize> {
     let most = word.len().min(start + DOMAIN_BYTES_MAX);
     let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-') || byte >= 0x80;
@@ -163,9 +164,16 @@ fn end_of_domain(word: &[u8], start: usize) -> Option<usize> {
     {
         end -= 1;
     }
-    let domain = &word[start..end];
-    let dot = memchr::memrchr(b'.', domain)?;
-    let last = &domain[dot + 1..];
-    let letters = last.iter().all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80) || last.starts_with(b"xn--");
-    (dot > 0 && last.len() >= 2 && letters && !domain.starts_with(b".")).then_some(end)
+    let mut domain = &word[start..end];
+    while let Some(dot) = memchr::memrchr(b'.', domain).filter(|dot| *dot > 0 && domain[0] != b'.') {
+        let label = &domain[dot + 1..];
+        let is_encoded = label.starts_with(b"xn--");
+        let hyphen = memchr::memchr(b'-', label).filter(|_| !is_encoded).unwrap_or(label.len());
+        let letters = label[..hyphen].iter().all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80);
+        if hyphen >= 2 && (letters || is_encoded) {
+            return Some(start + dot + 1 + hyphen);
+        }
+        domain = &domain[..dot];
+    }
+    None
 }

@@ -318,6 +318,8 @@ fn a_mark_beside_a_text_is_no_finding() {
         // What only begins as a mark is none.
         ("password[REDACTED:hunter2 x", "password[REDACTED:[REDACTED:password] x"),
         ("/?a=bob@a.example@b.example&b", "/?a=[REDACTED:email]&b"),
+        ("/?a=bob@example.com.4111111111111111", "/?a=[REDACTED:email].[REDACTED:card]"),
+        ("/?a=bob@example.com-4111111111111111", "/?a=[REDACTED:email]-[REDACTED:card]"),
         ("/?a=bob@a.example-@b.example&b=eve@c.example", "/?a=[REDACTED:email]&b=[REDACTED:email]"),
     ] {
         message(&standard, text, expected);
