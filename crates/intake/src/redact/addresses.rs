@@ -115,7 +115,9 @@ fn emails(word: &[u8], from: usize, offset: usize, found: &mut Vec<Span<'_>>) {
         }
         // `https://user@host` names a user of that host and no mailbox.
         let in_authority = length == 1 && start >= 3 && word[..start].ends_with(b"://");
-        if let (true, Some(end), false) = (start < sign, end, in_authority) {
+        // `https://anon:…@host`, who was a key.
+        let is_hashed = start.checked_sub(1).is_some_and(|colon| scan::is_of_hash(word, colon));
+        if let (true, Some(end), false) = (start < sign, end, in_authority || is_hashed) {
             found.push(Span { start: offset + start, end: offset + end, name: "email" });
             (floor, at) = (end, end);
         }

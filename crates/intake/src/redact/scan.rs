@@ -13,7 +13,7 @@ use regex::bytes::Regex;
 
 use super::names::Place;
 use super::triggers::{TRIGGERS, is_triggered};
-use super::{Level, Redact, addresses, numbers};
+use super::{ANONYMOUS, HASH_BYTES, Level, Redact, addresses, is_hash, numbers};
 
 /// Longest name of a key that is looked for before a `=` or a `:`, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -42,6 +42,26 @@ pub(super) struct Span<'r> {
 
 /// All that goes from a text, in order and apart from each other.
 pub(super) fn spans<'r>(rules: &'r Redact, text: &str, place: Place) -> Vec<Span<'r>> {
+    let mut found = spans_of_rules(rules, text, place);
+    for (name, pattern) in &rules.patterns {
+        for (count, found_here) in pattern.find_iter(text).filter(|found| !found.is_empty()).enumerate() {
+            let end = if count + 1 < MATCHES_MAX { found_here.end() } else { text.len() };
+            found.push(Span { start: found_here.start(), end, name });
+            if count + 1 == MATCHES_MAX {
+                break;
+            }
+        }
+    }
+    if found.is_empty() { found } else { apart(text, found) }
+}
+
+/// The same for a text from which something has gone. Own patterns are left out: they might match what a mark says.
+pub(super) fn spans_beside_marks<'r>(rules: &'r Redact, text: &str, place: Place) -> Vec<Span<'r>> {
+    let found = spans_of_rules(rules, text, place);
+    if found.is_empty() { found } else { apart(text, found) }
+}
+
+fn spans_of_rules<'r>(rules: &'r Redact, text: &str, place: Place) -> Vec<Span<'r>> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     if rules.level > Level::Off {
@@ -66,16 +86,7 @@ pub(super) fn spans<'r>(rules: &'r Redact, text: &str, place: Place) -> Vec<Span
     } else if !rules.own.is_empty() {
         pairs(rules, text, &mut found);
     }
-    for (name, pattern) in &rules.patterns {
-        for (count, found_here) in pattern.find_iter(text).filter(|found| !found.is_empty()).enumerate() {
-            let end = if count + 1 < MATCHES_MAX { found_here.end() } else { text.len() };
-            found.push(Span { start: found_here.start(), end, name });
-            if count + 1 == MATCHES_MAX {
-                break;
-            }
-        }
-    }
-    if found.is_empty() { found } else { apart(text, found) }
+    found
 }
 
 /// Sorts spans and joins those that overlap. What is a mark already stays as it is.
@@ -109,9 +120,16 @@ pub(super) fn mark_at(text: &[u8]) -> Option<usize> {
     Some(MARK.len() + end + 1)
 }
 
-/// The first `:` that is not that of a mark.
+/// The first `:` that is not that of a mark or of a hash.
 pub(super) fn colon(bytes: &[u8]) -> Option<usize> {
-    memchr_iter(b':', bytes).find(|at| !is_of_mark(bytes, *at))
+    memchr_iter(b':', bytes).find(|at| !is_of_mark(bytes, *at) && !is_of_hash(bytes, *at))
+}
+
+/// Whether a hash goes on at a place, behind its `:`.
+pub(super) fn is_of_hash(bytes: &[u8], colon: usize) -> bool {
+    let end = bytes.len().min(colon + 1 + 2 * HASH_BYTES);
+    let start = (colon + 1).checked_sub(ANONYMOUS.len());
+    start.and_then(|start| std::str::from_utf8(&bytes[start..end]).ok()).is_some_and(is_hash)
 }
 
 /// Whether the `:` at a place is that of a mark.

@@ -315,6 +315,7 @@ fn a_mark_beside_a_text_is_no_finding() {
         ("Authorization[4111111111111111=", "Authorization[[REDACTED:card]="),
         ("+49://4111111111111111&@", "+49://[REDACTED:card]&@"),
         ("https://[REDACTED:card]:x@h", "https://[REDACTED:card]:[REDACTED:password]@h"),
+        ("4111111111111111.4111111111111111.", "[REDACTED:card].[REDACTED:card]."),
         // What only begins as a mark is none.
         ("password[REDACTED:hunter2 x", "password[REDACTED:[REDACTED:password] x"),
         ("/?a=bob@a.example@b.example&b", "/?a=[REDACTED:email]&b"),
@@ -324,9 +325,16 @@ fn a_mark_beside_a_text_is_no_finding() {
     ] {
         message(&standard, text, expected);
     }
+    let (event, _) = redacted(&standard, &json!({"l": [{"value": "x", "key": "Authorization://"}]}));
+    assert_eq!(event, json!({"l": [{"value": "x", "key": "Authorization:[REDACTED:authorization]"}]}));
     let strict = rules(json!("strict"));
-    let (event, _) = redacted(&strict, &json!({"bob@a.example@b.example": 1}));
-    assert_eq!(event, json!({Key::new([7; 32]).hash("bob@a.example@b.example"): 1}));
+    message(&strict, "4111111111111111+4930 1234567", "[REDACTED:card][REDACTED:phone]");
+    let hash = |identity: &str| Key::new([7; 32]).hash(identity);
+    let (event, _) =
+        redacted(&strict, &json!({"bob@a.example@b.example": 1, "a://0123456789abcdef@b.example": 2, "a://bob:x@": 3}));
+    let (token, password) = (hash("0123456789abcdef"), hash("x"));
+    let expected = json!({hash("bob@a.example@b.example"): 1, format!("a://{token}@b.example"): 2, format!("a://bob:{password}@"): 3});
+    assert_eq!(event, expected);
 }
 
 fn part() -> impl Strategy<Value = String> {
