@@ -22,6 +22,7 @@ use regex::Regex;
 use sha2::Sha256;
 
 use names::{Place, Rule, Verdict, fold};
+use scan::Span;
 pub use settings::{SettingError, Settings};
 use triggers::is_triggered;
 
@@ -33,6 +34,9 @@ const HASH_BYTES: usize = 10;
 
 /// Texts within texts within texts that are looked into.
 const NESTED_MAX: u8 = 8;
+
+/// So often a text is looked through in which something was found. One in which more is found every time goes whole.
+const ROUNDS_MAX: usize = 4;
 
 /// How much is replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -316,20 +320,17 @@ impl Redact {
         {
             return done;
         }
-        let spans = scan::spans(self, text, place);
-        if spans.is_empty() {
-            return None;
+        let first = scan::spans(self, text, place);
+        let mut new = without(text, &first, tally)?;
+        // What stands beside a mark may be told only now from what stood beside something else.
+        for _ in 1..ROUNDS_MAX {
+            let further = scan::spans_beside_marks(self, &new, place);
+            match without(&new, &further, tally) {
+                Some(newer) => new = newer,
+                None => return Some(new),
+            }
         }
-        let mut new = String::with_capacity(text.len());
-        let mut at = 0;
-        for span in spans {
-            new.push_str(&text[at..span.start]);
-            new.push_str(&mark(span.name));
-            at = span.end;
-            tally.names.push(span.name);
-        }
-        new.push_str(&text[at..]);
-        Some(new)
+        first.first().map(|span| mark(span.name))
     }
 
     /// The same for a number as it was written.
@@ -428,6 +429,23 @@ fn is_hash(identity: &str) -> bool {
 /// Whether a text may be JSON.
 fn is_nested(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(b'{' | b'[' | b' ' | b'\t' | b'\n' | b'\r' | b'"'))
+}
+
+/// A text with marks in place of these parts; `None` when there are none.
+fn without<'r>(text: &str, spans: &[Span<'r>], tally: &mut Tally<'r>) -> Option<String> {
+    if spans.is_empty() {
+        return None;
+    }
+    let mut new = String::with_capacity(text.len());
+    let mut at = 0;
+    for span in spans {
+        new.push_str(&text[at..span.start]);
+        new.push_str(&mark(span.name));
+        at = span.end;
+        tally.names.push(span.name);
+    }
+    new.push_str(&text[at..]);
+    Some(new)
 }
 
 fn mark(name: &str) -> String {

@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::scan::Span;
+use super::scan::{self, Span};
 
 /// Longest part of an e-mail address before the `@` (RFC 5321, 4.5.3.1.1), in bytes.
 const LOCAL_BYTES_MAX: usize = 64;
@@ -59,7 +59,7 @@ fn passwords(word: &[u8], offset: usize, found: &mut Vec<Span<'_>>) {
         let authority = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\')).unwrap_or(rest.len());
         floor = start + authority;
         if let Some(sign) = memchr::memrchr(b'@', &rest[..authority]) {
-            match memchr::memchr(b':', &rest[..sign]) {
+            match scan::colon(&rest[..sign]) {
                 Some(colon) if colon + 1 < sign => {
                     push_unmarked(word, (start + colon + 1, start + sign), offset, found);
                 }
@@ -68,7 +68,7 @@ fn passwords(word: &[u8], offset: usize, found: &mut Vec<Span<'_>>) {
                 }
                 _ => {}
             }
-        } else if let Some(colon) = memchr::memchr(b':', &rest[..authority]) {
+        } else if let Some(colon) = scan::colon(&rest[..authority]) {
             // A password with a slash that should have been encoded: what stands there is no port.
             let no_port = rest[colon + 1..authority].iter().any(|byte| !byte.is_ascii_digit());
             let end = rest.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(rest.len());
@@ -81,7 +81,7 @@ fn passwords(word: &[u8], offset: usize, found: &mut Vec<Span<'_>>) {
 }
 
 fn push_unmarked(word: &[u8], (start, end): (usize, usize), offset: usize, found: &mut Vec<Span<'_>>) {
-    let is_mark = std::str::from_utf8(&word[start..end]).is_ok_and(super::scan::is_mark);
+    let is_mark = std::str::from_utf8(&word[start..end]).is_ok_and(scan::is_mark);
     if !is_mark {
         found.push(Span { start: offset + start, end: offset + end, name: "password" });
     }
@@ -106,9 +106,18 @@ fn emails(word: &[u8], from: usize, offset: usize, found: &mut Vec<Span<'_>>) {
         };
         let start = start_of_local(word, sign, floor);
         let end = end_of_domain(word, sign + length);
+        // `bob@a.example@b.example`: what stands before it was an address, and not the one that is meant.
+        let goes_on = floor > from && word[floor..sign].iter().all(|byte| matches!(byte, b'.' | b'-'));
+        if let (true, Some(end), Some(last)) = (goes_on, end, found.last_mut()) {
+            last.end = offset + end;
+            (floor, at) = (end, end);
+            continue;
+        }
         // `https://user@host` names a user of that host and no mailbox.
         let in_authority = length == 1 && start >= 3 && word[..start].ends_with(b"://");
-        if let (true, Some(end), false) = (start < sign, end, in_authority) {
+        // `https://anon:…@host`, who was a key.
+        let is_hashed = start.checked_sub(1).is_some_and(|colon| scan::is_of_hash(word, colon));
+        if let (true, Some(end), false) = (start < sign, end, in_authority || is_hashed) {
             found.push(Span { start: offset + start, end: offset + end, name: "email" });
             (floor, at) = (end, end);
         }
@@ -147,7 +156,8 @@ fn start_of_local(word: &[u8], sign: usize, floor: usize) -> usize {
     start
 }
 
-/// The end of a domain that has a dot and ends with letters.
+/// The end of a domain that has a dot and ends with letters. What goes on as a domain does and ends otherwise is none from
+/// there on: `bob@example.com-2`, `bob@example.com.4111`.
 fn end_of_domain(word: &[u8], start: usize) -> Option<usize> {
     let most = word.len().min(start + DOMAIN_BYTES_MAX);
     let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-') || byte >= 0x80;
@@ -156,9 +166,16 @@ fn end_of_domain(word: &[u8], start: usize) -> Option<usize> {
     {
         end -= 1;
     }
-    let domain = &word[start..end];
-    let dot = memchr::memrchr(b'.', domain)?;
-    let last = &domain[dot + 1..];
-    let letters = last.iter().all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80) || last.starts_with(b"xn--");
-    (dot > 0 && last.len() >= 2 && letters && !domain.starts_with(b".")).then_some(end)
+    let mut domain = &word[start..end];
+    while let Some(dot) = memchr::memrchr(b'.', domain).filter(|dot| *dot > 0 && domain[0] != b'.') {
+        let label = &domain[dot + 1..];
+        let is_encoded = label.starts_with(b"xn--");
+        let hyphen = memchr::memchr(b'-', label).filter(|_| !is_encoded).unwrap_or(label.len());
+        let letters = label[..hyphen].iter().all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80);
+        if hyphen >= 2 && (letters || is_encoded) {
+            return Some(start + dot + 1 + hyphen);
+        }
+        domain = &domain[..dot];
+    }
+    None
 }

@@ -8,7 +8,7 @@ use event::limits::DEPTH_MAX;
 use event::text::unescape;
 
 use super::names::{Judged, Place, Rule, Verdict};
-use super::scan::is_mark;
+use super::scan::{MARK, is_mark};
 use super::{Change, Depth, Redact, Tally, mark};
 
 /// A part that is replaced.
@@ -292,6 +292,8 @@ impl<'r, 't> Walk<'_, 'r, 't> {
 
     /// The value of a pair that says its name beside it.
     fn named(&mut self, place: Place, (key, name): (&str, &str), depth: usize) -> Option<()> {
+        // The word in a mark is ours, and names nothing.
+        let name = if name.contains(MARK) { key } else { name };
         let judged = match self.rules.judge(place, name) {
             Judged::In(Place::Text) | Judged::Inside(_) => self.rules.judge(place, key),
             judged => judged,
@@ -366,7 +368,7 @@ impl<'r, 't> Walk<'_, 'r, 't> {
             return None;
         }
         // The word in a mark is ours, and names nothing.
-        if name.contains("[REDACTED:") {
+        if name.contains(MARK) {
             return None;
         }
         let (rules, inner) = (self.rules, name.trim_start_matches('-'));

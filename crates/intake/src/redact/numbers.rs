@@ -54,15 +54,22 @@ fn is_card_of_length(number: i64) -> bool {
 
 /// Calls `found` with the place of each card number, written in one piece or in the groups that are printed on cards.
 pub(super) fn cards(text: &[u8], mut found: impl FnMut(usize, usize)) {
-    let mut at = 0;
+    let (mut at, mut known) = (0, 0);
     while let Some(start) = text[at..].iter().position(u8::is_ascii_digit).map(|ahead| at + ahead) {
         let end = end_of_run(text, start);
         at = end;
         if end - start >= *DIGITS.start() {
+            // Of a card that was found nothing goes on.
             let is_free = |from: usize, to: usize| {
-                (from > 0 || !continues_before(text, start)) && (start + to < end || !continues_after(text, end))
+                (from > 0 || !continues_before(&text[known..], start - known))
+                    && (start + to < end || !continues_after(text, end))
             };
-            cards_of_run(&text[start..end], is_free, |from, to| found(start + from, start + to));
+            let mut last = known;
+            cards_of_run(&text[start..end], is_free, |from, to| {
+                found(start + from, start + to);
+                last = start + to;
+            });
+            known = last;
         }
     }
 }

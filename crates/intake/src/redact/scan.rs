@@ -8,12 +8,12 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-use memchr::{memchr, memchr2, memchr3_iter, memmem};
+use memchr::{memchr, memchr_iter, memchr2, memchr3_iter, memmem};
 use regex::bytes::Regex;
 
 use super::names::Place;
 use super::triggers::{TRIGGERS, is_triggered};
-use super::{Level, Redact, addresses, numbers};
+use super::{ANONYMOUS, HASH_BYTES, Level, Redact, addresses, is_hash, numbers};
 
 /// Longest name of a key that is looked for before a `=` or a `:`, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -42,6 +42,26 @@ pub(super) struct Span<'r> {
 
 /// All that goes from a text, in order and apart from each other.
 pub(super) fn spans<'r>(rules: &'r Redact, text: &str, place: Place) -> Vec<Span<'r>> {
+    let mut found = spans_of_rules(rules, text, place);
+    for (name, pattern) in &rules.patterns {
+        for (count, found_here) in pattern.find_iter(text).filter(|found| !found.is_empty()).enumerate() {
+            let end = if count + 1 < MATCHES_MAX { found_here.end() } else { text.len() };
+            found.push(Span { start: found_here.start(), end, name });
+            if count + 1 == MATCHES_MAX {
+                break;
+            }
+        }
+    }
+    if found.is_empty() { found } else { apart(text, found) }
+}
+
+/// The same for a text from which something has gone. Own patterns are left out: they might match what a mark says.
+pub(super) fn spans_beside_marks<'r>(rules: &'r Redact, text: &str, place: Place) -> Vec<Span<'r>> {
+    let found = spans_of_rules(rules, text, place);
+    if found.is_empty() { found } else { apart(text, found) }
+}
+
+fn spans_of_rules<'r>(rules: &'r Redact, text: &str, place: Place) -> Vec<Span<'r>> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     if rules.level > Level::Off {
@@ -66,16 +86,7 @@ pub(super) fn spans<'r>(rules: &'r Redact, text: &str, place: Place) -> Vec<Span
     } else if !rules.own.is_empty() {
         pairs(rules, text, &mut found);
     }
-    for (name, pattern) in &rules.patterns {
-        for (count, found_here) in pattern.find_iter(text).filter(|found| !found.is_empty()).enumerate() {
-            let end = if count + 1 < MATCHES_MAX { found_here.end() } else { text.len() };
-            found.push(Span { start: found_here.start(), end, name });
-            if count + 1 == MATCHES_MAX {
-                break;
-            }
-        }
-    }
-    if found.is_empty() { found } else { apart(text, found) }
+    found
 }
 
 /// Sorts spans and joins those that overlap. What is a mark already stays as it is.
@@ -107,6 +118,24 @@ pub(super) fn mark_at(text: &[u8]) -> Option<usize> {
     // What begins with a digit is a number that somebody has put there, and no name.
     (rest.get(end) == Some(&b']') && !rest[0].is_ascii_digit() && end > 0).then_some(())?;
     Some(MARK.len() + end + 1)
+}
+
+/// The first `:` that is not that of a mark or of a hash.
+pub(super) fn colon(bytes: &[u8]) -> Option<usize> {
+    memchr_iter(b':', bytes).find(|at| !is_of_mark(bytes, *at) && !is_of_hash(bytes, *at))
+}
+
+/// Whether a hash goes on at a place, behind its `:`.
+pub(super) fn is_of_hash(bytes: &[u8], colon: usize) -> bool {
+    let end = bytes.len().min(colon + 1 + 2 * HASH_BYTES);
+    let start = (colon + 1).checked_sub(ANONYMOUS.len());
+    start.and_then(|start| std::str::from_utf8(&bytes[start..end]).ok()).is_some_and(is_hash)
+}
+
+/// Whether the `:` at a place is that of a mark.
+fn is_of_mark(bytes: &[u8], at: usize) -> bool {
+    let start = (at + 1).checked_sub(MARK.len());
+    start.is_some_and(|start| bytes[start..].starts_with(MARK.as_bytes()) && mark_at(&bytes[start..]).is_some())
 }
 
 /// Whether a whole text is a mark.
@@ -287,6 +316,7 @@ impl Pair {
         let (separator, value) = match bytes[at] {
             b'=' if bytes.get(at + 1) == Some(&b'>') => (Separator::Colon, at + 2),
             b'=' => (Separator::Equals, at + 1),
+            b':' if is_of_mark(bytes, at) => return None,
             b':' if bytes.get(at + 1) == Some(&b'=') => (Separator::Equals, at + 2),
             b':' => (Separator::Colon, at + 1),
             b' ' => (Separator::Blank, at + 1),

@@ -313,6 +313,36 @@ fn takes_not_long() {
     assert_eq!(strict.apply(decoded.batch).0.len(), 1);
 }
 
+#[test]
+fn a_mark_beside_a_text_is_no_finding() {
+    let standard = rules(json!("standard"));
+    for (text, expected) in [
+        ("password\u{e4}4111111111111111+49", "password\u{e4}[REDACTED:card]+49"),
+        ("Authorization[4111111111111111=", "Authorization[[REDACTED:card]="),
+        ("+49://4111111111111111&@", "+49://[REDACTED:card]&@"),
+        ("https://[REDACTED:card]:x@h", "https://[REDACTED:card]:[REDACTED:password]@h"),
+        ("4111111111111111.4111111111111111.", "[REDACTED:card].[REDACTED:card]."),
+        // What only begins as a mark is none.
+        ("password[REDACTED:hunter2 x", "password[REDACTED:[REDACTED:password] x"),
+        ("/?a=bob@a.example@b.example&b", "/?a=[REDACTED:email]&b"),
+        ("/?a=bob@example.com.4111111111111111", "/?a=[REDACTED:email].[REDACTED:card]"),
+        ("/?a=bob@example.com-4111111111111111", "/?a=[REDACTED:email]-[REDACTED:card]"),
+        ("/?a=bob@a.example-@b.example&b=eve@c.example", "/?a=[REDACTED:email]&b=[REDACTED:email]"),
+    ] {
+        message(&standard, text, expected);
+    }
+    let (event, _) = redacted(&standard, &json!({"l": [{"value": "x", "key": "Authorization://"}]}));
+    assert_eq!(event, json!({"l": [{"value": "x", "key": "Authorization:[REDACTED:authorization]"}]}));
+    let strict = rules(json!("strict"));
+    message(&strict, "4111111111111111+4930 1234567", "[REDACTED:card][REDACTED:phone]");
+    let hash = |identity: &str| Key::new([7; 32]).hash(identity);
+    let (event, _) =
+        redacted(&strict, &json!({"bob@a.example@b.example": 1, "a://0123456789abcdef@b.example": 2, "a://bob:x@": 3}));
+    let (token, password) = (hash("0123456789abcdef"), hash("x"));
+    let expected = json!({hash("bob@a.example@b.example"): 1, format!("a://{token}@b.example"): 2, format!("a://bob:{password}@"): 3});
+    assert_eq!(event, expected);
+}
+
 fn part() -> impl Strategy<Value = String> {
     let fixed = prop::sample::select(vec![
         "password",
