@@ -3,7 +3,7 @@
 //! They go through the same door as all others. What cannot be written there is only traced, so that a message about
 //! trouble never makes more trouble.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -53,14 +53,7 @@ impl Said<'_> {
         push("user", Value::Str(self.user));
         self.fields.iter().for_each(|(path, value)| push(path, *value));
         builder.commit(self.id.map_or_else(|| Id::fresh(now), Id::new), now);
-        Decoded {
-            batch: builder.finish(),
-            refused: Vec::new(),
-            unlisted: BTreeMap::new(),
-            received: 1,
-            visit: false,
-            history: false,
-        }
+        Decoded { batch: builder.finish(), received: 1, ..Decoded::default() }
     }
 }
 

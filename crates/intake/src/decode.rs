@@ -29,7 +29,7 @@ impl Default for Limits {
 }
 
 /// What a body held.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Decoded {
     /// The events.
     pub batch: Batch,

@@ -95,7 +95,7 @@ pub fn metrics(body: &[u8], encoding: Encoding) -> Result<Decoded, Broken> {
     let reason = Reason::Metric;
     let unlisted = if points == 0 { BTreeMap::new() } else { BTreeMap::from([(reason.name(), points)]) };
     let batch = event::BatchBuilder::new().finish();
-    Ok(Decoded { batch, refused: Vec::new(), unlisted, received: points, visit: false, history: false })
+    Ok(Decoded { batch, unlisted, received: points, ..Decoded::default() })
 }
 
 fn protobuf<'a>(body: &'a [u8], encoding: Encoding, schema: &'static json::Message) -> Result<Cow<'a, [u8]>, Broken> {

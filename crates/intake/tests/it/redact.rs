@@ -1,7 +1,5 @@
 //! What must not be kept is found wherever it stands, what may stay stays, and no input takes long.
 
-use std::collections::BTreeMap;
-
 use event::{Batch, Timestamp};
 use intake::redact::{Key, Level, Redact, Redacted, Settings};
 use intake::{Decoded, Limits, native};
@@ -16,14 +14,7 @@ fn rules(settings: Value) -> Redact {
 
 /// The event of a batch as an answer shows it, without what every event gets.
 fn document(batch: &Batch) -> Value {
-    let decoded = Decoded {
-        batch: batch.clone(),
-        refused: Vec::new(),
-        unlisted: BTreeMap::new(),
-        received: 1,
-        visit: false,
-        history: false,
-    };
+    let decoded = Decoded { batch: batch.clone(), received: 1, ..Decoded::default() };
     let mut event = documents(&decoded).remove(0);
     let members = event.as_object_mut().unwrap();
     ["id", "timestamp", "stream"].iter().for_each(|key| drop(members.shift_remove(*key)));
