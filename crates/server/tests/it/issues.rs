@@ -92,7 +92,8 @@ async fn what_is_ignored_until_a_moment_is_open_after_it() {
     server.send(&error("Lost", "1.0")).await;
     let id = server.issue("Lost", 1).await["id"].as_str().unwrap().to_owned();
     changed(&server, &id, &json!({ "state": "ignored", "until": "2026-01-02T04:00:00Z" })).await;
-    for (clock, state, ignore) in [("03:59:59", "ignored", "until"), ("04:00:00", "open", "")] {
+    for (told, clock, state, ignore) in [(1, "03:59:59", "ignored", "until"), (2, "04:00:00", "open", "")] {
+        server.told(told).await;
         server.kill9();
         server.set("EVERLOG_TEST_CLOCK", &format!("2026-01-02T{clock}Z"));
         server.restart().await;

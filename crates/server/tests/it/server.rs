@@ -212,6 +212,16 @@ impl Server {
         answer.as_array().unwrap().clone()
     }
 
+    /// Waits until so many notices are known as sent: a server that is killed before sends them again, under the same id.
+    pub(crate) async fn told(&self, count: usize) {
+        until("all notices to be known as sent", async || {
+            let told = self.as_admin(reqwest::Method::GET, "/api/v1/notices", &Value::Null).await.json();
+            let sent = told.as_array()?.iter().filter(|told| told["deliveries"][0]["state"] == "sent").count();
+            (sent == count).then_some(())
+        })
+        .await;
+    }
+
     /// The issue whose title holds a text, once it has so many occurrences.
     pub(crate) async fn issue(&self, title: &str, occurrences: u64) -> Value {
         let path = format!("q={}", form_urlencoded::byte_serialize(title.as_bytes()).collect::<String>());
