@@ -320,7 +320,7 @@ impl Engine {
         let stored = self.store.append(incoming);
         if let (Some(past), Ok(appended)) = (&mut past, &stored) {
             let told = history.iter().zip(appended).filter(|(history, _)| **history);
-            told.for_each(|(_, appended)| past.add(appended.last, appended.stored));
+            told.for_each(|(_, appended)| past.add(appended.first..=appended.last));
         }
         drop(past);
         self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -358,7 +358,7 @@ impl Engine {
 
     fn acknowledge(&self, log: LogId, receipt: Receipt, appended: Appended, done: Done) {
         let events = receipt.accepted;
-        let Appended { last: sequence, stored, known } = appended;
+        let Appended { last: sequence, stored, known, .. } = appended;
         let duplicates = known.len();
         assert!(events == stored + duplicates, "every event taken is stored or was there already");
         self.counters.accepted(log, events, duplicates);

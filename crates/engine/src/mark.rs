@@ -3,7 +3,7 @@
 
 use alerts::past::is_past;
 use event::shared::FINGERPRINT;
-use event::{ADDED, Added, Batch, BatchBuilder, Field, KeyIndex, Level, Row, Timestamp, Value, logical_name};
+use event::{ADDED, Added, Batch, BatchBuilder, Field, KeyIndex, Level, PartAt, Row, Timestamp, Value, logical_name};
 use intake::classify::{LOGIN, PROBE};
 use issues::{Explanation, Facts, Group, explain, group};
 use store::Documents;
@@ -109,7 +109,7 @@ struct Read<'a> {
     is_noted: bool,
     source: &'a str,
     /// Which keys were added to a document, and where in its row that stands.
-    added: Option<(Added, usize)>,
+    added: Option<(Added, PartAt)>,
 }
 
 impl<'a> Read<'a> {
@@ -120,7 +120,7 @@ impl<'a> Read<'a> {
             let column = column(part.key);
             let Some(field) = (column != Column::Other).then(|| part.field()).flatten() else { continue };
             match column {
-                Column::Added => read.added = Some((Added::read(field.value), part.end)),
+                Column::Added => read.added = Some((Added::read(field.value), part.at())),
                 _ if field.sent => {}
                 _ => read.take(column, field.value),
             }
@@ -244,15 +244,15 @@ pub(crate) fn mark(batch: Batch, history: Option<Timestamp>) -> Marked {
 struct Changed {
     group: Option<Group>,
     has_own: bool,
-    added: Option<(Added, usize)>,
+    added: Option<(Added, PartAt)>,
 }
 
 impl Changed {
     /// Writes the event with our fingerprint in the column. What it sent under that name is kept beside it, as it is sent.
     fn write(&self, builder: &mut BatchBuilder, row: &Row<'_>, columns: &[Column]) -> bool {
-        let added = self.added.filter(|_| self.group.is_some()).map(|(mut added, end)| {
+        let added = self.added.filter(|_| self.group.is_some()).map(|(mut added, at)| {
             added.add(FINGERPRINT);
-            (added, end)
+            (added, at)
         });
         if self.has_own {
             for Field { key, value, sent } in row.fields() {
@@ -264,8 +264,8 @@ impl Changed {
             }
         } else {
             builder.begin(row);
-            if let Some((added, end)) = added {
-                builder.replace_number(end, added.number());
+            if let Some((added, at)) = added {
+                builder.replace_number(at, added.number());
             }
         }
         if let Some(group) = &self.group {

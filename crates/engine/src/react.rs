@@ -348,16 +348,21 @@ impl Engine {
         let mut held = self.reacting.memory.lock();
         let memory = self.remembered(&mut held)?;
         let mut more = false;
-        let last = self.store.last_sequence();
         memory.is_saving = memory.saved.is_none_or(|saved| saved.elapsed() >= SAVE_AFTER);
         if memory.is_saving {
             memory.saved = Some(Instant::now());
         }
         let mut look = Look { memory, now: self.clock.now(), reaction: Reaction::default(), trails: 0 };
         let logs = self.log_numbers();
+        let mut reached = u64::MAX;
         for (log, name) in &logs {
             if self.log(name).is_ok_and(|kept| kept == *log) {
                 more |= self.look_at(&mut look, (*log, name))?;
+                reached = reached.min(look.memory.positions.get(log).copied().unwrap_or(0));
+            } else {
+                // What is sent to it now is kept in another one.
+                let now = look.now;
+                self.count_late(&mut look, (*log, name), now)?;
             }
         }
         look.memory.failed.forget(|log| logs.contains_key(&log), &mut look.reaction);
@@ -375,9 +380,7 @@ impl Engine {
         memory.calls.digests(now, link, &mut reaction);
         self.keep_reaction(memory, &mut reaction)?;
         self.reacting.over.lock().kept();
-        if !more {
-            self.reacting.history.lock().forget(last);
-        }
+        self.reacting.history.lock().forget(reached);
         self.let_issues_go(memory)?;
         Ok(more)
     }

@@ -243,7 +243,20 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Where a value stands in its event, and of what type it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartAt {
+    end: usize,
+    tag: u8,
+}
+
 impl<'a> Part<'a> {
+    /// Where it stands.
+    #[must_use]
+    pub fn at(&self) -> PartAt {
+        PartAt { end: self.end, tag: self.tag }
+    }
+
     /// The value, where it is a whole number.
     #[inline]
     #[must_use]
@@ -432,15 +445,17 @@ impl BatchBuilder {
         self.batch.data.extend_from_slice(row.data);
     }
 
-    /// Puts another number in the place of the one whose value ends at `end`, in an event that [`BatchBuilder::begin`] began:
-    /// the end is that of [`Part::end`] in the event it was begun with.
-    ///
-    /// # Panics
-    /// When no number ends there.
-    pub fn replace_number(&mut self, end: usize, value: f64) {
+    /// Puts another number in the place of a part of the event that [`BatchBuilder::begin`] began. False, and nothing
+    /// changed, when the part is none with a fraction: numbers alone are as long as any other.
+    pub fn replace_number(&mut self, part: PartAt, value: f64) -> bool {
         let begun = self.batch.heads.last().map_or(0, |head| head.end as usize);
-        let end = begun + end;
-        self.batch.data[end - size_of::<f64>()..end].copy_from_slice(&value.to_le_bytes());
+        let end = begun + part.end;
+        let Some(place) = self.batch.data.get_mut(end.saturating_sub(size_of::<f64>())..end) else { return false };
+        if part.tag & !SENT != TAG_FLOAT {
+            return false;
+        }
+        place.copy_from_slice(&value.to_le_bytes());
+        true
     }
 
     /// How many events were committed.
@@ -626,8 +641,9 @@ mod tests {
         let batch = builder.finish();
         let mut builder = BatchBuilder::continuing(&batch, 1);
         builder.begin(&batch.row(1));
-        let end = batch.row(1).parts().next().map(|part| part.end).unwrap();
-        builder.replace_number(end, 7.5);
+        let [size, name] = batch.row(1).parts().map(|part| part.at()).collect::<Vec<_>>()[..] else { panic!() };
+        assert!(builder.replace_number(size, 7.5));
+        assert!(!builder.replace_number(name, 8.5), "a text stays as it is");
         builder.commit(Id::new("a"), Timestamp::from_micros(0));
         let read = builder.finish();
         let sizes: Vec<Value<'_>> = read.rows().flat_map(|row| row.fields().next()).map(|field| field.value).collect();

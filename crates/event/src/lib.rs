@@ -16,7 +16,7 @@ mod timestamp;
 mod value;
 pub mod varint;
 
-pub use batch::{Batch, BatchBuilder, BatchError, Field, KeyIndex, Part, Row};
+pub use batch::{Batch, BatchBuilder, BatchError, Field, KeyIndex, Part, PartAt, Row};
 pub use id::{Id, fresh_uuid};
 pub use level::Level;
 pub use path::{escape_segment, logical_name, push_segment, split_first};

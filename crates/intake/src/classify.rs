@@ -15,7 +15,7 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use event::{Added, Batch, BatchBuilder, KeyIndex, Row, Value};
+use event::{Added, Batch, BatchBuilder, KeyIndex, PartAt, Row, Value};
 use ipnet::IpNet;
 
 pub use agents::{Agent, agent, domains_of_crawler};
@@ -103,7 +103,7 @@ struct Found<'c> {
     probe: Option<&'c str>,
     login: Option<Outcome>,
     /// Which keys were added to a document before, and where in its row that stands.
-    added: Option<(Added, usize)>,
+    added: Option<(Added, PartAt)>,
 }
 
 impl Found<'_> {
@@ -139,9 +139,9 @@ impl Writer {
     fn add(&mut self, row: &Row<'_>, found: &Found<'_>) -> bool {
         let values = found.values();
         self.builder.begin(row);
-        if let Some((mut added, end)) = found.added {
+        if let Some((mut added, at)) = found.added {
             values.iter().filter(|(_, value)| value.is_some()).for_each(|(path, _)| added.add(path));
-            self.builder.replace_number(end, added.number());
+            self.builder.replace_number(at, added.number());
         }
         for ((path, value), key) in values.iter().zip(&mut self.keys) {
             if let Some(value) = value {

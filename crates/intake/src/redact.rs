@@ -145,6 +145,8 @@ enum OfPath<'r> {
     /// They go; the path down to the key that says so.
     Secret(String, Rule<'r>),
     Look(Place),
+    /// Everlog itself keeps it about the event: no rule is for it.
+    Ours,
 }
 
 /// How closely a value must be looked at.
@@ -198,6 +200,9 @@ impl Redact {
     }
 
     fn of_path(&self, path: &str) -> OfPath<'_> {
+        if path == event::ADDED {
+            return OfPath::Ours;
+        }
         if !self.asked.is_empty() && self.asked.iter().any(|asked| *asked == logical_name(path)) {
             return OfPath::Look(Place::Text);
         }

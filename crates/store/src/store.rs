@@ -57,6 +57,8 @@ pub struct Incoming {
 /// What became of one [`Incoming`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
+    /// Sequence number of the first event of the request that is new; behind the last where there is none.
+    pub first: u64,
     /// Sequence number of the last event stored so far.
     pub last: u64,
     /// Events that are new.
@@ -380,7 +382,7 @@ impl Store {
         let mut live = self.live.lock();
         let mut results = Vec::with_capacity(group.len());
         for ((incoming, known), gone) in group.into_iter().zip(known).zip(gone) {
-            let stored = incoming.batch.len();
+            let (stored, first) = (incoming.batch.len(), sequence);
             if stored > 0 {
                 let log = live.logs.entry(incoming.log).or_default();
                 log.builder.append(&incoming.batch, sequence, incoming.received);
@@ -390,7 +392,7 @@ impl Store {
                 }
                 live.last_sequence = sequence - 1;
             }
-            results.push(Appended { last: live.last_sequence, stored: stored + gone, known });
+            results.push(Appended { first, last: live.last_sequence, stored: stored + gone, known });
         }
         Ok(results)
     }

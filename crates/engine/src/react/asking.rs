@@ -18,7 +18,7 @@ use crate::waking::Waking;
 /// How often it looks for itself.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// How long a rule may go on that is asked while the server stops.
+/// How long it may go on with a rule when the server stops.
 const END_MAX: Duration = Duration::from_secs(3);
 
 /// Rules that are asked.
@@ -57,6 +57,11 @@ impl Asking {
             drop(desk);
             self.waking.stored();
         }
+    }
+
+    /// Whether nothing is waited for any more, as the server stops.
+    pub(super) fn is_over(&self) -> bool {
+        self.waking.is_over()
     }
 
     /// What was counted since the last time.
@@ -101,6 +106,8 @@ impl Engine {
         let mut desk = desk.lock();
         desk.asked = None;
         match counted {
+            // It is only a part then.
+            Ok(_) if self.reacting.asking.is_over() => return false,
             Ok(values) => desk.answers.push(Counted { rule, values }),
             Err(error) => tracing::warn!("the rule {} cannot be looked at: {error}", rule.name),
         }

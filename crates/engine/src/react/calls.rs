@@ -1,11 +1,9 @@
 //! From something that happened to the people who are told: rules, states, channels, and what each of them holds back.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 use alerts::{Admission, Channel, Hold, Limits, Measurement, Notice, Outflow, Phase, Rule, State, What, route, step};
 use event::Timestamp;
-use intake::redact::{Level, Redact, Settings};
 use serde_json::{Value, json};
 use store::catalog::{DeliveryRow, NoticeRow, Reaction};
 
@@ -96,7 +94,7 @@ impl Calls {
         now: Timestamp,
         reaction: &mut Reaction,
     ) {
-        let notice = discreet(notice).bounded();
+        let notice = notice.bounded();
         let to: Vec<String> = route(&notice, rule.map_or(&[], std::slice::from_ref), &self.channels);
         let number = self.keep(&notice, reaction);
         for name in to {
@@ -192,38 +190,5 @@ impl Calls {
             rule.on == notice.trigger.on() && rule.hears(&notice.log, notice.environment.as_deref(), notice.level)
         };
         self.rules.iter().filter(hears).cloned().collect()
-    }
-}
-
-/// The notice without addresses and telephone numbers of people in its free text, whatever the log keeps: it goes to services of
-/// others. Whose event it was stays.
-fn discreet(mut notice: Notice) -> Notice {
-    static STRICT: LazyLock<Option<Redact>> =
-        LazyLock::new(|| Redact::new(&Settings::default(), Level::Strict, None).ok());
-    let texts = [&mut notice.message, &mut notice.path].into_iter().flatten();
-    for text in texts.chain([&mut notice.title]).chain(&mut notice.trail) {
-        if let Some(discreet) = STRICT.as_ref().and_then(|strict| strict.text(text)) {
-            *text = discreet;
-        }
-    }
-    notice
-}
-
-#[cfg(test)]
-mod tests {
-    use alerts::Trigger;
-
-    use super::*;
-
-    #[test]
-    fn a_notice_tells_no_address() {
-        let mut notice = Notice::new("", Trigger::NewIssue, Timestamp::from_micros(0));
-        notice.title = "no order of bob@example.com".to_owned();
-        notice.message = Some("no order 17 of bob@example.com, +44 20 7946 0958".to_owned());
-        notice.trail = vec!["03:04:01 POST /login bob@example.com".to_owned(), "03:04:02 GET /cart".to_owned()];
-        let notice = discreet(notice);
-        assert_eq!(notice.title, "no order of [REDACTED:email]");
-        assert_eq!(notice.message.as_deref(), Some("no order 17 of [REDACTED:email], [REDACTED:phone]"));
-        assert_eq!(notice.trail, ["03:04:01 POST /login [REDACTED:email]", "03:04:02 GET /cart"]);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use alerts::configuration::{ConfigurationError, Mailing};
@@ -10,6 +11,7 @@ use alerts::watch::{Crawler, Finding, Hit, Login};
 use alerts::{Fact, Hold, Measurement, Notice, Trigger, past};
 use event::{Level, Timestamp, Value};
 use intake::classify::{LOGIN, PROBE};
+use intake::redact::{Level as Strictness, Redact, Settings};
 use issues::{Deploy, Happening, Issue, Occurrence};
 use store::LogId;
 use store::catalog::{IssueRow, Reaction};
@@ -174,7 +176,7 @@ impl Engine {
             Some(DEPLOY) => note_deploy(look.memory, log, &seen),
             Some(issues::CONFIGURATION_ERROR) => self.configuration_error(look, name, &seen),
             // Nobody is at the door of yesterday.
-            _ if self.watches(log) && !self.is_past(&seen) => watch(look.memory, log, &seen),
+            _ if self.watches(log) && !seen.is_past => watch(look.memory, log, &seen),
             _ => {}
         }
         if seen.fingerprint.is_none() {
@@ -225,7 +227,7 @@ impl Engine {
             release: Some(release).filter(|text| !text.is_empty()),
             level,
             event: Some(seen),
-            hold: self.hold(seen, look.now),
+            hold: hold(seen, look.now),
         };
         self.count(look, (log, name), &occurrence, &telling)?;
         self.pass_on(look, (log, name), seen)
@@ -360,9 +362,10 @@ impl Engine {
             let request = request.into_iter().flatten().collect::<Vec<_>>().join(" ");
             // The time of day is enough: it is the day of the notice, or the one before.
             let time = text("timestamp").and_then(|time| time.get(11..19));
-            let parts = [time, text("event"), Some(request.as_str()), text("message")];
-            let line = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
-            line.chars().take(STEP_CHARACTERS_MAX).collect()
+            let parts = [text("event"), Some(request.as_str()), text("message")];
+            let said = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+            let line = [time.unwrap_or_default(), &discreet(&said)].join(" ");
+            line.trim_start().chars().take(STEP_CHARACTERS_MAX).collect()
         };
         steps.iter().map(line).collect()
     }
@@ -375,7 +378,7 @@ impl Engine {
         telling: &Telling<'_>,
     ) -> Notice {
         let mut notice = Notice::new("", trigger, now);
-        issue.title().clone_into(&mut notice.title);
+        notice.title = discreet(issue.title());
         name.clone_into(&mut notice.log);
         notice.environment = telling.environment.map(str::to_owned);
         notice.release = telling.release.map(str::to_owned);
@@ -388,8 +391,8 @@ impl Engine {
         notice.link = self.link(&format!("/issues/{}", issue.id));
         let Some(seen) = telling.event else { return notice };
         notice.method = seen.owned("method");
-        notice.path = seen.owned("url").or_else(|| seen.owned("path"));
-        notice.message = seen.owned("exception.message").or_else(|| seen.owned("message"));
+        notice.path = seen.text("url").or_else(|| seen.text("path")).map(discreet);
+        notice.message = seen.text("exception.message").or_else(|| seen.text("message")).map(discreet);
         let facts = [
             ("Where", Some(issue.culprit().to_owned()).filter(|culprit| !culprit.is_empty())),
             ("User", seen.user.clone()),
@@ -428,13 +431,15 @@ impl Engine {
         };
         let mailing = look.memory.configuration.see(&error, self.settings.config_error_rate_limit_hours, now);
         let Mailing::Mail { held } = mailing else { return };
-        let notice = Notice { environment: seen.owned("environment"), ..error.notice(name, held, now) };
+        let mut notice = Notice { environment: seen.owned("environment"), ..error.notice(name, held, now) };
+        notice.title = discreet(&notice.title);
+        notice.message = notice.message.as_deref().map(discreet);
         let happened = Happened {
             notice,
             group: error.key(),
             measurement: Measurement::Happened(1),
             moment: now.to_string(),
-            hold: self.hold(seen, now),
+            hold: hold(seen, now),
         };
         self.call_rules(look, &happened, Some(seen));
     }
@@ -494,16 +499,18 @@ impl Engine {
             (&id, &fields, now),
         )
     }
+}
 
-    /// Whether an event is of a day of the past that was taken in.
-    fn is_past(&self, seen: &Seen) -> bool {
-        past::is_past(seen.time, seen.received) && self.reacting.history.lock().has(seen.sequence)
-    }
+/// A text without addresses and telephone numbers of people, whatever the log keeps: a notice goes to services of others.
+fn discreet(text: &str) -> String {
+    static STRICT: LazyLock<Option<Redact>> =
+        LazyLock::new(|| Redact::new(&Settings::default(), Strictness::Strict, None).ok());
+    STRICT.as_ref().and_then(|strict| strict.text(text)).unwrap_or_else(|| text.to_owned())
+}
 
-    /// What is of the past is told with others of its kind.
-    fn hold(&self, seen: &Seen, now: Timestamp) -> Option<Hold> {
-        self.is_past(seen).then(|| past::hold(now))
-    }
+/// What is of the past is told with others of its kind.
+fn hold(seen: &Seen, now: Timestamp) -> Option<Hold> {
+    seen.is_past.then(|| past::hold(now))
 }
 
 /// A deploy that somebody told of.
@@ -529,7 +536,8 @@ fn watch(memory: &mut Memory, log: LogId, seen: &Seen) {
         _ => None,
     };
     let is_crawler = seen.text("client.kind") == Some("crawler");
-    let verified = seen.flag("client.verified").unwrap_or(false);
+    // Of one whose address nobody knows yet nothing is said.
+    let crawler = seen.flag("client.verified").filter(|_| is_crawler);
     let hit = Hit {
         ip: seen.text("ip"),
         user: seen.user.as_deref(),
@@ -537,7 +545,7 @@ fn watch(memory: &mut Memory, log: LogId, seen: &Seen) {
         status: seen.status(),
         probe: seen.text(PROBE),
         login,
-        crawler: is_crawler.then_some(if verified { Crawler::Verified } else { Crawler::Unverified }),
+        crawler: crawler.map(|verified| if verified { Crawler::Verified } else { Crawler::Unverified }),
     };
     if hit.probe.is_none() && hit.login.is_none() && hit.crawler.is_none() {
         return;
@@ -545,4 +553,17 @@ fn watch(memory: &mut Memory, log: LogId, seen: &Seen) {
     let watch = memory.watches.entry(log).or_default();
     watch.see(&hit, seen.received);
     memory.touched.watches.insert(log);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_tells_no_address() {
+        let check = |text: &str, expected: &str| assert_eq!(discreet(text), expected);
+        check("no order 17 of bob@example.com, +44 20 7946 0958", "no order 17 of [REDACTED:email], [REDACTED:phone]");
+        check("POST /login bob@example.com", "POST /login [REDACTED:email]");
+        check("GET /cart 10023456", "GET /cart 10023456");
+    }
 }

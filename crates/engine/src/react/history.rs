@@ -1,10 +1,13 @@
 //! Which of the events that were stored came as days of the past.
 //!
 //! It is known in memory alone: after a crash what was not looked at yet is taken as happening now, and somebody may hear of
-//! it.
+//! it. The same holds for the oldest of very many that wait to be looked at.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
+
+/// Ranges that are remembered. Those of one import follow each other, unless much else comes in meanwhile.
+const RANGES_MAX: usize = 100_000;
 
 /// Sequence numbers of such events that were not looked at yet.
 #[derive(Debug, Default)]
@@ -13,15 +16,17 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Adds the events of one request: how many were stored, and the last of them.
-    pub(crate) fn add(&mut self, last: u64, stored: usize) {
-        if stored == 0 {
+    /// Adds the events of one request.
+    pub(crate) fn add(&mut self, new: RangeInclusive<u64>) {
+        if new.is_empty() {
             return;
         }
-        let first = (last + 1).saturating_sub(stored as u64);
         match self.ranges.back_mut() {
-            Some(before) if *before.end() + 1 == first => *before = *before.start()..=last,
-            _ => self.ranges.push_back(first..=last),
+            Some(before) if *before.end() + 1 == *new.start() => *before = *before.start()..=*new.end(),
+            _ => self.ranges.push_back(new),
+        }
+        if self.ranges.len() > RANGES_MAX {
+            self.ranges.pop_front();
         }
     }
 
@@ -45,7 +50,7 @@ mod tests {
     #[test]
     fn ranges_are_known_until_they_are_forgotten() {
         let mut history = History::default();
-        [(10, 3), (12, 2), (20, 0), (31, 1)].into_iter().for_each(|(last, stored)| history.add(last, stored));
+        [8..=10, 11..=12, 21..=20, 31..=31].into_iter().for_each(|new| history.add(new));
         let known = |history: &History| (0..40).filter(|sequence| history.has(*sequence)).collect::<Vec<_>>();
         assert_eq!(known(&history), [8, 9, 10, 11, 12, 31]);
         assert_eq!(history.ranges.len(), 2);

@@ -293,6 +293,9 @@ impl Engine {
         let mut sums: BTreeMap<String, f64> = BTreeMap::new();
         let filter = rule_filter(rule, Some((from, to)), self.clock.now())?;
         for log in logs {
+            if self.reacting.asking.is_over() {
+                break;
+            }
             // A rule may be written before its log is.
             let Ok(asked) = self.asked(&log, false) else { continue };
             if self.log_names().iter().all(|known| *known != log) {

@@ -12,6 +12,9 @@ use store::catalog::{DeliveryRow, Reaction};
 use super::passing::PassedError;
 use crate::Engine;
 
+/// After so many attempts a notice holds up later ones no longer: a quarter of an hour.
+const ALONE_AFTER: u32 = 10;
+
 /// Notices that are kept as history; those that still wait stay beyond it.
 pub(super) const HISTORY_MAX: u64 = 10_000;
 
@@ -178,7 +181,10 @@ impl Engine {
             }
             Settled::Failed { reason, .. } => kept.reason = cut(reason),
         }
-        let is_alone = matches!(settled, Settled::Partly { .. } | Settled::Failed { alone: true, .. });
+        // Errors have no order, and what fails again and again may do so by what it says.
+        let is_alone = matches!(settled, Settled::Partly { .. } | Settled::Failed { alone: true, .. })
+            || kept.error.is_some()
+            || kept.attempts >= ALONE_AFTER;
         kept.alone = is_alone.then_some(true);
         row.state = match (settled, again) {
             (Settled::Sent { .. }, _) => "sent",

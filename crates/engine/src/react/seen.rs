@@ -1,5 +1,6 @@
 //! The events that something follows from, with what is read of them.
 
+use alerts::past::is_past;
 use event::{Level, Timestamp, shared};
 use intake::classify::{LOGIN, PROBE};
 use issues::Group;
@@ -51,6 +52,8 @@ pub(super) struct Seen {
     pub(super) id: String,
     pub(super) time: Timestamp,
     pub(super) received: Timestamp,
+    /// Whether it is of a day of the past that was taken in.
+    pub(super) is_past: bool,
     pub(super) fingerprint: Option<String>,
     pub(super) level: Option<Level>,
     /// Whose it is, if it is somebody's.
@@ -149,11 +152,13 @@ impl Engine {
             let group = fingerprint.as_deref().filter(|fingerprint| is_new(fingerprint));
             let group = group.and_then(|_| Known::of(columns, *row).group());
             let user = columns.text("user", *row).filter(|user| user != shared::SYSTEM_USER);
+            let (time, received) = (columns.moment(*row), columns.belongs(*row).received);
             events.push(Seen {
                 sequence: *sequence,
                 id: columns.text("id", *row).unwrap_or_default(),
-                time: columns.moment(*row),
-                received: columns.belongs(*row).received,
+                time,
+                received,
+                is_past: is_past(time, received) && self.reacting.history.lock().has(*sequence),
                 fingerprint,
                 level: columns.text("level", *row).and_then(|level| Level::parse(&level)),
                 user,

@@ -1,6 +1,6 @@
 //! What an event says of the client and of its request: the few keys that classification reads.
 
-use event::{ADDED, Added, Batch, Field, Row, Value, logical_name};
+use event::{ADDED, Added, Batch, Field, PartAt, Row, Value, logical_name};
 
 use super::login::Attempt;
 use super::{KIND, LOGIN, NAME, OS, PROBE, VERIFIED, probes};
@@ -119,7 +119,7 @@ pub(super) struct Facts<'a> {
     pub(super) own: Own,
     pub(super) has_security: bool,
     /// Which keys were added to a document, and where in its row that stands.
-    pub(super) added: Option<(Added, usize)>,
+    pub(super) added: Option<(Added, PartAt)>,
 }
 
 /// Which keys of ours below `client` an event has of its own, beside its kind.
@@ -137,7 +137,7 @@ impl<'a> Facts<'a> {
             let role = roles.of_keys[part.key as usize];
             let Some(field) = (role != Role::Other).then(|| part.field()).flatten() else { continue };
             if role == Role::Added {
-                facts.added = Some((Added::read(field.value), part.end));
+                facts.added = Some((Added::read(field.value), part.at()));
             } else if !field.sent || role.is_own() {
                 facts.note(role, &field);
             }

@@ -33,6 +33,7 @@ impl<'r> Paths<'r> {
         let place = |of_path: &OfPath<'_>| match of_path {
             OfPath::Look(place) => Some(*place),
             OfPath::Secret(..) => None,
+            OfPath::Ours => Some(Place::Text),
         };
         Self { places: all.iter().map(place).collect(), all }
     }
@@ -139,6 +140,7 @@ impl Redact {
             let place = match of_path {
                 OfPath::Look(place) => *place,
                 OfPath::Secret(..) => Place::Text,
+                OfPath::Ours => continue,
             };
             let depth = match &mut signs {
                 Some(signs) => self.depth(signs, &part, place),
@@ -153,7 +155,7 @@ impl Redact {
                     derived.note_secret(path, field.value, &mark(rule.name));
                     Outcome::Secret
                 }
-                OfPath::Look(_) => match derived.mark_for(path, &field) {
+                OfPath::Look(_) | OfPath::Ours => match derived.mark_for(path, &field) {
                     Some(mark) => Outcome::Mark(mark.to_owned()),
                     None if depth == Depth::Stays => continue,
                     None => {

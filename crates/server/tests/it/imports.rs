@@ -106,7 +106,9 @@ fn yesterday() -> (String, String) {
         let event = json!({ "timestamp": "2026-01-01T04:00:00Z", "level": "error", "exception": exception });
         format!("{event}\n")
     });
-    (probes.chain(guesses).collect(), errors.collect())
+    // One that waits for its exception is of the past when it has waited.
+    let answer = json!({ "timestamp": "2026-01-01T04:00:00Z", "status": 503, "path": "/pay", "method": "GET", "request_id": "request-1" });
+    (probes.chain(guesses).collect(), errors.chain([format!("{answer}\n")]).collect())
 }
 
 /// A day of the past is counted under its own time, and nothing in it is taken as happening now.

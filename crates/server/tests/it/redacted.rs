@@ -247,3 +247,28 @@ async fn an_address_in_free_text_is_in_no_notice() {
     }
     assert_eq!(server.events("message~=planted@mail.example").await.len(), 2);
 }
+
+/// What Everlog notes about a document is no value of it, whatever a rule of the log says of numbers and names.
+#[tokio::test(flavor = "multi_thread")]
+async fn own_rules_leave_alone_what_is_noted_of_a_document() {
+    let mut server = Server::start().await;
+    let rules = json!({ "redact": { "keys": ["added"], "patterns": { "number": "[0-9]{9}" } } });
+    server.as_admin(Method::PUT, "/api/v1/logs/shop", &rules).await.expect(200);
+    let document = json!({ "level": "error", "message": "it broke", "user_agent": "curl/8.0", "path": "/pay" });
+    server.post("/es/shop/_doc/1", document.to_string()).await.expect(201);
+    for _ in 0..2 {
+        let mut source = server.get("/es/shop/_doc/1").await.expect(200)["_source"].clone();
+        source.as_object_mut().unwrap().remove("@timestamp");
+        assert_eq!(source, document);
+        let events = server.get("/api/v1/logs/shop/events?client.name=curl&fingerprint").await.expect(200);
+        assert_eq!(events.as_array().map(Vec::len), Some(1), "{events}");
+        let issues = until("the issue", async || {
+            let issues = server.get("/api/v1/logs/shop/issues").await.expect(200);
+            issues.as_array().filter(|issues| !issues.is_empty()).cloned()
+        });
+        assert_eq!(issues.await[0]["occurrences"], 1);
+        // What the journal has of it can be read.
+        server.kill9();
+        server.restart().await;
+    }
+}
