@@ -14,7 +14,10 @@ for target in "${targets[@]}"; do
     esac
     scratch=$(mktemp --directory)
     mkdir -p "$scratch/all" "$scratch/cover" "fixtures/$target" "corpus/$target"
-    find "corpus/$target" "fixtures/$target" -type f -size "-$((BYTES_MAX + 1))c" -exec cp --target-directory "$scratch/all" {} +
+    # One after the other: what is kept already is in both, and cp does not take a name twice.
+    for folder in "corpus/$target" "fixtures/$target"; do
+        find "$folder" -type f -size "-$((BYTES_MAX + 1))c" -exec cp --target-directory "$scratch/all" {} +
+    done
     cargo +nightly fuzz run --sanitizer none "${features[@]}" "$target" "$scratch/cover" "$scratch/all" -- \
         -set_cover_merge=1 -merge_control_file="$scratch/reached" -max_len="$BYTES_MAX"
     # The control file has two counts, as many names as the first says, and for each name the features that its input reaches. Of
