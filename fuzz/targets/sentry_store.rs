@@ -1,4 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|body: &[u8]| {
-    fuzz::check(body, intake::sentry::store(body, fuzz::limits(), fuzz::now()).decoded);
-});
+libfuzzer_sys::fuzz_target!(|body: &[u8]| fuzz::decoders::sentry_store(body));

@@ -8,6 +8,8 @@ pub mod elastic;
 mod evaluate;
 pub mod filter;
 mod grouping;
+#[cfg(test)]
+mod kept;
 mod keys;
 mod known;
 mod log_scan;
@@ -20,6 +22,9 @@ mod sql;
 mod table;
 pub mod time;
 pub mod url;
+
+#[cfg(test)]
+extern crate self as query;
 
 use thiserror::Error;
 

@@ -4,6 +4,7 @@
 
 mod classify;
 mod entries;
+mod kept;
 mod lossless;
 mod messages;
 mod native;
