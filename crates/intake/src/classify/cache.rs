@@ -41,7 +41,9 @@ impl Cache {
         }
         let agent = Arc::new(read(text));
         let mut part = self.parts[part].lock().unwrap_or_else(PoisonError::into_inner);
-        part[beside] = part[place].replace(Arc::clone(&agent));
+        if let Some(before) = part[place].replace(Arc::clone(&agent)) {
+            part[beside] = Some(before);
+        }
         agent
     }
 }

@@ -260,7 +260,7 @@ async fn own_rules_leave_alone_what_is_noted_of_a_document() {
         let mut source = server.get("/es/shop/_doc/1").await.expect(200)["_source"].clone();
         source.as_object_mut().unwrap().remove("@timestamp");
         assert_eq!(source, document);
-        let events = server.get("/api/v1/logs/shop/events?client.name=curl&fingerprint").await.expect(200);
+        let events = server.get("/api/v1/logs/shop/events?client.kind=bot&fingerprint").await.expect(200);
         assert_eq!(events.as_array().map(Vec::len), Some(1), "{events}");
         let issues = until("the issue", async || {
             let issues = server.get("/api/v1/logs/shop/issues").await.expect(200);
