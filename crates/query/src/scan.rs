@@ -3,6 +3,8 @@
 //! Rows are found with as few columns as the filter needs; only the rows of the page are then read whole. A scan for
 //! the latest events stops as soon as nothing older can take a place on the page.
 
+mod fetch;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -14,9 +16,8 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::concat_batches;
 use arrow::datatypes::{TimestampMicrosecondType, UInt64Type};
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use parquet::arrow::arrow_reader::RowSelection;
 use store::columns::{REST_AT, SEQUENCE, TIMESTAMP, TIMESTAMP_AT};
 use store::index::{BLOCK_ROWS, BlockSet};
 use store::segment::{Opened, Segment};
@@ -29,12 +30,11 @@ use crate::keys::{Key, SortValues, in_order, sort_columns};
 use crate::known::columns_of;
 use crate::prune::{passes, times_may_pass};
 use crate::url::Sort;
+use fetch::fetch;
+pub(crate) use fetch::read_rows;
 
 /// Threads that look at one question.
 const THREADS_MAX: usize = 4;
-
-/// So few row groups are read by who asks.
-const FETCH_ALONE: usize = 4;
 
 /// What one question may take.
 #[derive(Clone, Copy, Debug)]
@@ -715,60 +715,6 @@ impl<'a> Positions<'a> {
     }
 }
 
-/// Reads the rows of the page with all their columns.
-fn fetch(chosen: &[Candidate], sources: &[Source], page: &mut Page) {
-    let mut places: Vec<usize> = (0..chosen.len()).collect();
-    places.sort_by_key(|at| (chosen[*at].source, chosen[*at].group, chosen[*at].row));
-    page.rows = vec![(usize::MAX, 0, 0); chosen.len()];
-    let runs: Vec<&[usize]> = places
-        .chunk_by(|one, two| (chosen[*one].source, chosen[*one].group) == (chosen[*two].source, chosen[*two].group))
-        .collect();
-    for (run, read) in runs.iter().zip(fetch_runs(&runs, chosen, sources)) {
-        let head = &chosen[run[0]];
-        let batch = page.batches.len();
-        match (&sources[head.source], read) {
-            (Source::Rows(rows), _) => {
-                page.batches.push(rows.batch.clone());
-                run.iter().for_each(|at| page.rows[*at] = (batch, chosen[*at].row, chosen[*at].sequence));
-            }
-            (Source::Segment(_), Ok(read)) => {
-                page.batches.extend(read);
-                run.iter().enumerate().for_each(|(row, at)| page.rows[*at] = (batch, row, chosen[*at].sequence));
-            }
-            (Source::Segment(segment), Err(error)) => {
-                segment.note_damage(head.group, &error.to_string());
-                page.unreadable += run.len() as u64;
-            }
-        }
-    }
-    page.rows.retain(|(batch, ..)| *batch != usize::MAX);
-}
-
-/// Reads the rows of each run, on several threads when there are many; none for those that are in memory.
-fn fetch_runs(
-    runs: &[&[usize]],
-    chosen: &[Candidate],
-    sources: &[Source],
-) -> Vec<Result<Option<RecordBatch>, QueryError>> {
-    let read = |run: &[usize]| match &sources[chosen[run[0]].source] {
-        Source::Rows(_) => Ok(None),
-        Source::Segment(segment) => {
-            read_rows(segment, chosen[run[0]].group, run.iter().map(|at| chosen[*at].row)).map(Some)
-        }
-    };
-    if runs.len() < FETCH_ALONE {
-        return runs.iter().map(|run| read(run)).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let work = || -> Vec<(usize, Result<Option<RecordBatch>, QueryError>)> {
-        let turns = std::iter::repeat_with(|| next.fetch_add(1, AtomicOrdering::Relaxed));
-        turns.map_while(|at| Some((at, read(runs.get(at)?)))).collect()
-    };
-    let mut done: Vec<_> = on_threads(runs.len(), &work).into_iter().flatten().collect();
-    done.sort_unstable_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, read)| read).collect()
-}
-
 /// Does the same on as many threads as there are processors, for so many pieces of work.
 pub(crate) fn on_threads<R: Send>(pieces: usize, work: &(impl Fn() -> R + Sync)) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(pieces);
@@ -781,25 +727,4 @@ pub(crate) fn on_threads<R: Send>(pieces: usize, work: &(impl Fn() -> R + Sync))
         );
         done
     })
-}
-
-pub(crate) fn read_rows(
-    segment: &Segment,
-    group: usize,
-    rows: impl Iterator<Item = usize>,
-) -> Result<RecordBatch, QueryError> {
-    let opened = segment.open()?;
-    let columns: Vec<usize> = (0..opened.schema().fields().len()).collect();
-    let mut selectors = Vec::new();
-    let mut at = 0;
-    for row in rows {
-        if row > at {
-            selectors.push(RowSelector::skip(row - at));
-        }
-        selectors.push(RowSelector::select(1));
-        at = row + 1;
-    }
-    let reader = opened.read(group, &columns, Some(selectors.into()), 8192).map_err(StoreError::from)?;
-    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>()?;
-    Ok(concat_batches(opened.schema(), &batches)?)
 }
