@@ -24,6 +24,9 @@ pub(crate) struct Frame<'a> {
     pub(crate) module: Text<'a>,
     #[serde(borrow)]
     pub(crate) file: Text<'a>,
+    /// What many clients call the file.
+    #[serde(borrow)]
+    pub(crate) filename: Text<'a>,
     pub(crate) in_app: Flag,
 }
 
@@ -154,6 +157,9 @@ pub(crate) fn exceptions<'a>(facts: &Facts<'a>) -> Vec<Exception<'a>> {
         of_text(&mut chain, facts.exception_text);
     }
     for one in &mut chain {
+        for frame in one.frames.iter_mut().filter(|frame| frame.file.is_empty()) {
+            frame.file = std::mem::take(&mut frame.filename);
+        }
         let skipped = one.frames.len().saturating_sub(FRAMES_MAX);
         one.frames.drain(..skipped);
     }
@@ -236,5 +242,13 @@ mod tests {
         };
         let read = exceptions(&facts);
         assert_eq!((read.len(), read[0].frames.len(), read[1].frames.len()), (2, 1, 0));
+    }
+
+    #[test]
+    fn the_file_of_a_frame_has_either_name() {
+        let frames = r#"[{"function":"get","filename":"shop/cart.py","lineno":1},{"function":"f","file":"a.py","filename":"b.py"}]"#;
+        let read = exceptions(&Facts { exception_type: "E", frames, ..Facts::default() });
+        let files: Vec<&str> = read[0].frames.iter().map(|frame| &*frame.file).collect();
+        assert_eq!(files, ["shop/cart.py", "a.py"]);
     }
 }
