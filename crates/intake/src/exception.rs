@@ -21,6 +21,18 @@ pub(crate) fn type_and_message(text: &str) -> Option<(&str, &str)> {
     (is_type(kind) && (python || kind.ends_with("Error") || kind.contains("Exception"))).then(|| (kind, message.trim()))
 }
 
+/// An exception whose traceback stands in a message, alone or after what is said of it.
+pub(crate) fn in_message(message: &str) -> Option<Raised> {
+    let start_of_line = |at: usize| message[..at].rfind('\n').map_or(0, |before| before + 1);
+    let calls = || ["\n\tat ", "\n    at ", "\n  at "].iter().filter_map(|call| message.find(call)).min();
+    let start = match ["Traceback (most recent call last):", "panicked at "].iter().find_map(|sign| message.find(sign))
+    {
+        Some(at) => start_of_line(at),
+        None => start_of_line(calls()?),
+    };
+    Raised::of_text(&message[start..]).filter(|raised| raised.traceback.frames.is_some())
+}
+
 /// Whether a text may be the name of a type.
 fn is_type(kind: &str) -> bool {
     !kind.is_empty()

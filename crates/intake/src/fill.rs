@@ -110,7 +110,8 @@ fn exceptions(noticed: &Noticed<'_>, builder: &mut BatchBuilder) {
         Some(Value::Raw(list)) => Raised::of_list(list).or_else(|| Raised::of_frames(list)),
         _ => None,
     };
-    let Some(raised) = joined(own, (kind, message), stack) else { return };
+    let raised = joined(own, (kind, message), stack).or_else(|| exception::in_message(noticed.lines()?));
+    let Some(raised) = raised else { return };
     push_raised(builder, &raised);
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Noticed<'a> {
     event: Option<Kept<'a>>,
     url: Option<Kept<'a>>,
     pub(crate) exception: Option<Kept<'a>>,
+    /// The message, if it has several lines.
+    lines: Option<Kept<'a>>,
     /// The object `exception` as it was sent.
     pub(crate) exception_object: Option<&'a str>,
     /// Whether something was sent within `exception`, and whether under a name that is none of ours.
@@ -85,6 +87,10 @@ pub(crate) struct Now {
     pub(crate) document: bool,
 }
 
+fn has_lines(value: Value<'_>) -> bool {
+    matches!(value, Value::Str(text) if memchr::memchr(b'\n', text.as_bytes()).is_some())
+}
+
 impl<'a> Noticed<'a> {
     pub(crate) fn new() -> Self {
         Self {
@@ -97,6 +103,7 @@ impl<'a> Noticed<'a> {
             event: None,
             url: None,
             exception: None,
+            lines: None,
             exception_object: None,
             in_exception: false,
             foreign_exception: false,
@@ -115,7 +122,13 @@ impl<'a> Noticed<'a> {
     pub(crate) fn take(&mut self, builder: &mut BatchBuilder, key: KeyIndex, role: Role, kept: Kept<'a>) -> bool {
         let slot = match role {
             Role::Plain => return builder.push(key, kept.value(), false),
-            Role::Own(shared) => return self.take_own(builder, key, shared, kept.value()),
+            Role::Own(shared) => {
+                let taken = self.take_own(builder, key, shared, kept.value());
+                if shared == Shared::Message && has_lines(kept.value()) {
+                    self.lines = Some(kept);
+                }
+                return taken;
+            }
             Role::Source(shared) => {
                 let taken = self.take_own(builder, key, shared, kept.value());
                 *(if shared == Shared::Event { &mut self.event } else { &mut self.url }) = Some(kept);
@@ -181,6 +194,15 @@ impl<'a> Noticed<'a> {
         pushed
     }
 
+    /// The message, if it has several lines, as one with a traceback in it.
+    pub(crate) fn lines(&self) -> Option<&str> {
+        let message = self.lines.as_ref().map(Kept::value);
+        match message.or_else(|| self.alias(Shared::Message).map(Found::value).filter(|value| has_lines(*value)))? {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The message in the key `event`, where structlog has it: what is no name, if nothing else is the message.
     pub(crate) fn message_in_event(&self) -> Option<&str> {
         match self.event.as_ref().map(Kept::value)? {
@@ -203,6 +225,7 @@ impl<'a> Noticed<'a> {
     fn is_to_fill(&self) -> bool {
         !self.found.is_empty()
             || self.exception.is_some()
+            || self.lines.is_some()
             || self.foreign_exception
             || (self.event.is_some() && !self.is_present(Shared::Message))
             || (self.url.is_some() && !self.is_present(Shared::Path))
