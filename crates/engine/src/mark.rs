@@ -45,6 +45,8 @@ enum Column {
     Own,
     /// What was added to a document of Elasticsearch.
     Added,
+    /// What a log record of a client of Sentry has: what is an error of it, the client tells as an event of its own.
+    SentryRecord,
     /// What detectors look for, and what else is reacted to.
     Noted,
 }
@@ -72,6 +74,7 @@ impl Column {
             "method" => Self::Method,
             "path" => Self::Path,
             "http.route" | "otel.attributes.http.route" | "route" => Self::Route,
+            "sentry.body" => Self::SentryRecord,
             "sentry.fingerprint" | "rollbar.fingerprint" => Self::Given,
             FINGERPRINT => Self::Own,
             PROBE | LOGIN => Self::Noted,
@@ -107,6 +110,7 @@ struct Read<'a> {
     given: Option<Value<'a>>,
     has_own: bool,
     is_noted: bool,
+    is_record: bool,
     source: &'a str,
     /// Which keys were added to a document, and where in its row that stands.
     added: Option<(Added, PartAt)>,
@@ -156,6 +160,10 @@ impl<'a> Read<'a> {
                 self.is_noted = true;
                 return;
             }
+            Column::SentryRecord => {
+                self.is_record = true;
+                return;
+            }
             Column::Stream => &mut facts.stream,
             Column::ClientKind => &mut facts.client_kind,
             Column::Event => &mut facts.event,
@@ -187,7 +195,7 @@ impl<'a> Read<'a> {
 
     fn group(&self) -> Option<Group> {
         // One that failed is told by who deploys.
-        if !self.facts.is_error() || self.facts.event == DEPLOY {
+        if !self.facts.is_error() || self.facts.event == DEPLOY || self.is_record {
             return None;
         }
         let parts: Vec<String> = match self.given {

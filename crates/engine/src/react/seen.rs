@@ -138,6 +138,12 @@ impl Engine {
             text.clear();
             writer.write(*row, &mut text);
             let mut document: Value = serde_json::from_slice(&text).unwrap_or_default();
+            // A release is a text to whoever compares it, also where it was sent as a number.
+            for key in ["release", "environment"] {
+                if let Some(number) = document.get_mut(key).filter(|value| value.is_number()) {
+                    *number = number.to_string().into();
+                }
+            }
             // A text that is not known for what it is says at least what went wrong.
             if let Some(said) = columns.text("exception", *row)
                 && select::find(&document, "exception.message").is_none()

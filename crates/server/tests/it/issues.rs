@@ -335,3 +335,50 @@ async fn an_error_among_very_many_keys() {
     });
     assert_eq!(alerts.await[0]["count"], 10);
 }
+
+/// A traceback in a message says as much as one under `exception`.
+#[tokio::test(flavor = "multi_thread")]
+async fn tracebacks_in_messages_are_told_apart() {
+    let server = Server::start().await;
+    let python = |function: &str, raised: &str| {
+        format!(
+            "Traceback (most recent call last):\n  File \"/srv/shop/cart.py\", line 2, in {function}\n    pay()\n{raised}\n"
+        )
+    };
+    let messages = [
+        python("pay", "KeyError: 'price'"),
+        python("ship", "ZeroDivisionError: division by zero"),
+        format!("job failed\n{}", python("ship", "ZeroDivisionError: division by zero")),
+        "job failed\njava.lang.IllegalStateException: no cart\n\tat com.shop.Cart.pay(Cart.java:7)\n\tat com.shop.Main.main(Main.java:3)".to_owned(),
+        "job failed\nsee the page at the end".to_owned(),
+    ];
+    for message in &messages {
+        server.send(&json!({ "level": "error", "message": message })).await;
+    }
+    // The call of a shell says the same.
+    server.cli_ok(&["log", "ERROR", "system", &messages[1]]);
+    server.issue("division by zero", 3).await;
+    for title in ["KeyError: 'price'", "IllegalStateException", "job failed"] {
+        server.issue(title, 1).await;
+    }
+    assert_eq!(server.issues("").await.len(), 4);
+    let kept = server.events("exception.type=KeyError").await;
+    assert_eq!(kept[0]["message"], messages[0]);
+    assert_eq!(kept[0]["exception"]["frames"][0]["function"], "pay", "{}", kept[0]);
+}
+
+/// A release that was sent as a number is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_may_be_a_number() {
+    let server = Server::start().await;
+    let error = |release: f64| json!({ "level": "error", "message": "it broke", "release": release });
+    server.send(&error(2.5)).await;
+    let issue = server.issue("it broke", 1).await;
+    assert_eq!(issue["releases"], json!(["2.5"]));
+    let id = issue["id"].as_str().unwrap().to_owned();
+    changed(&server, &id, &json!({ "state": "resolved", "in_release": "2.6" })).await;
+    server.send(&error(2.5)).await;
+    assert_eq!(server.issue("it broke", 2).await["state"], "resolved");
+    server.send(&error(2.75)).await;
+    assert_eq!(server.issue("it broke", 3).await["state"], "regressed");
+}

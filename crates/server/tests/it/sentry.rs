@@ -239,3 +239,20 @@ async fn attachments_go_with_their_log_and_doctor_counts_them() {
         "{said}"
     );
 }
+
+/// A client tells an error as an event, and as a log record beside it: one of them is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_record_beside_its_event_is_no_second_error() {
+    let server = Server::start().await;
+    let trace = "771a43a4192642f0b136d5159a501700";
+    let event = json!({ "event_id": "c".repeat(32), "level": "error", "logentry": { "message": "no stock" }, "contexts": { "trace": { "trace_id": trace } } });
+    let record = json!({ "items": [{ "timestamp": 1_767_323_040.5, "trace_id": trace, "level": "error", "severity_number": 17, "body": "no stock",
+        "attributes": { "sentry.origin": { "value": "auto.log.stdlib", "type": "string" } } }] });
+    let kind = json!({ "type": "log", "item_count": 1, "content_type": "application/vnd.sentry.items.log+json" });
+    let envelope = format!("{{}}\n{{\"type\":\"event\"}}\n{event}\n{kind}\n{record}\n");
+    server.post("/api/1/envelope/?sentry_key=any", envelope).await.expect(200);
+    server.issue("no stock", 1).await;
+    let kept = server.events(&format!("trace_id={trace}")).await;
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert_eq!(kept.iter().filter(|event| event.get("fingerprint").is_some()).count(), 1, "{kept:?}");
+}
