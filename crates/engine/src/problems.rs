@@ -120,6 +120,7 @@ impl Engine {
     /// When the log is not known, or the catalog refuses.
     pub fn issues(&self, log: &str, asked: &IssuesAsked) -> Result<(Vec<Value>, u64), IssueError> {
         let id = self.log(log)?;
+        self.catch_up();
         let states: Vec<&str> = asked.states.iter().map(String::as_str).collect();
         let (offset, limit) = asked.page;
         let query = IssueQuery {
@@ -153,6 +154,7 @@ impl Engine {
     /// # Errors
     /// When there is no such issue.
     pub fn issue_log(&self, id: &str) -> Result<String, IssueError> {
+        self.catch_up();
         let found = self.found(id)?;
         self.log_numbers().remove(&found.log).ok_or_else(|| IssueError::Unknown { id: id.to_owned() })
     }
@@ -185,6 +187,7 @@ impl Engine {
     /// When the log is not known.
     pub fn deploys(&self, log: &str) -> Result<Vec<Value>, IssueError> {
         let id = self.log(log)?;
+        self.catch_up();
         let mut held = self.reacting.memory.lock();
         let memory = self.remembered(&mut held)?;
         let releases = memory.releases.get(&id);

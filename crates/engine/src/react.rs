@@ -29,7 +29,7 @@ use alerts::spike::Baseline;
 use alerts::watch::Watch;
 use event::{Level, Timestamp, Value};
 use issues::{Issue, Releases};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use serde::de::DeserializeOwned;
 use store::catalog::{Catalog, Reaction};
 use store::{LogId, StoreError};
@@ -74,6 +74,9 @@ const UNREADABLE_TRIES: u32 = 30;
 /// Issues that are opened again in one look because their time is over. The others are next.
 const OPENED_MAX: usize = 500;
 
+/// How long who asks waits for it.
+const CATCH_UP_MAX: Duration = Duration::from_millis(500);
+
 /// How long it waits after trouble.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -93,6 +96,9 @@ pub(crate) struct Reacting {
     asking: asking::Asking,
     /// The last sequence number of those that arrived.
     notable: AtomicU64,
+    /// Everything up to this sequence number was looked at.
+    reached: Mutex<u64>,
+    moved: Condvar,
     /// What was refused for being too much, and still counts.
     pub(crate) over: Mutex<Over>,
     /// Events that are taken in as days of the past.
@@ -381,8 +387,23 @@ impl Engine {
         self.keep_reaction(memory, &mut reaction)?;
         self.reacting.over.lock().kept();
         self.reacting.history.lock().forget(reached);
+        *self.reacting.reached.lock() = reached;
+        self.reacting.moved.notify_all();
         self.let_issues_go(memory)?;
         Ok(more)
+    }
+
+    /// Waits until what was acknowledged was looked at: who asks for issues sees those of his errors. Not for long, as the
+    /// thread may be far behind. Never to be called by that thread, nor by who holds what it remembers.
+    pub(crate) fn catch_up(&self) {
+        let wanted = self.reacting.notable.load(Ordering::Acquire);
+        let until = Instant::now() + CATCH_UP_MAX;
+        let mut reached = self.reacting.reached.lock();
+        while *reached < wanted && !self.reacting.waking.is_ending() {
+            if self.reacting.moved.wait_until(&mut reached, until).timed_out() {
+                return;
+            }
+        }
     }
 
     /// What is remembered; read from the catalog if it is not in memory.
