@@ -60,9 +60,7 @@ pub use intake::keys::VARIABLE_BYTES_MAX;
 pub use intake::redact::{Change, Key as RedactKey, Level as Redaction, Redact, Settings as RedactSettings};
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
-pub use problems::{
-    ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Occurrences, TRAIL_MAX, issue_rows, occurrence_rows,
-};
+pub use problems::{ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Occurrences, TRAIL_MAX, told};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, elastic, filter, search, time, url};
 pub use react::{

@@ -4,6 +4,7 @@
 
 mod occurrences;
 mod report;
+pub mod told;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,6 @@ use crate::{AskError, Engine, Grant, WriteError};
 
 pub(crate) use occurrences::Before;
 pub use occurrences::{Occurrences, TRAIL_MAX};
-pub use report::{issue_rows, occurrence_rows};
 
 /// Issues on one page at the most.
 pub const ISSUES_MAX: usize = 1000;

@@ -273,3 +273,55 @@ async fn a_report_is_there_to_paste() {
     let writer = writer["token"].as_str().unwrap();
     ask(server.request(Method::GET, &path).bearer_auth(writer)).await.problem(403, "forbidden");
 }
+
+/// What a client sent stands on the page, in the report and on the command line, as it is kept, and once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_sent_is_told_everywhere() {
+    let server = Server::start().await;
+    let frames = |function: &str, file: &str, line: u32| json!({ "frames": [{ "function": function, "filename": file, "lineno": line, "in_app": true }] });
+    let event = json!({
+        "event_id": format!("{:032x}", 7), "level": "error", "platform": "python", "release": "1.0", "server_name": "web-1",
+        "message": "the payment <failed>", "tags": { "service": "shop" }, "user": { "id": "7", "ip_address": "203.0.113.9" },
+        "exception": { "values": [{ "type": "KeyError", "value": "'sku'", "stacktrace": frames("price", "shop/price.py", 3) },
+            { "type": "CartError", "value": "no price", "stacktrace": frames("pay", "shop/cart.py", 7) }] },
+        "request": { "method": "POST", "url": "https://shop.example/pay", "headers": { "Accept-Language": "de", "Authorization": "Bearer topsecret123" },
+            "data": { "sku": "A-1", "password": "hunter2" } },
+        "breadcrumbs": { "values": [{ "timestamp": 1_767_323_041, "category": "ui.click", "message": "button#pay" }] },
+    });
+    server
+        .post("/api/1/envelope/?sentry_key=any", format!("{{}}\n{{\"type\":\"event\"}}\n{event}\n"))
+        .await
+        .expect(200);
+    let issue = server.issue("no price", 1).await;
+    let id = issue["id"].as_str().unwrap();
+    let occurrences = server.get(&format!("/api/v1/issues/{id}/occurrences")).await.expect(200);
+    let cause = json!([{ "function": "price", "file": "shop/price.py", "line": 3, "in_app": true }]);
+    assert_eq!(occurrences[0]["exception"]["chain"][1]["frames"], cause, "{occurrences}");
+    let page = server.get(&format!("/issues/{id}")).await.text().replace("&#39;", "'").replace("&quot;", "\"");
+    let report = server.get(&format!("/api/v1/issues/{id}/report")).await.text();
+    let shown = server.cli_ok(&["issues", "show", id]);
+    let parts = [
+        "203.0.113.9",
+        "Accept-Language",
+        "A-1",
+        "caused by KeyError: 'sku'",
+        "button#pay",
+        "https://shop.example/pay",
+    ];
+    for (place, text) in [("page", &page), ("report", &report), ("show", &shown)] {
+        for part in parts.into_iter().chain(["shop/price.py:3", "shop/cart.py:7", "the payment "]) {
+            // Signs that Markdown takes for its own have a backslash before them.
+            assert!(text.replace('\\', "").contains(part), "{place}: no {part}: {text}");
+        }
+        assert!(!text.contains("hunter2") && !text.contains("topsecret123"), "{place}: {text}");
+    }
+    assert!(page.contains("&lt;failed&gt;") && !page.contains("<failed>"), "{page}");
+    // Without breadcrumbs of the client the trail is told once.
+    visit(&server).await;
+    crash(&server, "native", "checkout", 1).await;
+    let id = server.issue("divide by zero", 1).await["id"].as_str().unwrap().to_owned();
+    let report = server.get(&format!("/api/v1/issues/{id}/report")).await.text();
+    let page = server.get(&format!("/issues/{id}")).await.text();
+    assert!(report.contains("## What led to it") && !report.contains("## Breadcrumbs"), "{report}");
+    assert!(page.contains("What led to it") && !page.contains("What the client noted"), "{page}");
+}
