@@ -325,3 +325,57 @@ async fn what_a_client_sent_is_told_everywhere() {
     assert!(report.contains("## What led to it") && !report.contains("## Breadcrumbs"), "{report}");
     assert!(page.contains("What led to it") && !page.contains("What the client noted"), "{page}");
 }
+
+/// The list as a page: chosen by state, log, level and text, page after page, and calm where there is nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_issues_as_a_page() {
+    let server = Server::start().await;
+    let mut lines = String::new();
+    for number in 0..144 {
+        // Numbers are no difference.
+        let name: String = format!("{number:03}").bytes().map(|digit| char::from(digit - b'0' + b'a')).collect();
+        let event = json!({ "level": "error", "exception": { "type": format!("Broken{name}"), "message": "<x>" } });
+        lines.extend([format!("{event}\n")]);
+    }
+    server.post(crate::server::EVENTS, lines).await.accepted(144, 0);
+    let long = json!({ "level": "critical", "message": "y".repeat(119) + "ende" });
+    server.post("/api/v1/logs/shop/events", long.to_string()).await.accepted(1, 0);
+    let page = async |query: &str| server.get(&format!("/issues{query}")).await;
+    let all = crate::server::until("the issues", async || {
+        let text = page("").await.text();
+        text.contains("100 of 145").then_some(text)
+    })
+    .await;
+    assert!(all.contains("href=\"/issues?offset=100\">Next page") && !all.contains("&lt;x&gt;…"), "{all}");
+    let second = page("?offset=100").await.text();
+    assert!(second.contains("101–145 of 145") && !second.contains("Next page"), "{second}");
+    let shop = page("?log=shop").await.text();
+    assert!(shop.contains("1 of 1") && shop.contains(&format!("{}…", "y".repeat(119) + "e")), "{shop}");
+    for (query, count) in
+        [("?q=Brokenaa", 10), ("?level=critical", 1), ("?state=open,regressed,resolved,ignored&log=default", 144)]
+    {
+        let text = page(query).await.text();
+        assert!(text.contains(&format!(" of {count}<")), "{query}: {text}");
+    }
+    let one = server.issues("q=Brokenaaa").await.pop().unwrap();
+    let path = format!("/api/v1/issues/{}", one["id"].as_str().unwrap());
+    server.as_admin(Method::PATCH, &path, &json!({ "state": "resolved" })).await.expect(200);
+    let resolved = page("?state=resolved").await.text();
+    assert!(resolved.contains("1 of 1") && resolved.contains("Brokenaaa"), "{resolved}");
+    assert!(page("?state=ignored").await.text().contains("Nothing fits."));
+    for (query, status, hint) in [
+        ("?stat=open", 400, "did you mean"),
+        ("?state=shut", 400, "resolved"),
+        ("?level=%3Cb%3E", 400, "&lt;b&gt;"),
+        ("?log=nope", 404, "nope"),
+        ("/99999", 404, "no issue of this number"),
+        ("/x", 404, "no issue of this number"),
+    ] {
+        let answer = page(query).await;
+        assert_eq!((answer.status, answer.header("content-type")), (status, "text/html; charset=utf-8"), "{query}");
+        let text = answer.text();
+        assert!(text.contains(hint) && !text.contains("Try again") && !text.contains("<b>&"), "{query}: {text}");
+    }
+    // The client follows.
+    assert!(page("/?q=Brokenaa").await.text().contains("9 of 9"));
+}
