@@ -73,7 +73,7 @@ pub use store::disk::ReadAt;
 pub use store::{ArchiveFault, ArchiveWork, Verified};
 pub use store::{LogId, LogSize, PRODUCER_BYTES_MAX, StartReport, StoreError as StorageError};
 pub use streams::{Leftover, Removed, StreamError, StreamInfo, StreamKind};
-pub use tokens::{Grant, NewToken, Scope, TokenInfo, is_token};
+pub use tokens::{FIRST_TOKEN, Grant, NewToken, Scope, TokenInfo, is_token};
 
 /// The log that a fresh installation has, and that Everlog's own messages go to.
 pub const DEFAULT_LOG: &str = "default";

@@ -18,6 +18,9 @@ const MESSAGE_CHARACTERS_MAX: usize = 4000;
 /// Longest other value, in characters.
 const VALUE_CHARACTERS_MAX: usize = 2000;
 
+/// How a decision begins that holds until a moment.
+pub(super) const UNTIL: &str = "ignored until ";
+
 /// The words for a moment, which are others in a terminal.
 pub type Moment<'m> = &'m dyn Fn(&str) -> String;
 
@@ -68,6 +71,22 @@ pub fn standing(issue: &Value, moment: Moment<'_>) -> String {
     format!("{state}{more}")
 }
 
+/// What was decided last: `resolved by alice: out of petrol`; empty when nothing was.
+#[must_use]
+pub fn decision(issue: &Value, moment: Moment<'_>) -> String {
+    let decision = &issue["decision"];
+    let (what, by, why) = (text(decision, "what"), text(decision, "by"), text(decision, "why"));
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    let what = match what.strip_prefix(UNTIL) {
+        Some(rest) => {
+            let (time, more) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+            format!("{UNTIL}{}{more}", moment(time))
+        }
+        None => what.to_owned(),
+    };
+    if what.is_empty() { String::new() } else { format!("{what} by {by}{why}") }
+}
+
 /// What is shown of an issue, in a report and on a page: labels and values, without those that it does not have.
 #[must_use]
 pub fn issue_rows(issue: &Value) -> Vec<(&'static str, String)> {
@@ -86,8 +105,10 @@ pub fn issue_rows(issue: &Value) -> Vec<(&'static str, String)> {
         ("Log", "log"),
     ];
     let state = standing(issue, &str::to_owned);
-    let state = (!state.is_empty()).then_some(("State", state));
-    state.into_iter().chain(rows(issue, &ROWS)).collect()
+    let first = [("State", state), ("Decided", decision(issue, &str::to_owned))]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty());
+    first.chain(rows(issue, &ROWS)).collect()
 }
 
 /// The same of an occurrence, everywhere.
@@ -321,6 +342,17 @@ mod tests {
             assert_eq!(own_message(&occurrence), said);
         }
         assert_eq!(own_message(&json!({ "message": "no money" })), Some("no money"));
+    }
+
+    #[test]
+    fn what_was_decided() {
+        let said = |what: &str, why: &str| {
+            let issue = json!({ "decision": { "what": what, "by": "alice", "why": why, "at": "t" } });
+            decision(&issue, &|time| format!("<{time}>"))
+        };
+        assert_eq!(said("resolved", "out of petrol"), "resolved by alice: out of petrol");
+        assert_eq!(said("ignored until T, assigned to bob", ""), "ignored until <T>, assigned to bob by alice");
+        assert_eq!((said("", ""), decision(&json!({}), &str::to_owned)), (String::new(), String::new()));
     }
 
     #[test]

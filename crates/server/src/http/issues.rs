@@ -156,7 +156,7 @@ pub(crate) async fn list(
 /// `GET /api/v1/issues/{id}`.
 #[utoipa::path(get, path = "/api/v1/issues/{id}", tag = "issues", operation_id = "issue", summary = "One issue, with its hours",
     params(("id" = String, Path, description = "Number of an issue", example = "1")),
-    responses((status = 200, description = "The issue", body = shapes::Issue)))]
+    responses((status = 200, description = "The issue", body = shapes::WholeIssue)))]
 pub(crate) async fn one(
     State(doors): State<Doors>,
     Path(id): Path<String>,
@@ -171,7 +171,7 @@ pub(crate) async fn one(
 #[utoipa::path(patch, path = "/api/v1/issues/{id}", tag = "issues", operation_id = "change_issue", summary = "Resolve an issue, ignore it, open it again, assign it",
     params(("id" = String, Path, description = "Number of an issue", example = "1")),
     request_body(content = shapes::IssueChange, example = json!({ "state": "resolved", "in_release": "1.1", "why": "mended in #17" })),
-    responses((status = 200, description = "The issue as it is now", body = shapes::Issue)))]
+    responses((status = 200, description = "The issue as it is now", body = shapes::WholeIssue)))]
 pub(crate) async fn change(
     State(doors): State<Doors>,
     Path(id): Path<String>,
@@ -197,7 +197,7 @@ struct MergeBody {
 #[utoipa::path(post, path = "/api/v1/issues/{id}/merge", tag = "issues", operation_id = "merge_issues", summary = "Make one issue of two",
     params(("id" = String, Path, description = "Number of the issue that stays", example = "1")),
     request_body(content = MergeBody, example = json!({ "with": "2", "why": "one cause" })),
-    responses((status = 200, description = "The issue as it is now", body = shapes::Issue)))]
+    responses((status = 200, description = "The issue as it is now", body = shapes::WholeIssue)))]
 pub(crate) async fn merge(
     State(doors): State<Doors>,
     Path(id): Path<String>,
@@ -224,7 +224,7 @@ struct SplitBody {
 #[utoipa::path(post, path = "/api/v1/issues/{id}/split", tag = "issues", operation_id = "split_issue", summary = "Make an issue of its own of some fingerprints",
     params(("id" = String, Path, description = "Number of the issue that stays", example = "1")),
     request_body(content = SplitBody, example = json!({ "fingerprints": ["1-0123456789abcdef0123456789abcdef"], "why": "two causes" })),
-    responses((status = 200, description = "The issue that was made", body = shapes::Issue)))]
+    responses((status = 200, description = "The issue that was made", body = shapes::WholeIssue)))]
 pub(crate) async fn split(
     State(doors): State<Doors>,
     Path(id): Path<String>,
@@ -247,7 +247,7 @@ struct UndoBody {
 /// `POST /api/v1/issues/{id}/undo`: the last merge or split.
 #[utoipa::path(post, path = "/api/v1/issues/{id}/undo", tag = "issues", operation_id = "undo_issue", summary = "Undo the last merge or split",
     params(("id" = String, Path, description = "Number of an issue", example = "1")), request_body(content = Option<UndoBody>),
-    responses((status = 200, description = "The issue as it is now", body = shapes::Issue)))]
+    responses((status = 200, description = "The issue as it is now", body = shapes::WholeIssue)))]
 pub(crate) async fn undo(
     State(doors): State<Doors>,
     Path(id): Path<String>,

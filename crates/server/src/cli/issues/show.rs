@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::list::{some, state_style};
 use super::{path, standing, text, times};
 use crate::cli::client::Client;
-use crate::cli::human::{count, count_of, moment, pad, width};
+use crate::cli::human::{count, count_of, minute, moment, pad, width};
 use crate::cli::line::{level_style, place};
 use crate::cli::output::{Output, Paint, Style, harmless, note};
 use crate::cli::when::dated;
@@ -89,7 +89,12 @@ impl Look {
             }
         };
         let can_undo = text(issue, "can_undo");
+        let decided = match told::decision(issue, &|time| minute(time, &self.zone)) {
+            decision if decision.is_empty() => decision,
+            decision => format!("{decision}, {}", dated(text(&issue["decision"], "at"), self.now, &self.zone)),
+        };
         vec![
+            ("decided", decided),
             ("where", text(issue, "culprit").to_owned()),
             ("log", text(issue, "log").to_owned()),
             ("users", users.map(|users| format!("{about}{}", count(users))).unwrap_or_default()),
@@ -183,7 +188,7 @@ mod tests {
 
     fn issue() -> Value {
         json!({ "id": "6", "log": "shop", "title": "ZeroDivisionError: division by zero", "culprit": "shop.views in checkout", "level": "error",
-            "state": "open", "occurrences": 3, "users": 2, "users_are_exact": true, "first_seen": "2026-01-01T03:04:05Z",
+            "state": "open", "decision": { "what": "opened again", "by": "alice", "why": "it is back", "at": "2026-01-02T03:00:05Z" }, "occurrences": 3, "users": 2, "users_are_exact": true, "first_seen": "2026-01-01T03:04:05Z",
             "last_seen": "2026-01-02T03:03:05Z", "releases": ["1.0", "1.1"], "environments": ["production"], "assignee": "alice",
             "suspect_deploy": "1.1", "deploy": { "release": "1.1", "time": "2026-01-01T03:00:00Z", "user": "bob" },
             "fingerprints": ["1-0123456789abcdef0123456789abcdef"] })
@@ -204,6 +209,7 @@ mod tests {
         6 ZeroDivisionError: division by zero
         error, open, 3 occurrences
 
+          decided       opened again by alice: it is back, 2026-01-02 03:00 (4 min ago)
           where         shop.views in checkout
           log           shop
           users         2
