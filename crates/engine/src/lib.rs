@@ -60,9 +60,7 @@ pub use intake::keys::VARIABLE_BYTES_MAX;
 pub use intake::redact::{Change, Key as RedactKey, Level as Redaction, Redact, Settings as RedactSettings};
 pub use intake::{Decoded, Limits, Reason, Refused};
 pub use logs::{LogError, LogInfo, LogSettings, check_log_name, parse_duration, print_duration};
-pub use problems::{
-    ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Occurrences, TRAIL_MAX, issue_rows, occurrence_rows,
-};
+pub use problems::{ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Occurrences, TRAIL_MAX, told};
 pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, elastic, filter, search, time, url};
 pub use react::{
@@ -75,7 +73,7 @@ pub use store::disk::ReadAt;
 pub use store::{ArchiveFault, ArchiveWork, Verified};
 pub use store::{LogId, LogSize, PRODUCER_BYTES_MAX, StartReport, StoreError as StorageError};
 pub use streams::{Leftover, Removed, StreamError, StreamInfo, StreamKind};
-pub use tokens::{Grant, NewToken, Scope, TokenInfo, is_token};
+pub use tokens::{FIRST_TOKEN, Grant, NewToken, Scope, TokenInfo, is_token};
 
 /// The log that a fresh installation has, and that Everlog's own messages go to.
 pub const DEFAULT_LOG: &str = "default";

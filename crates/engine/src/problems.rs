@@ -4,11 +4,12 @@
 
 mod occurrences;
 mod report;
+pub mod told;
 
 use std::collections::BTreeMap;
 
 use event::{Timestamp, Value as EventValue};
-use issues::{Ignore, Issue, MergeError, Merged, Split, State};
+use issues::{Decision, Ignore, Issue, MergeError, Merged, Split, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::catalog::{IssueQuery, IssueRow, Reaction};
@@ -22,7 +23,6 @@ use crate::{AskError, Engine, Grant, WriteError};
 
 pub(crate) use occurrences::Before;
 pub use occurrences::{Occurrences, TRAIL_MAX};
-pub use report::{issue_rows, occurrence_rows};
 
 /// Issues on one page at the most.
 pub const ISSUES_MAX: usize = 1000;
@@ -104,6 +104,16 @@ pub enum IssueError {
 enum Undo {
     Merge(Box<Merged>),
     Split { apart: String, split: Split },
+}
+
+/// What somebody decided, for the AUDIT event and for the issue.
+struct Decided<'d> {
+    event: &'d str,
+    /// The event in words, without why.
+    message: &'d str,
+    what: &'d str,
+    why: &'d str,
+    by: &'d Grant,
 }
 
 /// An issue, as the catalog has it.
@@ -216,17 +226,22 @@ impl Engine {
     fn change<T>(
         &self,
         id: &str,
-        deed: (&str, &str, &Grant),
+        decided: &Decided<'_>,
         change: impl FnOnce(&mut Memory, &mut Found, &mut Reaction) -> Result<T, IssueError>,
     ) -> Result<T, IssueError> {
         let log = self.issue_log(id)?;
-        let (event, message, by) = deed;
-        self.audit(&log, &Deed { event, by, message, fields: &[("issue", EventValue::Str(id))] })?;
+        let Decided { event, message, what, why, by } = *decided;
+        let message = format!("{message}{}", because(why));
+        self.audit(&log, &Deed { event, by, message: &message, fields: &[("issue", EventValue::Str(id))] })?;
         let mut held = self.reacting.memory.lock();
         let memory = self.remembered(&mut held)?;
         let mut found = self.found(id)?;
         let mut reaction = Reaction::default();
         let done = change(memory, &mut found, &mut reaction)?;
+        // What is kept here is kept as in the event.
+        let kept = |text: &str| self.redacted(found.log, text);
+        found.issue.decision =
+            Some(Decision { what: kept(what), by: kept(&by.person()), why: kept(why), at: self.clock.now() });
         reaction.issues.push(issue_row(found.log, found.id, &found.issue));
         // Read anew by the next look, whatever becomes of this.
         memory.issues.clear();
@@ -240,21 +255,23 @@ impl Engine {
     /// # Errors
     /// When it cannot be decided so, or the decision cannot be written down. Nothing is changed then.
     pub fn change_issue(&self, id: &str, change: &IssueChange, by: &Grant) -> Result<Value, IssueError> {
-        let decision = Decision::of(change)?;
-        let said = decision.says(change);
+        let wish = Wish::of(change)?;
+        let what = wish.says(change);
+        let (message, why) = (format!("issue {id}: {what}"), change.why.as_deref().unwrap_or(""));
         let now = self.clock.now();
-        self.change(id, ("issue_changed", &format!("issue {id}: {said}"), by), |memory, found, _| {
+        let decided = Decided { event: "issue_changed", message: &message, what: &what, why, by };
+        self.change(id, &decided, |memory, found, _| {
             let releases = memory.releases.entry(found.log).or_default();
             let issue = &mut found.issue;
-            match decision {
-                Decision::Nothing => {}
-                Decision::Open => issue.reopen(),
-                Decision::Resolve(None) => issue.resolve_now(now, releases),
-                Decision::Resolve(Some("next")) => issue.resolve_in_next(releases),
-                Decision::Resolve(Some(release)) => issue.resolve_in(release),
-                Decision::Ignore(None, None) => issue.ignore(Ignore::ForEver),
-                Decision::Ignore(Some(times), _) => issue.ignore_times(times),
-                Decision::Ignore(None, Some(time)) => issue.ignore(Ignore::Until { time }),
+            match wish {
+                Wish::Nothing => {}
+                Wish::Open => issue.reopen(),
+                Wish::Resolve(None) => issue.resolve_now(now, releases),
+                Wish::Resolve(Some("next")) => issue.resolve_in_next(releases),
+                Wish::Resolve(Some(release)) => issue.resolve_in(release),
+                Wish::Ignore(None, None) => issue.ignore(Ignore::ForEver),
+                Wish::Ignore(Some(times), _) => issue.ignore_times(times),
+                Wish::Ignore(None, Some(time)) => issue.ignore(Ignore::Until { time }),
             }
             if let Some(assignee) = &change.assignee {
                 issue.assignee = Some(assignee.clone()).filter(|name| !name.is_empty());
@@ -279,8 +296,9 @@ impl Engine {
         }
         // Tried on a copy: what cannot be does not stand among what was done.
         self.found(id)?.issue.merge(&gone.issue)?;
-        let message = format!("issue {other} was merged into {id}{}", because(why));
-        self.change(id, ("issues_merged", &message, by), |_, found, reaction| {
+        let (message, what) = (format!("issue {other} was merged into {id}"), format!("merged with {other}"));
+        let decided = Decided { event: "issues_merged", message: &message, what: &what, why, by };
+        self.change(id, &decided, |_, found, reaction| {
             let gone = self.found(other)?;
             let merged = found.issue.merge(&gone.issue)?;
             for fingerprint in gone.issue.fingerprints() {
@@ -306,9 +324,9 @@ impl Engine {
     pub fn split_issue(&self, id: &str, fingerprints: &[String], why: &str, by: &Grant) -> Result<Value, IssueError> {
         check_text("why", why)?;
         self.found(id)?.issue.split(fingerprints, id)?;
-        let message =
-            format!("{} fingerprints of issue {id} became an issue of their own{}", fingerprints.len(), because(why));
-        let apart = self.change(id, ("issue_split", &message, by), |memory, found, reaction| {
+        let message = format!("{} fingerprints of issue {id} became an issue of their own", fingerprints.len());
+        let decided = Decided { event: "issue_split", message: &message, what: "split", why, by };
+        let apart = self.change(id, &decided, |memory, found, reaction| {
             memory.last_issue += 1;
             let number = memory.last_issue;
             let (apart, split) = found.issue.split(fingerprints, number.to_string())?;
@@ -332,8 +350,10 @@ impl Engine {
         if self.undo_list(self.found(id)?.id)?.is_empty() {
             return Err(nothing());
         }
-        let message = format!("the last merge or split of issue {id} was undone{}", because(why));
-        self.change(id, ("issue_undone", &message, by), |_, found, reaction| {
+        let message = format!("the last merge or split of issue {id} was undone");
+        let what = "last merge or split undone";
+        let decided = Decided { event: "issue_undone", message: &message, what, why, by };
+        self.change(id, &decided, |_, found, reaction| {
             let mut list = self.undo_list(found.id)?;
             match list.pop().ok_or_else(nothing)? {
                 Undo::Merge(merged) => {
@@ -400,15 +420,15 @@ fn read(row: &IssueRow) -> Option<Found> {
     Some(Found { log: row.log, id: row.id, issue: serde_json::from_str(&row.body).ok()? })
 }
 
-/// What somebody decided.
-enum Decision<'c> {
+/// What is to become of it.
+enum Wish<'c> {
     Nothing,
     Open,
     Resolve(Option<&'c str>),
     Ignore(Option<u64>, Option<Timestamp>),
 }
 
-impl<'c> Decision<'c> {
+impl<'c> Wish<'c> {
     fn of(change: &'c IssueChange) -> Result<Self, IssueError> {
         for (name, text) in [("why", &change.why), ("assignee", &change.assignee), ("in_release", &change.in_release)] {
             check_text(name, text.as_deref().unwrap_or(""))?;
@@ -454,14 +474,14 @@ impl<'c> Decision<'c> {
             Self::Resolve(Some(release)) => format!("resolved in {release}"),
             Self::Ignore(None, None) => "ignored for ever".to_owned(),
             Self::Ignore(Some(times), _) => format!("ignored for {times} more occurrences"),
-            Self::Ignore(None, Some(until)) => format!("ignored until {until}"),
+            Self::Ignore(None, Some(until)) => format!("{}{until}", told::UNTIL),
         };
         if let Some(assignee) = &change.assignee {
             let assigned =
                 if assignee.is_empty() { "assigned to nobody".to_owned() } else { format!("assigned to {assignee}") };
             said = if said.is_empty() { assigned } else { format!("{said}, {assigned}") };
         }
-        format!("{said}{}", because(change.why.as_deref().unwrap_or("")))
+        said
     }
 }
 
@@ -482,7 +502,7 @@ fn readable(kept: impl Serialize) -> Value {
         match value {
             Value::Object(members) => {
                 for (key, member) in members {
-                    match member.as_i64().filter(|_| matches!(key.as_str(), "time" | "first" | "last")) {
+                    match member.as_i64().filter(|_| matches!(key.as_str(), "time" | "first" | "last" | "at")) {
                         Some(micros) => *member = Timestamp::from_micros(micros).to_string().into(),
                         None => moments(member),
                     }
@@ -526,6 +546,7 @@ fn shown(log: &str, issue: &Issue) -> Value {
         "assignee": issue.assignee,
         "resolution": readable(&issue.resolution),
         "ignore": readable(issue.ignore.as_ref().filter(|_| issue.state == State::Ignored)),
+        "decision": readable(&issue.decision),
         "suspect_deploy": issue.suspect.as_ref().map(|deploy| &deploy.release),
         "deploy": readable(&issue.suspect),
     })

@@ -425,6 +425,16 @@ impl Engine {
         Facts { now: self.clock.now(), port: self.settings.port, environment: &self.settings.environment }
     }
 
+    /// A text as a log keeps it: without what its rules replace.
+    pub(crate) fn redacted(&self, log: LogId, text: &str) -> String {
+        let (rules, default) = {
+            let settled = &self.logs.read().settled;
+            (settled.rules(log), Arc::clone(&settled.redact))
+        };
+        let redact = rules.as_ref().map_or(&*default, |rules| &rules.redact);
+        redact.text(text).unwrap_or_else(|| text.to_owned())
+    }
+
     /// What a door decoded, by the rules of its log; the log that keeps it; and how many errors of a minute it keeps.
     pub(crate) fn ruled(&self, log: LogId, decoded: Decoded) -> (LogId, Decoded, Option<u64>) {
         let (rules, default, classify) = {

@@ -64,6 +64,9 @@ pub struct NewToken {
     pub token: String,
 }
 
+/// The label of the token for everything, which is there from the beginning.
+pub const FIRST_TOKEN: &str = "made at the first start";
+
 /// What whoever sent a request may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
@@ -84,6 +87,16 @@ impl Grant {
     #[must_use]
     pub fn name(&self) -> String {
         if self.token.0.is_empty() { "local".to_owned() } else { format!("token/{}", self.token.0) }
+    }
+
+    /// The same for people: the label of the token, where it has one.
+    #[must_use]
+    pub fn person(&self) -> String {
+        match self.label() {
+            "" => self.name(),
+            FIRST_TOKEN => "the administrator".to_owned(),
+            label => label.to_owned(),
+        }
     }
 
     /// What the token is for, in the words of whoever made it.

@@ -23,27 +23,34 @@ pub(crate) struct Traceback {
 
 /// Reads a traceback of Python, Java, Kotlin, JavaScript, .NET, Rust or Go. Of any other text nothing is found.
 pub(crate) fn traceback(text: &str) -> Traceback {
-    let (mut parts, raised) = if text.contains("Traceback (most recent call last):") {
-        let parts = python(text);
-        let raised = parts.len().saturating_sub(1);
-        (parts, raised)
-    } else {
-        (go(text).unwrap_or_else(|| others(text)), 0)
-    };
-    let mut chain: Vec<Value> = parts
-        .iter()
-        .filter(|part| !part.kind.is_empty())
-        .map(|part| json!({ "type": part.kind, "message": part.message }))
-        .collect();
-    if raised > 0 {
-        chain.reverse();
-    }
-    chain.truncate(CHAIN_MAX);
-    let frames = parts.get_mut(raised).map(|part| std::mem::take(&mut part.frames)).filter(|frames| !frames.is_empty());
+    let mut parts = parts(text);
+    let frames = parts.first_mut().map(|part| std::mem::take(&mut part.frames)).filter(|frames| !frames.is_empty());
+    let chain: Vec<Value> = parts.iter().filter(|part| part.is_named()).map(Part::said).take(CHAIN_MAX).collect();
     Traceback {
         frames: frames.map(|frames| Value::Array(frames.into()).to_string()),
         chain: (chain.len() > 1).then(|| Value::Array(chain).to_string()),
     }
+}
+
+/// The same chain with the frames of each exception, of a text that is there already.
+pub(crate) fn chain(text: &str) -> Vec<Value> {
+    let named = parts(text).into_iter().filter(Part::is_named).take(CHAIN_MAX);
+    let whole = named.map(|mut part| {
+        let mut said = part.said();
+        said["frames"] = Value::Array(std::mem::take(&mut part.frames).into());
+        said
+    });
+    whole.collect()
+}
+
+/// The exceptions of a text, the one that was raised first.
+fn parts(text: &str) -> Vec<Part<'_>> {
+    if !text.contains("Traceback (most recent call last):") {
+        return go(text).unwrap_or_else(|| others(text));
+    }
+    let mut parts = python(text);
+    parts.reverse();
+    parts
 }
 
 /// Adds what the text of a traceback says to an event.
@@ -68,6 +75,14 @@ impl<'a> Part<'a> {
     fn name(&mut self, line: &'a str) {
         let (kind, message) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
         (self.kind, self.message) = (kind.trim(), message.trim());
+    }
+
+    fn is_named(&self) -> bool {
+        !self.kind.is_empty()
+    }
+
+    fn said(&self) -> Value {
+        json!({ "type": self.kind, "message": self.message })
     }
 
     /// Adds a frame that is nearer to where it was raised than all before it.

@@ -5,6 +5,7 @@
 
 pub mod azure;
 pub mod body;
+pub mod causes;
 pub mod classify;
 mod decode;
 pub mod elasticsearch;

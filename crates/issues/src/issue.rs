@@ -75,6 +75,23 @@ pub enum Ignore {
     },
 }
 
+/// What somebody decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What was decided: `resolved in 1.4`.
+    #[serde(default)]
+    pub what: String,
+    /// Who did.
+    #[serde(default)]
+    pub by: String,
+    /// Why; may be empty.
+    #[serde(default)]
+    pub why: String,
+    /// When.
+    #[serde(with = "moment", default = "moment::epoch")]
+    pub at: Timestamp,
+}
+
 /// What people may want to hear of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -122,6 +139,9 @@ pub struct Issue {
     /// For how long it is ignored, while it is, and after that until somebody was told that it happened again.
     #[serde(default)]
     pub ignore: Option<Ignore>,
+    /// What was decided about it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
     /// The deploy that probably brought it, or brought it back.
     #[serde(default)]
     pub suspect: Option<Deploy>,
@@ -143,6 +163,7 @@ impl Issue {
             assignee: None,
             resolution: None,
             ignore: None,
+            decision: None,
             suspect: None,
             reached: 0,
             tallies: Vec::new(),

@@ -25,7 +25,7 @@ pub use counts::{Counts, DAYS_MAX, HOURS_MAX};
 pub use explain::{Basis, Explanation, FrameUse, Part, PartKind, Role};
 pub use facts::{CONFIGURATION_ERROR, Facts};
 pub use fingerprint::{CULPRIT_BYTES_MAX, Group, TITLE_CHARACTERS_MAX, VERSION, explain, group};
-pub use issue::{FINGERPRINTS_MAX, Happening, Ignore, Issue, Resolution, State};
+pub use issue::{Decision, FINGERPRINTS_MAX, Happening, Ignore, Issue, Resolution, State};
 pub use merge::{MergeError, Merged, Split};
 pub use release::{DEPLOYS_MAX, Deploy, NAME_BYTES_MAX, RELEASES_KNOWN_MAX, Releases};
 pub use tally::{NAMES_MAX, Names, Occurrence, Seen, Tally};

@@ -196,6 +196,7 @@ fn router(state: Doors) -> Router {
     let (router, _) = doors().split_for_parts();
     router
         .merge(es::router())
+        .merge(issues::with_slash())
         .fallback(fallback)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn(with_request_id))

@@ -310,7 +310,7 @@ fn ensure_admin_token(engine: &Engine, data: &Path) -> anyhow::Result<bool> {
     if file.try_exists().unwrap_or(false) {
         return Ok(false);
     }
-    let made = engine.create_token("made at the first start", &[Scope::Admin], &[])?;
+    let made = engine.create_token(engine::FIRST_TOKEN, &[Scope::Admin], &[])?;
     write_file(&file, &made.token)?;
     Ok(true)
 }

@@ -295,6 +295,9 @@ impl Raised {
         let mut written = Vec::with_capacity(2048);
         documents.write(row, &mut written);
         let event: Value = serde_json::from_slice(&written).unwrap_or_default();
+        if let Some(chain) = exception.get_mut("chain").and_then(Value::as_array_mut) {
+            intake::causes::add_frames(chain, &event);
+        }
         if let Some(handled) = select::find(&event, "exception.handled") {
             exception.insert("handled".to_owned(), handled.clone());
         }
@@ -311,9 +314,9 @@ impl Raised {
         if let Some(user) = &self.user {
             shown.insert("person".to_owned(), json!({ "id": user }));
         }
-        if let Some(request) =
-            select::find(&self.event, "sentry.request").or_else(|| select::find(&self.event, "rollbar.request"))
-        {
+        let request = ["sentry.request", "rollbar.request", "request"].iter();
+        let request = request.filter_map(|path| select::find(&self.event, path)).find(|request| request.is_object());
+        if let Some(request) = request {
             shown.insert("request".to_owned(), request.clone());
         }
         let sent = crumbs(&self.event);

@@ -297,8 +297,9 @@ fn told(body: &[u8]) -> Option<String> {
     };
     let text = |key: &str| problem.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let told = text("detail").or_else(|| text("title"))?.trim_end();
-    // The command line has no parameters, and says what it asks for otherwise.
-    Some(told.strip_prefix("_q: ").unwrap_or(told).to_owned())
+    // The command line has no parameters and no paths, and says what it asks for otherwise.
+    let told = told.strip_prefix("_q: ").unwrap_or(told);
+    Some(told.replace("GET /api/v1/logs/LOG/issues lists those of a log", "`everlog issues` lists them"))
 }
 
 fn http(base: &Url) -> anyhow::Result<reqwest::Client> {

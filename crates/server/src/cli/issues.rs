@@ -5,11 +5,12 @@ mod show;
 mod why;
 
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use reqwest::{Method, Response};
 use serde_json::{Map, Value, json};
 
 use super::client::{ANSWER_TIMEOUT, Client, Connection, percent};
-use super::human::count_of;
+use super::human::{count_of, minute};
 use super::output::{Output, WrongUsage, harmless, note};
 use super::{pages::Question, when};
 
@@ -233,33 +234,23 @@ fn tell(deed: &Deed, issue: &Value) -> anyhow::Result<()> {
         output.line(&issue.to_string())?;
         return output.flush();
     }
-    note(&stands(issue));
+    note(&stands(issue, &TimeZone::system()));
     Ok(())
 }
 
 /// Where an issue stands, in a line.
-fn stands(issue: &Value) -> String {
+fn stands(issue: &Value, zone: &TimeZone) -> String {
     let assigned = match text(issue, "assignee") {
         "" => String::new(),
         name => format!(", assigned to {}", harmless(name)),
     };
     let (id, title) = (text(issue, "id"), harmless(text(issue, "title")));
-    format!("issue {id} is {}{assigned}: {title} ({})", standing(issue), times(issue))
+    format!("issue {id} is {}{assigned}: {title} ({})", standing(issue, zone), times(issue))
 }
 
-/// Its state, with what was said of it.
-fn standing(issue: &Value) -> String {
-    let state = text(issue, "state");
-    let (resolution, ignore) = (&issue["resolution"], &issue["ignore"]);
-    let more = match (text(resolution, "kind"), text(ignore, "kind")) {
-        ("in_release", _) => format!(" in {}", harmless(text(resolution, "release"))),
-        ("next_release", _) => " in the next release".to_owned(),
-        (_, "for_ever") => " for ever".to_owned(),
-        (_, "upto") => format!(" up to {}", count_of(ignore["occurrences"].as_u64().unwrap_or(0), "occurrence")),
-        (_, "until") => format!(" until {}", text(ignore, "time")),
-        _ => String::new(),
-    };
-    format!("{state}{more}")
+/// Its state, with what was said of it; moments as in what is shown beside it.
+fn standing(issue: &Value, zone: &TimeZone) -> String {
+    harmless(&engine::told::standing(issue, &|time| minute(time, zone))).into_owned()
 }
 
 fn times(issue: &Value) -> String {
@@ -306,14 +297,14 @@ mod tests {
             ),
             (
                 json!({ "state": "ignored", "ignore": { "kind": "until", "time": "2026-01-02T03:04:05Z" } }),
-                "issue 6 is ignored until 2026-01-02T03:04:05Z: E (3 occurrences)",
+                "issue 6 is ignored until 2026-01-02 03:04: E (3 occurrences)",
             ),
         ] {
             let mut issue = json!({ "id": "6", "title": "E", "occurrences": 3 });
             for (key, value) in more.as_object().unwrap() {
                 issue[key] = value.clone();
             }
-            assert_eq!(stands(&issue), expected);
+            assert_eq!(stands(&issue, &TimeZone::UTC), expected);
         }
     }
 

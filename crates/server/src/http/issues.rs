@@ -1,10 +1,10 @@
 //! Issues: lists, one of them with its occurrences, decisions about it; deploys.
 
-use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use engine::{Engine, Grant, ISSUES_MAX, IssueChange, IssueError, IssuesAsked, Scope};
 use event::{Level, Timestamp};
 use serde::Deserialize;
@@ -102,23 +102,8 @@ async fn may(doors: &Doors, parts: &Parts, id: &str, change: bool) -> Result<Gra
     if change { auth::require(doors, parts, Scope::Write, Some(&log)) } else { Ok(grant) }
 }
 
-/// `GET /api/v1/logs/{log}/issues`: those seen last first.
-#[utoipa::path(get, path = "/api/v1/logs/{log}/issues", tag = "issues", operation_id = "issues", summary = "List the issues of a log",
-    params(("log" = inline(shapes::LogName), Path, description = "Name of a log"),
-        ("state" = Option<String>, Query, description = "Only those in this state: open, regressed, resolved, ignored; several are separated by commas", example = "open,regressed"),
-        ("level" = Option<String>, Query, description = "Only those of this level or above", example = "error"),
-        ("since" = Option<String>, Query, description = "Only those last seen at this moment or later"),
-        ("q" = Option<String>, Query, description = "Only those whose title or culprit holds this text"),
-        ("limit" = Option<usize>, Query, description = "How many, up to 1000"), ("offset" = Option<usize>, Query, description = "How many to leave out")),
-    responses((status = 200, description = "The issues; X-Total-Count has how many there are in all", body = Vec<shapes::Issue>)))]
-pub(crate) async fn list(
-    State(doors): State<Doors>,
-    Path(log): Path<String>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    auth::require(&doors, &parts, Scope::Read, Some(&log))?;
-    let parameters = Parameters::of(&parts, &["state", "level", "since", "q", "limit", "offset"])?;
+/// What the parameters of a list ask for.
+fn asked(parameters: &Parameters) -> Result<IssuesAsked, Problem> {
     let states = ["open", "regressed", "resolved", "ignored"];
     let mut asked = IssuesAsked { text: parameters.one("q").map(str::to_owned), ..IssuesAsked::default() };
     for state in parameters.0.iter().filter(|(name, _)| name == "state").flat_map(|(_, value)| value.split(',')) {
@@ -142,6 +127,26 @@ pub(crate) async fn list(
         })?);
     }
     asked.page = (parameters.number("offset", 0, 1_000_000_000)?, parameters.number("limit", LIMIT, ISSUES_MAX)?);
+    Ok(asked)
+}
+
+/// `GET /api/v1/logs/{log}/issues`: those seen last first.
+#[utoipa::path(get, path = "/api/v1/logs/{log}/issues", tag = "issues", operation_id = "issues", summary = "List the issues of a log",
+    params(("log" = inline(shapes::LogName), Path, description = "Name of a log"),
+        ("state" = Option<String>, Query, description = "Only those in this state: open, regressed, resolved, ignored; several are separated by commas", example = "open,regressed"),
+        ("level" = Option<String>, Query, description = "Only those of this level or above", example = "error"),
+        ("since" = Option<String>, Query, description = "Only those last seen at this moment or later"),
+        ("q" = Option<String>, Query, description = "Only those whose title or culprit holds this text"),
+        ("limit" = Option<usize>, Query, description = "How many, up to 1000"), ("offset" = Option<usize>, Query, description = "How many to leave out")),
+    responses((status = 200, description = "The issues; X-Total-Count has how many there are in all", body = Vec<shapes::Issue>)))]
+pub(crate) async fn list(
+    State(doors): State<Doors>,
+    Path(log): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    auth::require(&doors, &parts, Scope::Read, Some(&log))?;
+    let asked = asked(&Parameters::of(&parts, &["state", "level", "since", "q", "limit", "offset"])?)?;
     let (issues, total) = beside(&doors, move |engine| engine.issues(&log, &asked)).await?;
     let mut response = Json(Value::Array(issues)).into_response();
     response.headers_mut().insert("x-total-count", HeaderValue::from(total));
@@ -151,7 +156,7 @@ pub(crate) async fn list(
 /// `GET /api/v1/issues/{id}`.
 #[utoipa::path(get, path = "/api/v1/issues/{id}", tag = "issues", operation_id = "issue", summary = "One issue, with its hours",
     params(("id" = String, Path, description = "Number of an issue", example = "1")),
-    responses((status = 200, description = "The issue", body = shapes::Issue)))]
+    responses((status = 200, description = "The issue", body = shapes::WholeIssue)))]
 pub(crate) async fn one(
     State(doors): State<Doors>,
     Path(id): Path<String>,
@@ -166,7 +171,7 @@ pub(crate) async fn one(
 #[utoipa::path(patch, path = "/api/v1/issues/{id}", tag = "issues", operation_id = "change_issue", summary = "Resolve an issue, ignore it, open it again, assign it",
     params(("id" = String, Path, description = "Number of an issue", example = "1")),
     request_body(content = shapes::IssueChange, example = json!({ "state": "resolved", "in_release": "1.1", "why": "mended in #17" })),
-    responses((status = 200, description = "The issue as it is now", body = shapes::Issue)))]
+    responses((status = 200, description = "The issue as it is now", body = shapes::WholeIssue)))]
 pub(crate) async fn change(
     State(doors): State<Doors>,
     Path(id): Path<String>,
@@ -192,7 +197,7 @@ struct MergeBody {
 #[utoipa::path(post, path = "/api/v1/issues/{id}/merge", tag = "issues", operation_id = "merge_issues", summary = "Make one issue of two",
     params(("id" = String, Path, description = "Number of the issue that stays", example = "1")),
     request_body(content = MergeBody, example = json!({ "with": "2", "why": "one cause" })),
-    responses((status = 200, description = "The issue as it is now", body = shapes::Issue)))]
+    responses((status = 200, description = "The issue as it is now", body = shapes::WholeIssue)))]
 pub(crate) async fn merge(
     State(doors): State<Doors>,
     Path(id): Path<String>,
@@ -219,7 +224,7 @@ struct SplitBody {
 #[utoipa::path(post, path = "/api/v1/issues/{id}/split", tag = "issues", operation_id = "split_issue", summary = "Make an issue of its own of some fingerprints",
     params(("id" = String, Path, description = "Number of the issue that stays", example = "1")),
     request_body(content = SplitBody, example = json!({ "fingerprints": ["1-0123456789abcdef0123456789abcdef"], "why": "two causes" })),
-    responses((status = 200, description = "The issue that was made", body = shapes::Issue)))]
+    responses((status = 200, description = "The issue that was made", body = shapes::WholeIssue)))]
 pub(crate) async fn split(
     State(doors): State<Doors>,
     Path(id): Path<String>,
@@ -242,7 +247,7 @@ struct UndoBody {
 /// `POST /api/v1/issues/{id}/undo`: the last merge or split.
 #[utoipa::path(post, path = "/api/v1/issues/{id}/undo", tag = "issues", operation_id = "undo_issue", summary = "Undo the last merge or split",
     params(("id" = String, Path, description = "Number of an issue", example = "1")), request_body(content = Option<UndoBody>),
-    responses((status = 200, description = "The issue as it is now", body = shapes::Issue)))]
+    responses((status = 200, description = "The issue as it is now", body = shapes::WholeIssue)))]
 pub(crate) async fn undo(
     State(doors): State<Doors>,
     Path(id): Path<String>,
@@ -324,12 +329,45 @@ pub(crate) async fn report(
     }
 }
 
-/// `GET /issues`: the open ones as a page.
-#[utoipa::path(get, path = "/issues", tag = "issues", operation_id = "issues_page", summary = "The open issues, as a page",
+/// What the page with the list is asked for.
+pub(super) struct PageAsked {
+    pub(super) asked: IssuesAsked,
+    pub(super) log: Option<String>,
+}
+
+/// The same parameters as those of a log; without a state, those that are open.
+///
+/// # Errors
+/// For a parameter that there is not, and one that cannot be read.
+pub(super) fn page_asked(parts: &Parts) -> Result<PageAsked, Problem> {
+    let parameters = Parameters::of(parts, &["state", "log", "level", "since", "q", "limit", "offset"])?;
+    let mut asked = asked(&parameters)?;
+    if asked.states.is_empty() {
+        asked.states = vec!["open".to_owned(), "regressed".to_owned()];
+    }
+    Ok(PageAsked { asked, log: parameters.one("log").map(str::to_owned) })
+}
+
+/// `GET /issues`: those of the logs that the sender may read, as a page.
+#[utoipa::path(get, path = "/issues", tag = "issues", operation_id = "issues_page", summary = "The issues of all logs, as a page",
+    params(("log" = Option<String>, Query, description = "Only those of this log"),
+        ("state" = Option<String>, Query, description = "Only those in these states, separated by commas; those that are open without it", example = "open,regressed"),
+        ("level" = Option<String>, Query, description = "Only those of this level or above", example = "error"),
+        ("since" = Option<String>, Query, description = "Only those last seen at this moment or later"),
+        ("q" = Option<String>, Query, description = "Only those whose title or culprit holds this text"),
+        ("limit" = Option<usize>, Query, description = "How many, up to 1000"), ("offset" = Option<usize>, Query, description = "How many to leave out")),
     responses((status = 200, description = "A page", body = String, content_type = "text/html")))]
 pub(crate) async fn page(State(doors): State<Doors>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     super::page::issues(&doors, &parts).await
+}
+
+/// The same door as some people write it.
+pub(super) fn with_slash() -> Router<Doors> {
+    let leads_on = async |uri: Uri| {
+        super::page::moved(&uri.query().map_or("/issues".to_owned(), |query| format!("/issues?{query}")))
+    };
+    Router::new().route("/issues/", axum::routing::get(leads_on))
 }
 
 /// `GET /issues/{id}`: where the links of notices lead.

@@ -18,8 +18,8 @@ use std::time::Instant;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use engine::Scope;
 use engine::url::{Columns, Format, Question};
+use engine::{IssuesAsked, Scope};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -27,6 +27,7 @@ use self::html::Html;
 use self::query::Query;
 use self::table::{COLUMNS_MAX, Row, Table};
 use super::download::disposition;
+use super::issues::PageAsked;
 use super::problem::Problem;
 use super::{Doors, answer, auth, meta, read};
 
@@ -307,27 +308,52 @@ pub(super) async fn home(doors: &Doors, parts: &Parts) -> Response {
     response(StatusCode::OK, html)
 }
 
-/// The open issues of the logs that the sender may read.
+/// Issues of the logs that the sender may read: the open ones, or those that were asked for.
 pub(super) async fn issues(doors: &Doors, parts: &Parts) -> Response {
-    let logs = match auth::readable(doors, parts) {
-        Ok(logs) => logs,
+    let found = match issues_found(doors, parts).await {
+        Ok(found) => found,
         Err(problem) => return refused(doors, parts, &problem),
     };
-    let engine = doors.engine.clone();
-    let found = tokio::task::spawn_blocking(move || {
-        let states = vec!["open".to_owned(), "regressed".to_owned()];
-        let asked = engine::IssuesAsked { states, page: (0, issues::LISTED_MAX), ..engine::IssuesAsked::default() };
-        let mut found: Vec<Value> =
-            logs.iter().filter_map(|log| engine.issues(log, &asked).ok()).flat_map(|(issues, _)| issues).collect();
-        found.sort_by(|one, two| two["last_seen"].as_str().cmp(&one["last_seen"].as_str()));
-        found
-    });
-    let found = found.await.unwrap_or_default();
     let mut html = begin("Issues", true);
     html.raw("</header><main>");
     issues::list(&mut html, &found);
     html.raw("</main><footer>Times are UTC.</footer>");
     response(StatusCode::OK, html)
+}
+
+async fn issues_found(doors: &Doors, parts: &Parts) -> Result<issues::Listed, Problem> {
+    let readable = auth::readable(doors, parts)?;
+    let PageAsked { asked, log } = super::issues::page_asked(parts)?;
+    let logs = match log {
+        Some(log) => {
+            auth::require(doors, parts, Scope::Read, Some(&log))?;
+            vec![log]
+        }
+        None => readable,
+    };
+    let query = Query::parse(parts.uri.query().unwrap_or(""));
+    super::issues::beside(doors, move |engine| {
+        let (offset, limit) = asked.page;
+        // Of several logs the issues before the page are read, too: it may begin with any of theirs.
+        let is_one = logs.len() == 1;
+        let page = if is_one { asked.page } else { (0, offset.saturating_add(limit)) };
+        let each = IssuesAsked { page, ..asked };
+        let (mut issues, mut total) = (Vec::new(), 0);
+        for log in &logs {
+            let (of_log, count) = engine.issues(log, &each)?;
+            issues.extend(of_log);
+            total += count;
+        }
+        issues.sort_by(|one, two| two["last_seen"].as_str().cmp(&one["last_seen"].as_str()));
+        let skipped = if is_one { 0 } else { offset };
+        let issues: Vec<Value> = issues.into_iter().skip(skipped).take(limit).collect();
+        let next = offset + issues.len();
+        let has_next = (next as u64) < total && !issues.is_empty();
+        let may_go_on = is_one || next + limit <= engine::ISSUES_MAX;
+        let next = has_next.then_some(next).filter(|_| may_go_on);
+        Ok::<_, engine::IssueError>(issues::Listed { query, issues, total, offset, next })
+    })
+    .await
 }
 
 /// One issue, with what led to its latest occurrence.
@@ -362,6 +388,9 @@ pub(super) async fn issue(doors: &Doors, parts: &Parts, id: &str) -> Response {
 
 /// Why there is no page for this sender, and a way in. A browser asks for name and password where a token would help.
 fn refused(doors: &Doors, parts: &Parts, problem: &Problem) -> Response {
+    if !matches!(problem.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return not_shown(problem);
+    }
     let mut html = begin("Not for everybody", true);
     html.raw("</header><main><div class=\"problem\" role=\"alert\"><pre>").text(&problem.detail).raw("</pre></div>");
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -375,6 +404,27 @@ fn refused(doors: &Doors, parts: &Parts, problem: &Problem) -> Response {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
+}
+
+/// Why there is nothing to show, and where there is something.
+fn not_shown(problem: &Problem) -> Response {
+    let is_missing = problem.status == StatusCode::NOT_FOUND;
+    let title = match problem.status {
+        StatusCode::NOT_FOUND => "Not here",
+        status if status.is_client_error() => "This question has no answer",
+        _ => "That did not work",
+    };
+    let mut html = begin(title, true);
+    html.raw("</header><main>");
+    if problem.kind == "unknown_issue" {
+        html.raw("<p class=\"remark\">There is no issue of this number, or it went with the last of its events.</p>");
+    } else if is_missing {
+        html.raw("<p class=\"remark\">").text(&problem.detail).raw("</p>");
+    } else {
+        html.raw("<div class=\"problem\" role=\"alert\"><pre>").text(&problem.detail).raw("</pre></div>");
+    }
+    html.raw("<p>").link("/issues", "All open issues").raw(" · ").link("/", "All logs").raw("</p></main>");
+    response(problem.status, html)
 }
 
 fn begin(title: &str, leads_home: bool) -> Html {
@@ -401,7 +451,7 @@ fn response(status: StatusCode, html: Html) -> Response {
     (status, headers, html.into_bytes()).into_response()
 }
 
-fn moved(place: &str) -> Response {
+pub(super) fn moved(place: &str) -> Response {
     let mut headers = no_store();
     // A query string that was written by us is ASCII.
     headers.extend(HeaderValue::from_str(place).ok().map(|place| (header::LOCATION, place)));

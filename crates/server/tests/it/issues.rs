@@ -54,6 +54,14 @@ async fn resolved_ignored_opened_assigned() {
     let state = changed(&server, &id, &json!({ "state": "resolved", "why": "mended in #17" })).await;
     assert_eq!((&state["state"], &state["resolution"]["kind"]), (&json!("resolved"), &json!("now")), "{state}");
     check_audit(&server, "issue_changed", &id, &["resolved", "mended in #17"]).await;
+    let decision = &state["decision"];
+    assert_eq!((&decision["what"], &decision["why"]), (&json!("resolved"), &json!("mended in #17")), "{state}");
+    assert!(decision["by"] == "the administrator" && decision["at"].as_str().unwrap().ends_with('Z'), "{state}");
+    let said = format!("resolved by {}: mended in #17", decision["by"].as_str().unwrap());
+    let page = server.get(&format!("/issues/{id}")).await.text();
+    let shown = server.cli_ok(&["issues", "show", &id]);
+    let report = server.cli_ok(&["issues", "report", &id]).replace('\\', "");
+    assert!([page, shown, report].iter().all(|text| text.contains(&said)), "{said}");
     server.send(&error("Lost", "1.0")).await;
     assert_eq!(server.issue("Lost", 2).await["state"], "regressed");
     let state = changed(&server, &id, &json!({ "state": "ignored", "times": 2, "why": "known" })).await;
@@ -66,7 +74,12 @@ async fn resolved_ignored_opened_assigned() {
     let state = changed(&server, &id, &json!({ "assignee": "eve", "why": "her code" })).await;
     assert_eq!((&state["assignee"], &state["state"]), (&json!("eve"), &json!("open")));
     check_audit(&server, "issue_changed", &id, &["assigned to eve", "her code"]).await;
-    let state = changed(&server, &id, &json!({ "state": "ignored", "assignee": "" })).await;
+    // What is replaced in events is replaced here.
+    let nobody = json!({ "state": "ignored", "assignee": "", "why": "paid with 4111 1111 1111 1111" });
+    let state = changed(&server, &id, &nobody).await;
+    let why = state["decision"]["why"].as_str().unwrap();
+    assert!(why.starts_with("paid with [REDACTED") && !why.contains("4111"), "{state}");
+    check_audit(&server, "issue_changed", &id, &[why]).await;
     assert_eq!((&state["assignee"], &state["ignore"]["kind"]), (&Value::Null, &json!("for_ever")));
     let until = json!({ "state": "ignored", "until": "2001-01-01T00:00:00Z" });
     assert_eq!(changed(&server, &id, &until).await["ignore"]["kind"], "until");
@@ -107,7 +120,7 @@ async fn what_is_ignored_until_a_moment_is_open_after_it() {
             assert_eq!(issue["ignore"]["kind"].as_str().unwrap_or(""), ignore, "{issue}");
         }
         let page = server.get(&format!("/issues/{id}")).await.text();
-        assert!(page.contains(&format!("<td>{state}</td>")), "{page}");
+        assert!(page.contains(&format!("<td>{state}")), "{page}");
     }
     sink.wait(3).await;
     for count in [2, 3] {

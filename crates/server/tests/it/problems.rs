@@ -273,3 +273,109 @@ async fn a_report_is_there_to_paste() {
     let writer = writer["token"].as_str().unwrap();
     ask(server.request(Method::GET, &path).bearer_auth(writer)).await.problem(403, "forbidden");
 }
+
+/// What a client sent stands on the page, in the report and on the command line, as it is kept, and once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_sent_is_told_everywhere() {
+    let server = Server::start().await;
+    let frames = |function: &str, file: &str, line: u32| json!({ "frames": [{ "function": function, "filename": file, "lineno": line, "in_app": true }] });
+    let event = json!({
+        "event_id": format!("{:032x}", 7), "level": "error", "platform": "python", "release": "1.0", "server_name": "web-1",
+        "message": "the payment <failed>", "tags": { "service": "shop" }, "user": { "id": "7", "ip_address": "203.0.113.9" },
+        "exception": { "values": [{ "type": "KeyError", "value": "'sku'", "stacktrace": frames("price", "shop/price.py", 3) },
+            { "type": "CartError", "value": "no price", "stacktrace": frames("pay", "shop/cart.py", 7) }] },
+        "request": { "method": "POST", "url": "https://shop.example/pay", "headers": { "Accept-Language": "de", "Authorization": "Bearer topsecret123" },
+            "data": { "sku": "A-1", "password": "hunter2" } },
+        "breadcrumbs": { "values": [{ "timestamp": 1_767_323_041, "category": "ui.click", "message": "button#pay" }] },
+    });
+    server
+        .post("/api/1/envelope/?sentry_key=any", format!("{{}}\n{{\"type\":\"event\"}}\n{event}\n"))
+        .await
+        .expect(200);
+    let issue = server.issue("no price", 1).await;
+    let id = issue["id"].as_str().unwrap();
+    let occurrences = server.get(&format!("/api/v1/issues/{id}/occurrences")).await.expect(200);
+    let cause = json!([{ "function": "price", "file": "shop/price.py", "line": 3, "in_app": true }]);
+    assert_eq!(occurrences[0]["exception"]["chain"][1]["frames"], cause, "{occurrences}");
+    let page = server.get(&format!("/issues/{id}")).await.text().replace("&#39;", "'").replace("&quot;", "\"");
+    let report = server.get(&format!("/api/v1/issues/{id}/report")).await.text();
+    let shown = server.cli_ok(&["issues", "show", id]);
+    let parts = [
+        "203.0.113.9",
+        "Accept-Language",
+        "A-1",
+        "caused by KeyError: 'sku'",
+        "button#pay",
+        "https://shop.example/pay",
+    ];
+    for (place, text) in [("page", &page), ("report", &report), ("show", &shown)] {
+        for part in parts.into_iter().chain(["shop/price.py:3", "shop/cart.py:7", "the payment "]) {
+            // Signs that Markdown takes for its own have a backslash before them.
+            assert!(text.replace('\\', "").contains(part), "{place}: no {part}: {text}");
+        }
+        assert!(!text.contains("hunter2") && !text.contains("topsecret123"), "{place}: {text}");
+    }
+    assert!(page.contains("&lt;failed&gt;") && !page.contains("<failed>"), "{page}");
+    // Without breadcrumbs of the client the trail is told once.
+    visit(&server).await;
+    crash(&server, "native", "checkout", 1).await;
+    let id = server.issue("divide by zero", 1).await["id"].as_str().unwrap().to_owned();
+    let report = server.get(&format!("/api/v1/issues/{id}/report")).await.text();
+    let page = server.get(&format!("/issues/{id}")).await.text();
+    assert!(report.contains("## What led to it") && !report.contains("## Breadcrumbs"), "{report}");
+    assert!(page.contains("What led to it") && !page.contains("What the client noted"), "{page}");
+}
+
+/// The list as a page: chosen by state, log, level and text, page after page, and calm where there is nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_issues_as_a_page() {
+    let server = Server::start().await;
+    let mut lines = String::new();
+    for number in 0..144 {
+        // Numbers are no difference.
+        let name: String = format!("{number:03}").bytes().map(|digit| char::from(digit - b'0' + b'a')).collect();
+        let event = json!({ "level": "error", "exception": { "type": format!("Broken{name}"), "message": "<x>" } });
+        lines.extend([format!("{event}\n")]);
+    }
+    server.post(crate::server::EVENTS, lines).await.accepted(144, 0);
+    let long = json!({ "level": "critical", "message": "y".repeat(119) + "ende" });
+    server.post("/api/v1/logs/shop/events", long.to_string()).await.accepted(1, 0);
+    let page = async |query: &str| server.get(&format!("/issues{query}")).await;
+    let all = crate::server::until("the issues", async || {
+        let text = page("").await.text();
+        text.contains("100 of 145").then_some(text)
+    })
+    .await;
+    assert!(all.contains("href=\"/issues?offset=100\">Next page") && !all.contains("&lt;x&gt;…"), "{all}");
+    let second = page("?offset=100").await.text();
+    assert!(second.contains("101–145 of 145") && !second.contains("Next page"), "{second}");
+    let shop = page("?log=shop").await.text();
+    assert!(shop.contains("1 of 1") && shop.contains(&format!("{}…", "y".repeat(119) + "e")), "{shop}");
+    for (query, count) in
+        [("?q=Brokenaa", 10), ("?level=critical", 1), ("?state=open,regressed,resolved,ignored&log=default", 144)]
+    {
+        let text = page(query).await.text();
+        assert!(text.contains(&format!(" of {count}<")), "{query}: {text}");
+    }
+    let one = server.issues("q=Brokenaaa").await.pop().unwrap();
+    let path = format!("/api/v1/issues/{}", one["id"].as_str().unwrap());
+    server.as_admin(Method::PATCH, &path, &json!({ "state": "resolved" })).await.expect(200);
+    let resolved = page("?state=resolved").await.text();
+    assert!(resolved.contains("1 of 1") && resolved.contains("Brokenaaa"), "{resolved}");
+    assert!(page("?state=ignored").await.text().contains("Nothing fits."));
+    for (query, status, hint) in [
+        ("?stat=open", 400, "did you mean"),
+        ("?state=shut", 400, "resolved"),
+        ("?level=%3Cb%3E", 400, "&lt;b&gt;"),
+        ("?log=nope", 404, "nope"),
+        ("/99999", 404, "no issue of this number"),
+        ("/x", 404, "no issue of this number"),
+    ] {
+        let answer = page(query).await;
+        assert_eq!((answer.status, answer.header("content-type")), (status, "text/html; charset=utf-8"), "{query}");
+        let text = answer.text();
+        assert!(text.contains(hint) && !text.contains("Try again") && !text.contains("<b>&"), "{query}: {text}");
+    }
+    // The client follows.
+    assert!(page("/?q=Brokenaa").await.text().contains("9 of 9"));
+}

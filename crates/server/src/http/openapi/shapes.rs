@@ -395,11 +395,93 @@ pub(crate) struct Issue {
     /// More than one after a merge.
     fingerprints: Vec<String>,
     assignee: Option<String>,
-    resolution: Option<Value>,
-    ignore: Option<Value>,
+    /// As of when it should not happen again, while it is resolved.
+    resolution: Option<Resolution>,
+    /// For how long it is ignored, while it is.
+    ignore: Option<Ignore>,
+    /// What was decided about it last.
+    decision: Option<Decision>,
     /// The release that probably brought it, or brought it back.
     suspect_deploy: Option<String>,
-    deploy: Option<Value>,
+    /// The deploy of that release.
+    deploy: Option<Deploy>,
+}
+
+/// As of when an issue should not happen again.
+#[derive(ToSchema)]
+pub(crate) struct Resolution {
+    /// `now`, `in_release` or `next_release`.
+    kind: String,
+    /// With `now`: the moment.
+    time: Option<String>,
+    /// With `in_release`: the release.
+    release: Option<String>,
+    /// With `now` and `next_release`: the latest release that was known.
+    latest: Option<String>,
+}
+
+/// For how long an issue is ignored.
+#[derive(ToSchema)]
+pub(crate) struct Ignore {
+    /// `for_ever`, `upto` or `until`.
+    kind: String,
+    /// With `upto`: while it has at most so many occurrences in all.
+    occurrences: Option<u64>,
+    /// With `until`: the moment.
+    time: Option<String>,
+}
+
+/// What somebody decided about an issue.
+#[derive(ToSchema)]
+pub(crate) struct Decision {
+    /// In words: `resolved in 1.4`.
+    what: String,
+    /// Who: the label of a token, `the administrator`, or `local`.
+    by: String,
+    /// May be empty.
+    why: String,
+    at: String,
+}
+
+/// An issue, with what is counted of it.
+#[derive(ToSchema)]
+pub(crate) struct WholeIssue {
+    #[serde(flatten)]
+    issue: Issue,
+    /// The last 14 days by hour: those in which it happened.
+    hours: Vec<Hour>,
+    /// The last 400 days by day: those in which it happened.
+    days: Vec<Day>,
+    /// Each release with when it was seen; the last 50.
+    releases_seen: BTreeMap<String, Seen>,
+    /// Each environment with when it was seen; the last 50.
+    environments_seen: BTreeMap<String, Seen>,
+    /// The merge or split that can be undone: `merge with 9`.
+    can_undo: Option<String>,
+}
+
+/// Occurrences of an hour.
+#[derive(ToSchema)]
+pub(crate) struct Hour {
+    /// When it began.
+    hour: String,
+    occurrences: u64,
+}
+
+/// Occurrences of a day.
+#[derive(ToSchema)]
+pub(crate) struct Day {
+    /// When it began.
+    day: String,
+    occurrences: u64,
+}
+
+/// From when to when something was seen, and how often.
+#[derive(ToSchema)]
+pub(crate) struct Seen {
+    first: String,
+    last: String,
+    times: u64,
 }
 
 /// A decision about an issue. What is not named stays.
@@ -433,7 +515,14 @@ pub(crate) struct Occurrence {
     release: Option<String>,
     environment: Option<String>,
     host: Option<String>,
-    /// Type, message, chain and frames.
+    ip: Option<String>,
+    session: Option<String>,
+    service: Option<String>,
+    request_id: Option<String>,
+    trace_id: Option<String>,
+    /// The request as the client sent it: headers, body, and what else it told.
+    request: Option<Value>,
+    /// Type, message, frames, and the chain of causes, each with its frames as far as the client sent them.
     exception: Option<Value>,
     /// Those that the client sent, else the trail.
     breadcrumbs: Option<Vec<Value>>,
@@ -453,7 +542,7 @@ pub(crate) struct Explained {
 /// An issue and its latest occurrence.
 #[derive(ToSchema)]
 pub(crate) struct Report {
-    issue: Issue,
+    issue: WholeIssue,
     occurrence: Option<Occurrence>,
 }
 

@@ -68,7 +68,7 @@ impl Html {
     }
 }
 
-/// The beginning of a text, and whether it is all of it.
+/// The beginning of a text, and whether anything was cut off.
 pub(super) fn cut(text: &str, characters: usize) -> (&str, bool) {
     match text.char_indices().nth(characters) {
         Some((at, _)) => (&text[..at], true),
