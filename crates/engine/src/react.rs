@@ -202,6 +202,7 @@ impl Memory {
         memory.calls.last_notice = last_notice;
         memory.calls.last_delivery = last_delivery;
         memory.calls.states = read_all(catalog, calls::STATE)?.into_iter().collect();
+        memory.calls.definitions = read_rows(catalog, calls::DEFINITION)?.into_iter().collect();
         memory.calls.outflows = read_all(catalog, calls::OUTFLOW)?.into_iter().collect();
         memory.releases = by_log(read_all(catalog, RELEASES)?).collect();
         memory.watches = by_log(read_all(catalog, WATCH)?).collect();
@@ -377,7 +378,10 @@ impl Engine {
             self.store.catalog().forget_notices(outbox::HISTORY_MAX).map_err(query::QueryError::from)?;
         }
         let link = || self.link("/");
-        memory.calls.digests(now, link, &mut reaction);
+        for (channel, digest) in memory.calls.digests(now, link, &mut reaction) {
+            let held = self.store.catalog().deliveries_held(&channel).map_err(query::QueryError::from)?;
+            memory.calls.note_digest((&channel, digest), held, now, &mut reaction);
+        }
         self.keep_reaction(memory, &mut reaction)?;
         self.reacting.over.lock().kept();
         self.reacting.history.lock().forget(reached);
@@ -389,7 +393,11 @@ impl Engine {
     pub(crate) fn remembered<'m>(&self, held: &'m mut Option<Memory>) -> Result<&'m mut Memory, AskError> {
         if held.is_none() {
             let mut memory = Memory::read(self.store.catalog(), self.clock.now()).map_err(query::QueryError::from)?;
-            self.set_up_calls(&mut memory.calls)?;
+            if self.set_up_calls(&mut memory.calls) {
+                let memories = memory.calls.settle();
+                let reaction = Reaction { memories, ..Reaction::default() };
+                self.store.catalog().react(&reaction).map_err(query::QueryError::from)?;
+            }
             *held = Some(memory);
         }
         Ok(held.get_or_insert_default())

@@ -168,6 +168,18 @@ impl Rule {
         Ok(())
     }
 
+    /// What it looks at, as a text. With another one its states say nothing any more.
+    #[must_use]
+    pub fn definition(&self) -> String {
+        const COUNTED: [&str; 10] =
+            ["on", "search", "logs", "group_by", "threshold", "above", "below", "environments", "levels", "level_min"];
+        // What is noticed elsewhere goes on, whoever hears of it.
+        let counted = if self.on == On::Threshold { COUNTED.len() } else { COUNTED.len() - 3 };
+        let mut written = self.written();
+        written.retain(|key, _| key == "window" || COUNTED[..counted].contains(&key.as_str()));
+        Value::Object(written).to_string()
+    }
+
     /// The rule as it would be written: [`Rule::read`] reads it back equal.
     #[must_use]
     pub fn written(&self) -> Map<String, Value> {

@@ -1,6 +1,6 @@
 //! Notices, and errors that are passed on, on their way: what is due, what became of it, and the history of both.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use alerts::Notice;
 use alerts::backoff::{Attempt, Next};
@@ -213,12 +213,31 @@ impl Engine {
     pub fn notices(&self, before: Option<u64>, limit: usize) -> Result<Vec<Told>, StoreError> {
         let rows = self.store.catalog().notices(before.unwrap_or(u64::MAX), limit)?;
         let mut found = Vec::with_capacity(rows.len());
+        let mut in_front: HashMap<String, Option<DeliveryRow>> = HashMap::new();
         for row in rows {
             let Ok(notice) = serde_json::from_str(&row.body) else { continue };
-            let deliveries = self.store.catalog().deliveries_of(row.id)?;
+            let mut deliveries = self.store.catalog().deliveries_of(row.id)?;
+            for delivery in deliveries.iter_mut().filter(|delivery| delivery.state == "waiting") {
+                if !in_front.contains_key(&delivery.channel) {
+                    let first = self.store.catalog().delivery_in_front(&delivery.channel)?;
+                    in_front.insert(delivery.channel.clone(), first);
+                }
+                if let Some(Some(first)) = in_front.get(&delivery.channel) {
+                    say_behind(delivery, first);
+                }
+            }
             found.push(Told { number: row.id, notice, deliveries });
         }
         Ok(found)
+    }
+}
+
+/// Says of a delivery that was not tried yet what it waits behind.
+fn say_behind(delivery: &mut DeliveryRow, first: &DeliveryRow) {
+    let Ok(mut kept) = serde_json::from_str::<Kept>(&delivery.body) else { return };
+    if kept.attempts == 0 && first.id < delivery.id {
+        kept.reason = format!("behind notice {}", first.notice);
+        delivery.body = serde_json::to_string(&kept).unwrap_or_default();
     }
 }
 

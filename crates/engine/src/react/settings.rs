@@ -116,23 +116,35 @@ impl Engine {
         *self.alert_settings.write() = settings;
         let mut calls = Calls::default();
         self.set_up(&mut calls)?;
-        if let Some(memory) = &mut *self.reacting.memory.lock() {
-            (memory.calls.rules, memory.calls.channels) = (calls.rules, calls.channels);
+        self.take_over(calls)
+    }
+
+    /// Takes rules and channels that were set up anew.
+    fn take_over(&self, calls: Calls) -> Result<(), AlertError> {
+        let mut held = self.reacting.memory.lock();
+        let Some(memory) = &mut *held else { return Ok(()) };
+        (memory.calls.rules, memory.calls.channels) = (calls.rules, calls.channels);
+        let memories = memory.calls.settle();
+        let kept = self.store.catalog().react(&Reaction { memories, ..Reaction::default() });
+        if kept.is_err() {
+            // What is in memory is ahead of what is kept: it is read anew.
+            *held = None;
         }
-        Ok(())
+        Ok(kept?)
     }
 
     fn tables<T: FromIterator<(String, V)>, V: DeserializeOwned>(&self, beginning: &str) -> Result<T, StoreError> {
         Ok(read_all(self.store.catalog(), beginning)?.into_iter().collect())
     }
 
-    /// Rules and channels as they hold.
-    pub(super) fn set_up_calls(&self, calls: &mut Calls) -> Result<(), AskError> {
+    /// Rules and channels as they hold. Whether they could be read.
+    pub(super) fn set_up_calls(&self, calls: &mut Calls) -> bool {
         if let Err(error) = self.set_up(calls) {
             tracing::error!("rules and channels cannot be read, and those built in hold: {error}");
             calls.rules = Rule::built_in();
+            return false;
         }
-        Ok(())
+        true
     }
 
     fn set_up(&self, calls: &mut Calls) -> Result<(), AlertError> {
@@ -251,10 +263,7 @@ impl Engine {
         self.store.catalog().react(&Reaction { memories, ..Reaction::default() })?;
         let mut calls = Calls::default();
         self.set_up(&mut calls)?;
-        if let Some(memory) = &mut *self.reacting.memory.lock() {
-            (memory.calls.rules, memory.calls.channels) = (calls.rules, calls.channels);
-        }
-        Ok(())
+        self.take_over(calls)
     }
 
     /// All channels with their settings, secrets among them, and whether they stand in the file.

@@ -154,6 +154,13 @@ async fn a_later_notice_overtakes_none() {
         server.issue(message, 1).await;
         sink.wait(sent).await;
     }
+    until("what it waits behind", async || {
+        let told = server.get("/api/v1/notices").await.expect(200);
+        let first = &told[2]["number"];
+        let behind = json!(format!("behind notice {first}"));
+        (told[0]["deliveries"][0]["reason"] == behind && told[2]["deliveries"][0]["reason"] != behind).then_some(())
+    })
+    .await;
     // Not even a restart helps anybody past it.
     server.kill9();
     server.restart().await;
@@ -256,6 +263,67 @@ async fn a_rule_of_ones_own() {
     server.as_admin(Method::DELETE, "/api/v1/rules/failed_payments", &Value::Null).await.expect(200);
     server.as_admin(Method::GET, "/api/v1/rules/failed_payments", &Value::Null).await.problem(404, "unknown_alert");
     assert_eq!(sink.sent().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_held_is_in_the_digest_and_says_so() {
+    let sink = HttpSink::start().await;
+    let server = Server::start().await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    let until_then = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
+    let rule = json!({ "snooze": until_then.to_string() });
+    server.as_admin(Method::PUT, "/api/v1/rules/new_issue", &rule).await.expect(200);
+    for message in ["one waits", "another waits"] {
+        fail(&server, message).await;
+        server.issue(message, 1).await;
+    }
+    let sent = sink.wait(1).await;
+    assert_eq!(sent[0].json()["notice"]["held"], 2, "{}", sent[0].json());
+    let told = server.get("/api/v1/notices").await.expect(200);
+    let delivery = |place: usize| &told[place]["deliveries"][0];
+    let digest = json!(format!("in digest {}", told[0]["number"]));
+    for place in [1, 2] {
+        assert_eq!((&delivery(place)["state"], &delivery(place)["reason"]), (&json!("digest"), &digest), "{told}");
+    }
+}
+
+/// What a rule remembers goes with what it looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_written_anew_knows_nothing_of_the_one_before() {
+    let sink = HttpSink::start().await;
+    let mut server = Server::start().await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    let set = async |server: &Server, rule: &Value| {
+        server.as_admin(Method::PUT, "/api/v1/rules/zz", rule).await.expect(200);
+    };
+    let fires = async |server: &Server| {
+        until("it fires", async || {
+            let rule = server.get("/api/v1/rules/zz").await.expect(200);
+            (rule["states"][0]["state"] == "firing").then_some(())
+        })
+        .await;
+    };
+    let is_quiet = async |server: &Server| {
+        let rule = server.get("/api/v1/rules/zz").await.expect(200);
+        assert_eq!(rule["states"], json!([]), "{rule}");
+    };
+    set(&server, &json!({ "window": "40s", "search": "event:zz" })).await;
+    server.send(&json!({ "event": "zz" })).await;
+    fires(&server).await;
+    // How often it is told changes nothing.
+    set(&server, &json!({ "window": "40s", "search": "event:zz", "repeat": "2h" })).await;
+    fires(&server).await;
+    set(&server, &json!({ "window": "40s", "search": "event:zz", "threshold": 50 })).await;
+    is_quiet(&server).await;
+    set(&server, &json!({ "window": "40s", "search": "event:zz" })).await;
+    fires(&server).await;
+    server.as_admin(Method::DELETE, "/api/v1/rules/zz", &Value::Null).await.expect(200);
+    set(&server, &json!({ "window": "40s", "search": "event:other", "threshold": 50 })).await;
+    is_quiet(&server).await;
+    server.kill9();
+    server.restart().await;
+    is_quiet(&server).await;
+    assert!(sink.notices().iter().all(|notice| notice["resolved"] == false));
 }
 
 /// Built-in rules are narrowed, silenced for a while and switched off by their names.
