@@ -15,6 +15,7 @@ mod outbox;
 mod passing;
 mod seen;
 mod settings;
+mod undefined;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -41,7 +42,7 @@ use crate::{AskError, Engine};
 use calls::Calls;
 pub(crate) use fold::{OVERFLOW, OVERFLOW_TITLE, issue_row};
 use history::History;
-pub use outbox::{Due, Posted, Settled, Told};
+pub use outbox::{Due, Posted, Settled, Told, Trouble};
 pub use passing::PassedError;
 pub use settings::{AlertError, AlertSettings, CONFIGURATION_MAIL, ChannelTables, RuleInfo, Tables};
 

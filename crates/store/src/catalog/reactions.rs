@@ -391,6 +391,18 @@ impl Catalog {
         Ok(self.rows(select, &[&channel], read_delivery)?.pop())
     }
 
+    /// What was tried last for a channel: one that is tried again, or the last that ended.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn delivery_tried_last(&self, channel: &str) -> Result<Option<DeliveryRow>, StoreError> {
+        let select = "SELECT id, notice, channel, state, due, body FROM deliveries
+            WHERE channel = ?1 AND (state IN ('sent', 'failed')
+              OR (state = 'waiting' AND json_extract(body, '$.attempts') > 0))
+            ORDER BY state = 'waiting' DESC, due DESC, id DESC LIMIT 1";
+        Ok(self.rows(select, &[&channel], read_delivery)?.pop())
+    }
+
     /// When the next delivery is due, and how many wait.
     ///
     /// # Errors
