@@ -27,8 +27,9 @@ pub mod watch;
 
 pub use channel::{CHANNEL_KEYS, Channel, HOURLY_CAP, HOURLY_CAP_MAX, TRACKER};
 pub use hours::QuietHours;
+pub use moment::span_text;
 pub use notice::{Fact, Notice, notice_id, route};
-pub use outflow::{Admission, Limits, Outflow};
+pub use outflow::{Admission, Limits, Outflow, line_key};
 pub use passing::{ERRORS_A_MINUTE, ERRORS_OF_ISSUE_A_MINUTE, Passing};
 pub use rule::{Limit, RULE_KEYS, Rule, read_rules};
 pub use settings::SettingError;

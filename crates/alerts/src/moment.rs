@@ -30,7 +30,8 @@ pub(crate) fn span(text: &str) -> Option<Duration> {
 }
 
 /// The shortest text that [`span`] reads back.
-pub(crate) fn span_text(span: Duration) -> String {
+#[must_use]
+pub fn span_text(span: Duration) -> String {
     let mut millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
     for (unit, size) in UNITS {

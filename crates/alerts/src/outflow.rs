@@ -1,4 +1,4 @@
-//! What goes to one channel: so many notices an hour, none at night but what is critical, and one digest of all the
+//! What goes to one channel: so many notices an hour, none at night, but what is critical, and one digest of all the
 //! others. Every notice that is offered is either sent or in a digest: sent + digested + waiting = offered.
 
 use std::collections::VecDeque;
@@ -54,8 +54,31 @@ struct Line {
     count: u64,
     #[serde(with = "moment::kept")]
     due: Timestamp,
+    /// Whether it comes with a digest that others made due: what somebody asked to be spared until then does not.
+    #[serde(default)]
+    is_early: bool,
     #[serde(default)]
     link: Option<String>,
+}
+
+impl Line {
+    fn is_taken(&self, now: Timestamp) -> bool {
+        self.is_early || self.due <= now
+    }
+}
+
+/// What the line of a digest is known by that a notice with this reason waits in.
+#[must_use]
+pub fn line_key(notice: &Notice, reason: Reason) -> String {
+    key_of(&headline(notice), reason)
+}
+
+fn headline(notice: &Notice) -> String {
+    cut(&notice.headline(), LINE_CHARACTERS_MAX)
+}
+
+fn key_of(headline: &str, reason: Reason) -> String {
+    notice_id(&[reason.says(), headline])
 }
 
 /// What became of a notice that was offered.
@@ -98,7 +121,14 @@ impl Outflow {
         };
         // A digest comes when it may be read, and not in the night.
         let due = limits.quiet_hours.and_then(|hours| hours.end(hold.until)).unwrap_or(hold.until);
-        self.add(notice, hold.reason, due);
+        // Who is told that it is over reads first that it began, and the quiet hours of a rule hold for digests too.
+        let is_early = due == hold.until
+            && match hold.reason {
+                Reason::HourlyCap | Reason::Past => true,
+                Reason::NotUrgent => !notice.resolved,
+                Reason::Window | Reason::Snooze | Reason::QuietHours => false,
+            };
+        self.add(notice, hold.reason, due, is_early);
         Admission::Held(hold.reason)
     }
 
@@ -110,18 +140,21 @@ impl Outflow {
         if let Some(until) = night {
             return Some(Hold { reason: Reason::QuietHours, until });
         }
-        let full = self.sent.len() >= usize::try_from(limits.hourly_cap).unwrap_or(usize::MAX);
+        // What is critical has as much room again.
+        let room = if notice.is_critical() { limits.hourly_cap.saturating_mul(2) } else { limits.hourly_cap };
+        let full = self.sent.len() >= usize::try_from(room).unwrap_or(usize::MAX);
         full.then(|| Hold { reason: Reason::HourlyCap, until: after(now, DIGEST_AFTER) })
     }
 
-    fn add(&mut self, notice: &Notice, reason: Reason, due: Timestamp) {
-        let headline = cut(&notice.headline(), LINE_CHARACTERS_MAX);
+    fn add(&mut self, notice: &Notice, reason: Reason, due: Timestamp, is_early: bool) {
+        let headline = headline(notice);
         let same = |line: &&mut Line| line.reason == reason && line.headline == headline;
         if let Some(line) = self.lines.iter_mut().find(same) {
             line.count = line.count.saturating_add(1);
             line.due = line.due.min(due);
+            line.is_early |= is_early;
         } else if self.lines.len() < LINES_MAX {
-            self.lines.push(Line { headline, reason, count: 1, due, link: notice.link.clone() });
+            self.lines.push(Line { headline, reason, count: 1, due, is_early, link: notice.link.clone() });
         } else {
             self.others = self.others.saturating_add(1);
             self.others_due = Some(self.others_due.map_or(due, |earlier| earlier.min(due)));
@@ -144,6 +177,12 @@ impl Outflow {
         self.lines.iter().map(|line| line.count).sum::<u64>().saturating_add(self.others)
     }
 
+    /// Whether notices of this [`line_key`] still wait. To be asked after a digest.
+    #[must_use]
+    pub fn is_held(&self, key: &str) -> bool {
+        self.lines.iter().any(|line| key_of(&line.headline, line.reason) == key)
+    }
+
     /// When there is a digest to be sent.
     #[must_use]
     pub fn next_due(&self, channel: &Channel) -> Option<Timestamp> {
@@ -152,20 +191,19 @@ impl Outflow {
         Some(channel.quiet_hours.as_ref().and_then(|hours| hours.end(next)).unwrap_or(next))
     }
 
-    /// The digest of all that is due, if there is one: to be sent to this channel, beside its cap, once an hour at most
-    /// and never at night.
+    /// The digest, if one is due: of all that waits but what is held longer by a snooze, quiet hours or `repeat`. It is to be
+    /// sent to this channel, beside its cap, once an hour at most and never at night.
     pub fn due(&mut self, channel: &Channel, now: Timestamp) -> Option<Notice> {
         let asleep = channel.quiet_hours.as_ref().is_some_and(|hours| hours.end(now).is_some());
         if asleep || self.next_due(channel)? > now {
             return None;
         }
-        let (mut due, later): (Vec<Line>, Vec<Line>) = self.lines.drain(..).partition(|line| line.due <= now);
+        let (mut due, later): (Vec<Line>, Vec<Line>) = self.lines.drain(..).partition(|line| line.is_taken(now));
         self.lines = later;
-        let mut count: u64 = due.iter().map(|line| line.count).sum();
-        if self.others_due.is_some_and(|moment| moment <= now) {
-            count = count.saturating_add(std::mem::take(&mut self.others));
-            self.others_due = None;
-        }
+        // Of those without a line there is nothing but their count.
+        let others = std::mem::take(&mut self.others);
+        let count = due.iter().map(|line| line.count).fold(others, u64::saturating_add);
+        self.others_due = None;
         self.digested = Some(now);
         due.sort_by_key(|line| std::cmp::Reverse(line.count));
         Some(digest(&channel.name, &due, count, now))

@@ -65,7 +65,7 @@ pub use query::suggest::suggest;
 pub use query::{Answer, QueryError, elastic, filter, search, time, url};
 pub use react::{
     AlertError, AlertSettings, CONFIGURATION_MAIL, ChannelTables, Due, PassedError, Posted, RuleInfo, Settled, Tables,
-    Told,
+    Told, Trouble,
 };
 pub use rules::{OPTIONS, Options, Rules, ShownOptions};
 pub use store::archive::{AWAY, Archive, Folders, Places};

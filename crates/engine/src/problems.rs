@@ -255,7 +255,7 @@ impl Engine {
     /// # Errors
     /// When it cannot be decided so, or the decision cannot be written down. Nothing is changed then.
     pub fn change_issue(&self, id: &str, change: &IssueChange, by: &Grant) -> Result<Value, IssueError> {
-        let wish = Wish::of(change)?;
+        let wish = Wish::of(change, self.clock.now())?;
         let what = wish.says(change);
         let (message, why) = (format!("issue {id}: {what}"), change.why.as_deref().unwrap_or(""));
         let now = self.clock.now();
@@ -429,7 +429,7 @@ enum Wish<'c> {
 }
 
 impl<'c> Wish<'c> {
-    fn of(change: &'c IssueChange) -> Result<Self, IssueError> {
+    fn of(change: &'c IssueChange, now: Timestamp) -> Result<Self, IssueError> {
         for (name, text) in [("why", &change.why), ("assignee", &change.assignee), ("in_release", &change.in_release)] {
             check_text(name, text.as_deref().unwrap_or(""))?;
         }
@@ -444,20 +444,30 @@ impl<'c> Wish<'c> {
         if change.times.is_some() && change.until.is_some() {
             return refused("an issue is ignored for a number of times or until a moment: name one of times and until");
         }
+        if change.in_release.as_deref().is_some_and(|release| release.trim().is_empty()) {
+            return refused("in_release is empty: name a release or `next`, or leave it out for now");
+        }
+        if change.times == Some(0) {
+            return refused("times is 0, and must be 1 or more: \"state\": \"open\" ends that an issue is ignored");
+        }
         match state {
             None if change.assignee.is_none() => {
                 refused("nothing to change: name state (open, resolved, ignored) or assignee")
             }
             None => Ok(Self::Nothing),
             Some("open") => Ok(Self::Open),
-            Some("resolved") => Ok(Self::Resolve(change.in_release.as_deref().filter(|release| !release.is_empty()))),
+            Some("resolved") => Ok(Self::Resolve(change.in_release.as_deref())),
             Some("ignored") => {
                 let until = change.until.as_deref().map(|text| {
                     Timestamp::parse(text).map(|(time, _)| time).ok_or_else(|| {
                         IssueError::Refused(format!("until is a moment such as 2026-12-01T08:00:00Z, found {text:?}"))
                     })
                 });
-                Ok(Self::Ignore(change.times, until.transpose()?))
+                let until = until.transpose()?;
+                match until.filter(|until| *until <= now) {
+                    Some(past) => refused(&format!("until is in the past, {past}: it is {now}, give a later moment")),
+                    None => Ok(Self::Ignore(change.times, until)),
+                }
             }
             Some(other) => {
                 refused(&format!("state is open, resolved or ignored, found {other:?}; regressed comes by itself"))

@@ -15,6 +15,7 @@ mod outbox;
 mod passing;
 mod seen;
 mod settings;
+mod undefined;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -41,7 +42,7 @@ use crate::{AskError, Engine};
 use calls::Calls;
 pub(crate) use fold::{OVERFLOW, OVERFLOW_TITLE, issue_row};
 use history::History;
-pub use outbox::{Due, Posted, Settled, Told};
+pub use outbox::{Due, Posted, Settled, Told, Trouble};
 pub use passing::PassedError;
 pub use settings::{AlertError, AlertSettings, CONFIGURATION_MAIL, ChannelTables, RuleInfo, Tables};
 
@@ -208,6 +209,7 @@ impl Memory {
         memory.calls.last_notice = last_notice;
         memory.calls.last_delivery = last_delivery;
         memory.calls.states = read_all(catalog, calls::STATE)?.into_iter().collect();
+        memory.calls.definitions = read_rows(catalog, calls::DEFINITION)?.into_iter().collect();
         memory.calls.outflows = read_all(catalog, calls::OUTFLOW)?.into_iter().collect();
         memory.releases = by_log(read_all(catalog, RELEASES)?).collect();
         memory.watches = by_log(read_all(catalog, WATCH)?).collect();
@@ -383,7 +385,10 @@ impl Engine {
             self.store.catalog().forget_notices(outbox::HISTORY_MAX).map_err(query::QueryError::from)?;
         }
         let link = || self.link("/");
-        memory.calls.digests(now, link, &mut reaction);
+        for (channel, digest) in memory.calls.digests(now, link, &mut reaction) {
+            let held = self.store.catalog().deliveries_held(&channel).map_err(query::QueryError::from)?;
+            memory.calls.note_digest((&channel, digest), held, now, &mut reaction);
+        }
         self.keep_reaction(memory, &mut reaction)?;
         self.reacting.over.lock().kept();
         self.reacting.history.lock().forget(reached);
@@ -410,7 +415,11 @@ impl Engine {
     pub(crate) fn remembered<'m>(&self, held: &'m mut Option<Memory>) -> Result<&'m mut Memory, AskError> {
         if held.is_none() {
             let mut memory = Memory::read(self.store.catalog(), self.clock.now()).map_err(query::QueryError::from)?;
-            self.set_up_calls(&mut memory.calls)?;
+            if self.set_up_calls(&mut memory.calls) {
+                let memories = memory.calls.settle();
+                let reaction = Reaction { memories, ..Reaction::default() };
+                self.store.catalog().react(&reaction).map_err(query::QueryError::from)?;
+            }
             *held = Some(memory);
         }
         Ok(held.get_or_insert_default())

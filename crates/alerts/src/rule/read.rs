@@ -144,6 +144,7 @@ impl Rule {
                     .together(format!("a rule on {on} finds its limit itself; a limit needs on = \"threshold\"")));
             }
             self.limit = Some(limit);
+            check_limit(settings, limit)?;
         }
         if let Some(keys) = settings.list("group_by")? {
             if keys.len() > GROUP_KEYS_MAX {
@@ -166,6 +167,18 @@ impl Rule {
                 .together(format!("`for` waits for a state to last, but {on} happens at a moment: leave it out")));
         }
         Ok(())
+    }
+
+    /// What it looks at, as a text. With another one its states say nothing any more.
+    #[must_use]
+    pub fn definition(&self) -> String {
+        const COUNTED: [&str; 10] =
+            ["on", "search", "logs", "group_by", "threshold", "above", "below", "environments", "levels", "level_min"];
+        // What is noticed elsewhere goes on, whoever hears of it.
+        let counted = if self.on == On::Threshold { COUNTED.len() } else { COUNTED.len() - 3 };
+        let mut written = self.written();
+        written.retain(|key, _| key == "window" || COUNTED[..counted].contains(&key.as_str()));
+        Value::Object(written).to_string()
     }
 
     /// The rule as it would be written: [`Rule::read`] reads it back equal.
@@ -214,6 +227,18 @@ impl Rule {
         put("for", json!(span_text(self.pending)));
         map
     }
+}
+
+/// A count, and the days that a disk has left, are never below zero.
+fn check_limit(settings: &Settings<'_>, limit: Limit) -> Result<(), SettingError> {
+    let (key, fits, expected) = match limit {
+        Limit::AtLeast(limit) => ("threshold", limit > 0.0, "more than 0 (`below = 1` calls when nothing comes)"),
+        Limit::Above(limit) => ("above", limit >= 0.0, "0 or more (`below = 1` calls when nothing comes)"),
+        Limit::Below(limit) => {
+            ("below", limit > 0.0, "more than 0, as nothing is less (`below = 1` calls when nothing comes)")
+        }
+    };
+    if fits { Ok(()) } else { Err(settings.wrong(key, expected)) }
 }
 
 fn take<T>(place: &mut Vec<T>, given: Option<Vec<T>>) {

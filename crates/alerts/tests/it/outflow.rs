@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use alerts::{Admission, Channel, Hold, Limits, Notice, Outflow, Reason, Rule};
+use alerts::{Admission, Channel, Hold, Limits, Notice, Outflow, Reason, Rule, line_key};
 use event::{Level, Timestamp};
 use proptest::prelude::*;
 
@@ -71,6 +71,43 @@ fn limits_of_a_rule_come_before_those_of_the_channel() {
     assert_eq!(outflow.offer(&titled("c"), &Limits::of(None, &channel, None), at(0)), Admission::Send);
 }
 
+#[test]
+fn a_digest_takes_all_that_is_held_for_the_channel() {
+    let channel = Channel::read("ops", &map(r#"{"hourly_cap": 1}"#)).expect("a channel");
+    let limits = Limits::of(None, &channel, None);
+    let mut outflow = Outflow::default();
+    for number in 0..4 {
+        outflow.offer(&titled(&format!("error {number}")), &limits, at(3 * number));
+    }
+    // Who is held longer by a wish waits longer, and so does the end of what nobody heard of.
+    let until = at(2 * HOUR);
+    let over = Notice { resolved: true, ..titled("over") };
+    for (notice, reason) in
+        [(titled("snoozed"), Reason::Snooze), (titled("again"), Reason::Window), (over, Reason::NotUrgent)]
+    {
+        outflow.offer(&notice, &Limits::of(None, &channel, Some(Hold { reason, until })), at(20));
+    }
+    let scanner = Hold { reason: Reason::NotUrgent, until: at(HOUR) };
+    outflow.offer(&titled("scanner"), &Limits::of(None, &channel, Some(scanner)), at(20));
+    let digest = outflow.due(&channel, at(303)).expect("a digest");
+    assert_eq!((digest.held, outflow.waiting()), (4, 3), "{:?}", digest.trail);
+    assert!(!outflow.is_held(&line_key(&titled("error 3"), Reason::HourlyCap)));
+    assert!(outflow.is_held(&line_key(&titled("snoozed"), Reason::Snooze)));
+    assert_eq!(outflow.due(&channel, until).map(|digest| digest.held), Some(3));
+}
+
+#[test]
+fn what_is_critical_passes_the_cap_and_has_as_much_room_again() {
+    let channel = Channel::read("ops", &map(r#"{"hourly_cap": 2}"#)).expect("a channel");
+    let limits = Limits::of(None, &channel, None);
+    let mut outflow = Outflow::default();
+    let mut offer =
+        |level| outflow.offer(&Notice { level: Some(level), ..titled("e") }, &limits, at(0)) == Admission::Send;
+    let sent =
+        [Level::Error, Level::Error, Level::Error, Level::Critical, Level::Critical, Level::Critical].map(&mut offer);
+    assert_eq!(sent, [true, true, false, true, true, false]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -95,7 +132,8 @@ proptest! {
                 sent += 1;
                 last_hour.push_back(now);
                 last_hour.retain(|moment| now - moment < HOUR);
-                prop_assert!(last_hour.len() <= usize::try_from(cap).expect("small"));
+                let room = if critical { 2 * cap } else { cap };
+                prop_assert!(last_hour.len() <= usize::try_from(room).expect("small"));
             }
             if let Some(digest) = outflow.due(&channel, at(now)) {
                 digested += digest.held;

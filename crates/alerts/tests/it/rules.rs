@@ -50,6 +50,15 @@ fn what_cannot_be_says_what_would_be_right() {
     refused("a", r#"{"search": "x", "quiet_hours": "22-7"}"#, "two times of day like 22:00-07:00");
     refused("a", r#"{"search": "x", "quiet_hours": "22:00-07:00", "timezone": "Mars"}"#, "a zone like Europe/Paris");
     refused("a", r#"{"search": "x", "timezone": "UTC"}"#, "give both");
+    refused(
+        "a",
+        r#"{"threshold": 0}"#,
+        "`threshold` must be more than 0 (`below = 1` calls when nothing comes), not 0",
+    );
+    refused("a", r#"{"threshold": -5}"#, "more than 0");
+    refused("a", r#"{"above": -1}"#, "0 or more");
+    refused("a", r#"{"below": 0}"#, "more than 0, as nothing is less");
+    refused("disk_full", r#"{"below": -1}"#, "more than 0");
     refused("a", r#"{"search": "x", "hourly_cap": 0}"#, "a whole number from 1 to 1000");
     refused("a", r#"{"search": "x", "group_by": ["a", "b", "c", "d", "e"]}"#, "up to 4 keys");
     refused("a", r#"{"search": ""}"#, "a search like level:error");
@@ -111,7 +120,7 @@ fn levels_decide_what_is_heard() {
 proptest! {
     #[test]
     fn every_rule_is_read_back_as_it_was_written(
-        threshold in 0_u32..100_000,
+        threshold in 1_u32..100_000,
         window in 10_u64..86_400,
         repeat in 0_u64..1_000_000,
         pending in 0_u64..100_000,

@@ -1,6 +1,6 @@
 //! From something that happened to the people who are told: rules, states, channels, and what each of them holds back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use alerts::{Admission, Channel, Hold, Limits, Measurement, Notice, Outflow, Phase, Rule, State, What, route, step};
 use event::Timestamp;
@@ -12,7 +12,11 @@ use super::passing::PassedError;
 /// Rules and groups that are remembered: those that were told longest ago are forgotten first.
 const STATES_MAX: usize = 20_000;
 
+/// The state of a delivery that went in a digest.
+const DIGESTED: &str = "digest";
+
 /// What the memories of this part are called.
+pub(super) const DEFINITION: &str = "definition/";
 pub(super) const STATE: &str = "state/";
 pub(super) const OUTFLOW: &str = "outflow/";
 
@@ -38,6 +42,8 @@ pub(super) struct Calls {
     pub(super) channels: Vec<Channel>,
     pub(super) states: HashMap<String, State>,
     pub(super) outflows: HashMap<String, Outflow>,
+    /// What each rule said when its states began.
+    pub(super) definitions: BTreeMap<String, String>,
     /// The last number of a notice and of a delivery.
     pub(super) last_notice: u64,
     pub(super) last_delivery: u64,
@@ -86,6 +92,34 @@ impl Calls {
         self.states.insert(key, state);
     }
 
+    /// Drops the states of rules that are gone, or look at something else than when their states began: nothing is over of
+    /// what nobody looks at any more. Returns what is to be kept of it.
+    pub(super) fn settle(&mut self) -> Vec<(String, Option<String>)> {
+        let now: BTreeMap<String, String> =
+            self.rules.iter().map(|rule| (rule.name.clone(), rule.definition())).collect();
+        let before = std::mem::replace(&mut self.definitions, now);
+        let now = &self.definitions;
+        let is_other = |name: &str| match (before.get(name), now.get(name)) {
+            (Some(before), Some(now)) => before != now,
+            (_, now) => now.is_none(),
+        };
+        let dropped: Vec<String> = self
+            .states
+            .keys()
+            .filter(|key| key.split_once('\n').is_some_and(|(name, _)| is_other(name)))
+            .cloned()
+            .collect();
+        for key in &dropped {
+            self.states.remove(key);
+        }
+        let gone = before.keys().filter(|name| !now.contains_key(*name)).map(|name| (name, None));
+        let new = now.iter().filter(|(name, text)| before.get(*name) != Some(*text));
+        let definitions = gone.chain(new.map(|(name, text)| (name, Some(text.clone()))));
+        let mut memories: Vec<_> = definitions.map(|(name, text)| (format!("{DEFINITION}{name}"), text)).collect();
+        memories.extend(dropped.into_iter().map(|key| (format!("{STATE}{key}"), None)));
+        memories
+    }
+
     /// Keeps a notice, and sends it on its way to the channels it is for.
     pub(super) fn tell(
         &mut self,
@@ -106,7 +140,7 @@ impl Calls {
             match admission {
                 Admission::Send => self.deliver(number, &name, now, reaction),
                 Admission::Held(reason) => {
-                    let body = json!({ "reason": reason.says() });
+                    let body = json!({ "reason": reason.says(), "line": alerts::line_key(&notice, reason) });
                     self.delivery((number, &name), ("held", now), &body, reaction);
                 }
             }
@@ -151,8 +185,14 @@ impl Calls {
         });
     }
 
-    /// Sends the digests that are due.
-    pub(super) fn digests(&mut self, now: Timestamp, link: impl Fn() -> Option<String>, reaction: &mut Reaction) {
+    /// Sends the digests that are due. Returns the channels with the number of each.
+    pub(super) fn digests(
+        &mut self,
+        now: Timestamp,
+        link: impl Fn() -> Option<String>,
+        reaction: &mut Reaction,
+    ) -> Vec<(String, u64)> {
+        let mut sent = Vec::new();
         for channel in self.channels.clone() {
             let name = channel.name.clone();
             let Some(outflow) = self.outflows.get_mut(&name) else { continue };
@@ -161,7 +201,37 @@ impl Calls {
             digest.link = digest.link.or_else(&link);
             let number = self.keep(&digest, reaction);
             self.deliver(number, &name, now, reaction);
+            sent.push((name, number));
         }
+        sent
+    }
+
+    /// Says of what was held for a channel that it is in its digest: of `held`, which are kept, and of those of this reaction.
+    pub(super) fn note_digest(
+        &self,
+        (channel, digest): (&str, u64),
+        held: Vec<DeliveryRow>,
+        now: Timestamp,
+        reaction: &mut Reaction,
+    ) {
+        let Some(outflow) = self.outflows.get(channel) else { return };
+        let is_told = |row: &DeliveryRow| {
+            let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
+            row.state == "held"
+                && row.channel == channel
+                && !body["line"].as_str().is_some_and(|key| outflow.is_held(key))
+        };
+        let tell = |row: &mut DeliveryRow| {
+            DIGESTED.clone_into(&mut row.state);
+            row.due = now;
+            row.body = json!({ "reason": format!("in digest {digest}"), "digest": digest }).to_string();
+        };
+        reaction.deliveries.iter_mut().filter(|row| is_told(row)).for_each(tell);
+        let told = held.into_iter().filter(is_told).map(|mut row| {
+            tell(&mut row);
+            row
+        });
+        reaction.deliveries.extend(told);
     }
 
     /// Forgets rules and groups of which nothing is to be remembered; returns what is kept of them no more.

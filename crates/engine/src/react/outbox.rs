@@ -1,6 +1,6 @@
 //! Notices, and errors that are passed on, on their way: what is due, what became of it, and the history of both.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use alerts::Notice;
 use alerts::backoff::{Attempt, Next};
@@ -104,7 +104,56 @@ pub struct Told {
     pub deliveries: Vec<DeliveryRow>,
 }
 
+/// What a channel has with what it is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trouble {
+    /// Whether it refused for good, with these settings.
+    pub is_broken: bool,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// When a channel was set or tried: what it refused before says nothing any more.
+const MENDED: &str = "mended/";
+
+pub(super) fn mended(channel: &str, now: Timestamp) -> (String, Option<String>) {
+    (format!("{MENDED}{channel}"), Some(now.to_string()))
+}
+
 impl Engine {
+    /// Whether what is sent to a channel gets there: by what became of the last.
+    ///
+    /// # Errors
+    /// When the catalog refuses.
+    pub fn channel_trouble(&self, channel: &str) -> Result<Option<Trouble>, StoreError> {
+        let Some(row) = self.store.catalog().delivery_tried_last(channel)? else { return Ok(None) };
+        let kept: Kept = serde_json::from_str(&row.body).unwrap_or_default();
+        let is_broken = row.state == "failed";
+        if row.state == "sent" {
+            return Ok(None);
+        }
+        let since = Timestamp::parse(&kept.since).map_or(row.due, |(time, _)| time);
+        let since = if is_broken { row.due } else { since };
+        let mended = self.store.catalog().memories(&format!("{MENDED}{channel}"))?;
+        let mended = mended.iter().find(|(name, _)| name[MENDED.len()..] == *channel);
+        let mended = mended.and_then(|(_, text)| Timestamp::parse(text)).map(|(time, _)| time);
+        if is_broken && mended.is_some_and(|mended| mended >= since) {
+            return Ok(None);
+        }
+        Ok(Some(Trouble { is_broken, since, reason: kept.reason }))
+    }
+
+    /// A channel took what it was tried with.
+    ///
+    /// # Errors
+    /// When the catalog refuses.
+    pub fn channel_mended(&self, channel: &str) -> Result<(), StoreError> {
+        let memories = vec![mended(channel, self.clock.now())];
+        self.store.catalog().react(&Reaction { memories, ..Reaction::default() })
+    }
+
     /// Deliveries that are due, in the order in which they were posted, and none for these channels. All others of a channel
     /// wait behind one that the channel did not take, so that nobody hears that something is over before it began.
     ///
@@ -213,12 +262,31 @@ impl Engine {
     pub fn notices(&self, before: Option<u64>, limit: usize) -> Result<Vec<Told>, StoreError> {
         let rows = self.store.catalog().notices(before.unwrap_or(u64::MAX), limit)?;
         let mut found = Vec::with_capacity(rows.len());
+        let mut in_front: HashMap<String, Option<DeliveryRow>> = HashMap::new();
         for row in rows {
             let Ok(notice) = serde_json::from_str(&row.body) else { continue };
-            let deliveries = self.store.catalog().deliveries_of(row.id)?;
+            let mut deliveries = self.store.catalog().deliveries_of(row.id)?;
+            for delivery in deliveries.iter_mut().filter(|delivery| delivery.state == "waiting") {
+                if !in_front.contains_key(&delivery.channel) {
+                    let first = self.store.catalog().delivery_in_front(&delivery.channel)?;
+                    in_front.insert(delivery.channel.clone(), first);
+                }
+                if let Some(Some(first)) = in_front.get(&delivery.channel) {
+                    say_behind(delivery, first);
+                }
+            }
             found.push(Told { number: row.id, notice, deliveries });
         }
         Ok(found)
+    }
+}
+
+/// Says of a delivery that was not tried yet what it waits behind.
+fn say_behind(delivery: &mut DeliveryRow, first: &DeliveryRow) {
+    let Ok(mut kept) = serde_json::from_str::<Kept>(&delivery.body) else { return };
+    if kept.attempts == 0 && first.id < delivery.id {
+        kept.reason = format!("behind notice {}", first.notice);
+        delivery.body = serde_json::to_string(&kept).unwrap_or_default();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rules and channels: from the file, and set at runtime. What the file names holds.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use alerts::{Channel, Notice, On, Rule, SettingError, State, read_rules, step};
 use event::{Timestamp, Value as EventValue};
@@ -12,7 +13,8 @@ use thiserror::Error;
 
 use super::calls::Calls;
 use super::measure::{self, told};
-use super::read_all;
+use super::outbox::mended;
+use super::{read_all, undefined};
 use crate::audit::Deed;
 use crate::{AskError, Engine, Grant, WriteError};
 
@@ -22,8 +24,9 @@ const CHANNELS_MAX: usize = 50;
 /// Longest name of a rule or a channel, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Windows of the past that a rule is tried on.
-const WINDOWS_MAX: i64 = 2000;
+/// Half windows of the past that a rule is tried on, and for how long.
+const HALF_WINDOWS_MAX: i64 = 5000;
+const TRY_TIME_MAX: Duration = Duration::from_secs(30);
 
 const RULE: &str = "rule/";
 const CHANNEL: &str = "channel/";
@@ -55,6 +58,14 @@ pub enum AlertError {
         name: String,
         /// Those that there are.
         known: String,
+    },
+    /// It is built in, and nobody changed it.
+    #[error(
+        "the rule {name} is built in and as it was, so there is nothing to remove: {{\"enabled\": false}} switches it off"
+    )]
+    Unchanged {
+        /// Its name.
+        name: String,
     },
     /// It stands in the file.
     #[error("the {what} {name} stands in the configuration file, which holds: change it there and restart")]
@@ -93,6 +104,8 @@ pub struct RuleInfo {
     pub in_file: bool,
     /// Whether it is there without anybody writing one.
     pub built_in: bool,
+    /// What of it leads nowhere: channels that are not there.
+    pub warnings: Vec<String>,
     /// What it says now: groups that are firing or pending, and since when.
     pub states: Vec<(String, State)>,
 }
@@ -116,23 +129,66 @@ impl Engine {
         *self.alert_settings.write() = settings;
         let mut calls = Calls::default();
         self.set_up(&mut calls)?;
-        if let Some(memory) = &mut *self.reacting.memory.lock() {
-            (memory.calls.rules, memory.calls.channels) = (calls.rules, calls.channels);
+        self.warn_of_undefined(&calls);
+        self.take_over(calls)
+    }
+
+    /// Says once what of the file leads nowhere.
+    fn warn_of_undefined(&self, calls: &Calls) {
+        let file = self.alert_settings.read();
+        let rules = calls.rules.iter().filter(|rule| file.rules.contains_key(&rule.name));
+        let rules = rules.flat_map(|rule| {
+            let found = undefined::channels_of(rule, &calls.channels);
+            found.into_iter().map(|warning| format!("[rules.{}]: {warning}", rule.name))
+        });
+        let channels = calls.channels.iter().filter(|channel| file.channels.contains_key(&channel.name));
+        let channels = channels.flat_map(|channel| {
+            let found = undefined::rules_of(channel, &calls.rules);
+            found.into_iter().map(|warning| format!("[channels.{}]: {warning}", channel.name))
+        });
+        let warnings: Vec<String> = rules.chain(channels).collect();
+        if !warnings.is_empty() {
+            tracing::warn!("nobody is called by what is not there: {}", warnings.join("; "));
         }
-        Ok(())
+    }
+
+    /// What of a channel leads nowhere: rules that are not there.
+    ///
+    /// # Errors
+    /// When the catalog refuses.
+    pub fn channel_warnings(&self, name: &str) -> Result<Vec<String>, AlertError> {
+        let mut calls = Calls::default();
+        self.set_up(&mut calls)?;
+        let channel = calls.channels.iter().find(|channel| channel.name == name);
+        Ok(channel.map(|channel| undefined::rules_of(channel, &calls.rules)).unwrap_or_default())
+    }
+
+    /// Takes rules and channels that were set up anew.
+    fn take_over(&self, calls: Calls) -> Result<(), AlertError> {
+        let mut held = self.reacting.memory.lock();
+        let Some(memory) = &mut *held else { return Ok(()) };
+        (memory.calls.rules, memory.calls.channels) = (calls.rules, calls.channels);
+        let memories = memory.calls.settle();
+        let kept = self.store.catalog().react(&Reaction { memories, ..Reaction::default() });
+        if kept.is_err() {
+            // What is in memory is ahead of what is kept: it is read anew.
+            *held = None;
+        }
+        Ok(kept?)
     }
 
     fn tables<T: FromIterator<(String, V)>, V: DeserializeOwned>(&self, beginning: &str) -> Result<T, StoreError> {
         Ok(read_all(self.store.catalog(), beginning)?.into_iter().collect())
     }
 
-    /// Rules and channels as they hold.
-    pub(super) fn set_up_calls(&self, calls: &mut Calls) -> Result<(), AskError> {
+    /// Rules and channels as they hold. Whether they could be read.
+    pub(super) fn set_up_calls(&self, calls: &mut Calls) -> bool {
         if let Err(error) = self.set_up(calls) {
             tracing::error!("rules and channels cannot be read, and those built in hold: {error}");
             calls.rules = Rule::built_in();
+            return false;
         }
-        Ok(())
+        true
     }
 
     fn set_up(&self, calls: &mut Calls) -> Result<(), AlertError> {
@@ -154,13 +210,24 @@ impl Engine {
     }
 
     fn effective_rules(&self, file: &Map<String, Value>) -> Result<Vec<Rule>, AlertError> {
-        let mut written: Map<String, Value> = self.tables(RULE)?;
+        let mut written = self.written_rules()?;
         written.extend(file.clone());
         let rules = read_rules(&written)?;
         for rule in &rules {
             self.check_search(rule)?;
         }
         Ok(rules)
+    }
+
+    /// The rules that were set at runtime. What is refused by now was kept by an earlier version: it is left out, and no
+    /// reason not to start.
+    fn written_rules(&self) -> Result<Map<String, Value>, StoreError> {
+        let mut written: Map<String, Value> = self.tables(RULE)?;
+        written.retain(|name, settings| {
+            let alone: Map<String, Value> = std::iter::once((name.clone(), settings.clone())).collect();
+            read_rules(&alone).inspect_err(|error| tracing::warn!("a rule is left out: {error}")).is_ok()
+        });
+        Ok(written)
     }
 
     fn check_search(&self, rule: &Rule) -> Result<(), AlertError> {
@@ -175,6 +242,8 @@ impl Engine {
     /// When the catalog refuses.
     pub fn rules(&self) -> Result<Vec<RuleInfo>, AlertError> {
         let file = self.alert_settings.read().rules.clone();
+        let mut calls = Calls::default();
+        self.set_up(&mut calls)?;
         let rules = self.effective_rules(&file)?;
         let written: Map<String, Value> = self.tables(RULE)?;
         let mut held = self.reacting.memory.lock();
@@ -188,7 +257,8 @@ impl Engine {
             states.sort_by(|one, two| one.0.cmp(&two.0));
             let in_file = file.contains_key(&rule.name);
             let built_in = !in_file && !written.contains_key(&rule.name);
-            RuleInfo { in_file, built_in, states, rule }
+            let warnings = undefined::channels_of(&rule, &calls.channels);
+            RuleInfo { in_file, built_in, warnings, states, rule }
         };
         Ok(rules.into_iter().map(info).collect())
     }
@@ -209,12 +279,16 @@ impl Engine {
     pub fn remove_rule(&self, name: &str, by: &Grant) -> Result<(), AlertError> {
         let written: Map<String, Value> = self.tables(RULE)?;
         if !written.contains_key(name) {
-            let names: Vec<&str> = written.keys().map(String::as_str).collect();
-            let known = if names.is_empty() {
-                "none was written; a built-in one is switched off with {\"enabled\": false}".to_owned()
-            } else {
-                format!("written are {}", names.join(", "))
-            };
+            let file = self.alert_settings.read().rules.clone();
+            if file.contains_key(name) {
+                return Err(AlertError::InFile { what: "rule", name: name.to_owned() });
+            }
+            let rules = self.effective_rules(&file)?;
+            let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+            if names.contains(&name) {
+                return Err(AlertError::Unchanged { name: name.to_owned() });
+            }
+            let known = format!("there are {}", names.join(", "));
             return Err(AlertError::Unknown { what: "rule", name: name.to_owned(), known });
         }
         self.change_rule(name, None, by)
@@ -225,14 +299,25 @@ impl Engine {
         if file.rules.contains_key(name) {
             return Err(AlertError::InFile { what: "rule", name: name.to_owned() });
         }
-        let mut written: Map<String, Value> = self.tables(RULE)?;
+        let mut written = self.written_rules()?;
+        let written_before = read_rules(&written)?;
         match settings.clone() {
             Some(settings) => drop(written.insert(name.to_owned(), settings)),
             None => drop(written.remove(name)),
         }
         written.extend(file.rules);
-        for rule in &read_rules(&written)? {
+        let rules = read_rules(&written)?;
+        for rule in &rules {
             self.check_search(rule)?;
+        }
+        let now = self.clock.now();
+        // One that is over stays in the settings until they are written anew.
+        let before = written_before.iter().find(|rule| rule.name == name).and_then(|rule| rule.snooze);
+        let snooze = rules.iter().find(|rule| rule.name == name).and_then(|rule| rule.snooze);
+        if let Some(past) = snooze.filter(|until| *until <= now && snooze != before) {
+            return Err(AlertError::Refused(format!(
+                "rule {name}: `snooze` is in the past, {past}: it is {now}, give a later moment, or leave it out to wake the rule"
+            )));
         }
         let (event, said) = if settings.is_some() { ("rule_set", "set") } else { ("rule_removed", "removed") };
         let body = settings.map(|settings| settings.to_string());
@@ -247,14 +332,14 @@ impl Engine {
         by: &Grant,
     ) -> Result<(), AlertError> {
         self.audit(crate::DEFAULT_LOG, &Deed { event, by, message, fields: &[("name", EventValue::Str(name))] })?;
-        let memories = vec![(format!("{beginning}{name}"), body)];
+        let mut memories = vec![(format!("{beginning}{name}"), body)];
+        if beginning == CHANNEL {
+            memories.push(mended(name, self.clock.now()));
+        }
         self.store.catalog().react(&Reaction { memories, ..Reaction::default() })?;
         let mut calls = Calls::default();
         self.set_up(&mut calls)?;
-        if let Some(memory) = &mut *self.reacting.memory.lock() {
-            (memory.calls.rules, memory.calls.channels) = (calls.rules, calls.channels);
-        }
-        Ok(())
+        self.take_over(calls)
     }
 
     /// All channels with their settings, secrets among them, and whether they stand in the file.
@@ -339,15 +424,28 @@ impl Engine {
         self.check_search(&rule)?;
         let step_micros = i64::try_from(rule.window.as_micros() / 2).unwrap_or(i64::MAX).max(1_000_000);
         let length = to.as_micros().saturating_sub(from.as_micros());
-        if length <= 0 || length / step_micros > WINDOWS_MAX {
+        if length <= 0 {
+            return Err(AlertError::Refused("the first moment must be before the second".to_owned()));
+        }
+        let longest = step_micros.saturating_mul(HALF_WINDOWS_MAX);
+        if length > longest {
+            let longest = alerts::span_text(Duration::from_micros(longest.unsigned_abs()));
             return Err(AlertError::Refused(format!(
-                "between the two moments there must be something, and at most {WINDOWS_MAX} half windows of the rule: ask for a shorter time"
+                "a rule with a window of {} is tried on {longest} at most ({HALF_WINDOWS_MAX} half windows): ask for a shorter time, or give a longer window",
+                alerts::span_text(rule.window)
             )));
         }
+        let began = Instant::now();
         let mut states: BTreeMap<String, State> = BTreeMap::new();
         let mut found = Vec::new();
         let mut now = from;
         while now < to {
+            if began.elapsed() > TRY_TIME_MAX {
+                return Err(AlertError::Refused(format!(
+                    "it takes more than {} to go through that time; after that long it was at {now}: ask for a shorter one",
+                    alerts::span_text(TRY_TIME_MAX)
+                )));
+            }
             now = Timestamp::from_micros(now.as_micros().saturating_add(step_micros).min(to.as_micros()));
             let window = i64::try_from(rule.window.as_micros()).unwrap_or(i64::MAX);
             let mut values =

@@ -1,13 +1,15 @@
 //! `everlog channel`: where notices go.
 
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::client::{ANSWER_TIMEOUT, Client, Connection, ServerConnection, percent};
+use super::human::minute;
 use super::logs::written;
-use super::output::{Output, Style, WrongUsage, note};
+use super::output::{Output, Style, WrongUsage, harmless, note};
 use super::pairs::{Kinds, Settings, Typed};
 use super::table::{Side, Table};
 
@@ -32,7 +34,7 @@ const KINDS: Kinds = Kinds {
 };
 
 /// Beside the settings in an answer.
-const BESIDE: [&str; 2] = ["name", "in_file"];
+const BESIDE: [&str; 4] = ["name", "in_file", "warnings", "trouble"];
 
 /// List the channels that notices go to, set one up, try it.
 #[derive(Args, Debug)]
@@ -155,8 +157,31 @@ struct Channel {
     name: String,
     #[serde(default)]
     in_file: bool,
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
+    trouble: Option<Trouble>,
     #[serde(flatten)]
     settings: Map<String, Value>,
+}
+
+/// What does not get there.
+#[derive(Deserialize)]
+struct Trouble {
+    state: String,
+    since: String,
+    reason: String,
+}
+
+impl Trouble {
+    fn says(&self, zone: &TimeZone) -> String {
+        let reason = harmless(&self.reason);
+        if self.state == "broken" {
+            format!("broken: {reason}")
+        } else {
+            format!("retrying since {}: {reason}", minute(&self.since, zone))
+        }
+    }
 }
 
 pub(super) async fn run(arguments: ChannelArguments) -> anyhow::Result<()> {
@@ -195,11 +220,21 @@ async fn list(client: &Client, json: bool) -> anyhow::Result<()> {
         );
         return Ok(());
     }
-    output.lines(&table(&channels).lines(output.paint()))?;
-    output.flush()
+    output.lines(&table(&channels, &TimeZone::system()).lines(output.paint()))?;
+    output.flush()?;
+    for channel in &channels {
+        warn(&channel.name, &channel.warnings);
+    }
+    Ok(())
 }
 
-fn table(channels: &[Channel]) -> Table {
+fn warn(name: &str, warnings: &[String]) {
+    for warning in warnings {
+        note(&format!("the channel {name}: {warning}"));
+    }
+}
+
+fn table(channels: &[Channel], zone: &TimeZone) -> Table {
     let mut table = Table::new(&[
         ("channel", Side::Left),
         ("kind", Side::Left),
@@ -210,12 +245,18 @@ fn table(channels: &[Channel]) -> Table {
     ]);
     for channel in channels {
         let is_on = channel.settings.get("enabled") != Some(&Value::Bool(false));
+        let trouble = channel.trouble.as_ref().filter(|_| is_on).map(|trouble| trouble.says(zone));
+        let state = match &trouble {
+            _ if !is_on => ("off", Style::Dim),
+            Some(trouble) => (trouble.as_str(), Style::Red),
+            None => ("on", Style::Green),
+        };
         table.styled([
             (channel.name.as_str(), Style::Cyan),
             (&channel.text("kind"), Style::Plain),
             (&channel.leads_to(), Style::Plain),
             (&channel.takes(), Style::Plain),
-            if is_on { ("on", Style::Green) } else { ("off", Style::Dim) },
+            state,
             (if channel.in_file { "file" } else { "set at runtime" }, Style::Plain),
         ]);
     }
@@ -233,13 +274,14 @@ impl Channel {
     }
 
     fn leads_to(&self) -> String {
-        let there = ["to", "chat", "url"].into_iter().map(|key| self.text(key)).find(|text| !text.is_empty());
+        let there = ["to", "chat", "url", "dsn"].into_iter().map(|key| self.text(key)).find(|text| !text.is_empty());
         there.unwrap_or_default()
     }
 
     /// Which notices it takes, in words.
     fn takes(&self) -> String {
         let rules = match self.text("rules") {
+            _ if self.text("kind") == "sentry" => "errors that nobody handled".to_owned(),
             rules if rules.is_empty() => "all rules".to_owned(),
             rules => rules,
         };
@@ -264,6 +306,11 @@ async fn show(client: &Client, name: &str, json: bool) -> anyhow::Result<()> {
     }
     output.lines(&table.lines(output.paint()))?;
     output.flush()?;
+    let told: Channel = serde_json::from_value(Value::Object(channel.clone()))?;
+    if let Some(trouble) = &told.trouble {
+        note(&trouble.says(&TimeZone::system()));
+    }
+    warn(name, &told.warnings);
     if channel.get("in_file") == Some(&Value::Bool(true)) {
         note(&format!("it stands in the configuration file, [channels.{name}], and is changed there"));
     }
@@ -282,6 +329,8 @@ async fn set(asked: Set) -> anyhow::Result<()> {
     let is_new = before.is_none();
     let body = changed(before.unwrap_or_default(), settings);
     let channel: Value = client.ask(client.request(Method::PUT, &path(&name, ""))?.json(&body)).await?;
+    let warnings: Vec<String> = serde_json::from_value(channel["warnings"].clone()).unwrap_or_default();
+    warn(&name, &warnings);
     let done = if is_new { "is there" } else { "is changed" };
     let kind = channel["kind"].as_str().unwrap_or_default();
     note(&format!("the channel {name} ({kind}) {done}. Try it: everlog channel test {name}"));
@@ -350,12 +399,15 @@ mod tests {
             { "name": "ops", "in_file": true, "kind": "slack", "url": "https://hooks.slack.com/[REDACTED]", "environments": [], "rules": [], "enabled": true },
             { "name": "mail", "in_file": false, "kind": "email", "smtp": "smtp://m.example", "from": "e@x.example", "to": ["a@x.example", "b@x.example"],
               "environments": ["production"], "rules": ["new_issue"], "quiet_hours": "22:00-07:00", "enabled": false },
+            { "name": "tracker", "in_file": false, "kind": "sentry", "dsn": "https://[REDACTED]@o1.example/42", "environments": ["production"], "rules": [], "enabled": true,
+              "trouble": { "state": "broken", "since": "2026-01-02T03:04:05Z", "reason": "o1.example answered 404" } },
         ]);
         let channels: Vec<Channel> = serde_json::from_value(channels).unwrap();
-        insta::assert_snapshot!(table(&channels).lines(Paint::none()).join("\n"), @"
-        channel  kind   leads to                            takes                                     state  from
-        ops      slack  https://hooks.slack.com/[REDACTED]  all rules                                 on     file
-        mail     email  a@x.example, b@x.example            new_issue in production, not 22:00-07:00  off    set at runtime
+        insta::assert_snapshot!(table(&channels, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"
+        channel  kind    leads to                            takes                                     state                            from
+        ops      slack   https://hooks.slack.com/[REDACTED]  all rules                                 on                               file
+        mail     email   a@x.example, b@x.example            new_issue in production, not 22:00-07:00  off                              set at runtime
+        tracker  sentry  https://[REDACTED]@o1.example/42    errors that nobody handled in production  broken: o1.example answered 404  set at runtime
         ");
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::LOG;
 use super::client::{Client, Connection, log_path};
-use super::output::{Output, note};
+use super::output::{Output, WrongUsage, note};
 use super::table::{Side, Table};
 use super::when::{self, dated};
 
@@ -53,8 +53,11 @@ enum Task {
 #[derive(Args, Debug)]
 struct Tell {
     /// What was deployed: a version, a commit. It is what errors name as their release
-    #[arg(value_name = "RELEASE", required = true)]
+    #[arg(value_name = "RELEASE", required_unless_present = "named")]
     release: Option<String>,
+    /// The same, for a release that is called like a command
+    #[arg(long = "release", value_name = "RELEASE", conflicts_with = "release")]
+    named: Option<String>,
     /// Log that the errors of this release go to
     #[arg(long, value_name = "NAME", default_value = LOG)]
     log: String,
@@ -81,7 +84,20 @@ pub(super) async fn run(arguments: DeployArguments) -> anyhow::Result<()> {
     }
 }
 
-async fn tell(told: Tell) -> anyhow::Result<()> {
+/// Whether a release is rather `list` with letters left out, twice or swapped.
+fn is_nearly_list(release: &str) -> bool {
+    let typed = release.to_lowercase();
+    typed.chars().all(|letter| "list".contains(letter))
+        && event::suggest::suggest(&typed, std::iter::once("list")).is_some()
+}
+
+async fn tell(mut told: Tell) -> anyhow::Result<()> {
+    if let Some(near) = told.release.as_deref().filter(|release| is_nearly_list(release)) {
+        let what =
+            format!("did you mean `everlog deploy list`? If the release is called so: everlog deploy --release {near}");
+        return Err(WrongUsage(what).into());
+    }
+    told.release = told.release.or(told.named.take());
     let client = Client::connect(&told.connection)?;
     let release = told.release.clone().unwrap_or_default();
     let request = client.post(&log_path(&told.log, "/deploys"))?.json(&body(&told));
@@ -144,6 +160,22 @@ mod tests {
 
     use super::*;
     use crate::cli::output::Paint;
+
+    #[test]
+    fn a_mistyped_list_is_no_release() {
+        for (release, expected) in [
+            ("lst", true),
+            ("lsit", true),
+            ("Lits", true),
+            ("lists", true),
+            ("test", false),
+            ("last", false),
+            ("1.1", false),
+            ("stilist", false),
+        ] {
+            assert_eq!(is_nearly_list(release), expected, "{release}");
+        }
+    }
 
     #[test]
     fn deploys_line_up() {

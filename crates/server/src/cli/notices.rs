@@ -21,7 +21,7 @@ const SAID_PLACES_MAX: usize = 72;
     alias = "notice",
     after_help = "\
 The newest comes first. A delivery is `sent`, `waiting` (for its first attempt, or the next), `held`
-(it comes with the next digest) or `failed` (given up).
+(it comes in a digest), `digest` (it came in the one that is named) or `failed` (given up).
 
 Examples:
   everlog notices
@@ -94,22 +94,24 @@ pub(super) async fn run(arguments: NoticesArguments) -> anyhow::Result<()> {
 /// A line for each delivery; what nobody was sent has one too.
 fn table(told: &[Told], is_narrow: bool, zone: &TimeZone) -> Table {
     let mut table = Table::new(&[
+        ("", Side::Right),
         ("when", Side::Left),
         ("what", Side::Left),
         ("channel", Side::Left),
         ("state", Side::Left),
         ("reason", Side::Left),
     ]);
-    for Told { notice, deliveries, .. } in told {
+    for Told { number, notice, deliveries } in told {
         let when = minute(&notice.time.to_string(), zone);
         let said = harmless(&notice.headline()).into_owned();
         let said = if is_narrow { cut(&said, SAID_PLACES_MAX) } else { said };
-        let mut first = Some((when, said));
+        let mut first = Some((number.to_string(), when, said));
         for delivery in deliveries {
             // What is told to several is written once.
-            let (when, said) = first.take().unwrap_or_default();
+            let (number, when, said) = first.take().unwrap_or_default();
             let reason = delivery.reason(zone);
             table.styled([
+                (number.as_str(), Style::Dim),
                 (when.as_str(), Style::Dim),
                 (said.as_str(), Style::Plain),
                 (delivery.channel.as_str(), Style::Cyan),
@@ -117,8 +119,8 @@ fn table(told: &[Told], is_narrow: bool, zone: &TimeZone) -> Table {
                 (reason.as_str(), Style::Plain),
             ]);
         }
-        if let Some((when, said)) = first {
-            table.row([&when, &said, "", "", "no channel takes it"]);
+        if let Some((number, when, said)) = first {
+            table.row([&number, &when, &said, "", "", "no channel takes it"]);
         }
     }
     table
@@ -160,16 +162,16 @@ mod tests {
                 { "channel": "ops", "state": "sent", "ended": "2026-01-02T03:04:06Z", "attempts": 1, "reason": null, "answer": "ok" },
                 { "channel": "mail", "state": "waiting", "next_attempt": "2026-01-02T03:10:06Z", "attempts": 2, "reason": "the connection was refused" }] },
             { "number": 2, "notice": notice(json!({ "reached": 1000 }), "division by zero"), "deliveries": [
-                { "channel": "ops", "state": "held", "attempts": null, "reason": "quiet hours" }] },
+                { "channel": "ops", "state": "digest", "attempts": null, "reason": "in digest 3" }] },
             { "number": 1, "notice": notice(json!("regression"), "timeout"), "deliveries": [] },
         ]);
         let told: Vec<Told> = serde_json::from_value(told).unwrap();
         insta::assert_snapshot!(table(&told, true, &TimeZone::UTC).lines(Paint::none()).join("\n"), @"
-        when              what                                                     channel  state    reason
-        2026-01-02 03:04  [production] New issue: division by zero[2J (shop)       ops      sent
-                                                                                   mail     waiting  2 attempts failed, the next at 2026-01-02 03:10: the connection was refused
-        2026-01-02 03:04  [production] 1,000 occurrences: division by zero (shop)  ops      held     quiet hours
-        2026-01-02 03:04  [production] Regression: it is back: timeout (shop)                        no channel takes it
+           when              what                                                     channel  state    reason
+        3  2026-01-02 03:04  [production] New issue: division by zero[2J (shop)       ops      sent
+                                                                                      mail     waiting  2 attempts failed, the next at 2026-01-02 03:10: the connection was refused
+        2  2026-01-02 03:04  [production] 1,000 occurrences: division by zero (shop)  ops      digest   in digest 3
+        1  2026-01-02 03:04  [production] Regression: it is back: timeout (shop)                        no channel takes it
         ");
     }
 }

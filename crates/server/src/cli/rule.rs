@@ -149,6 +149,8 @@ struct Rule {
     built_in: bool,
     settings: Map<String, Value>,
     #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
     states: Vec<Group>,
 }
 
@@ -177,6 +179,7 @@ pub(super) async fn run(arguments: RuleArguments) -> anyhow::Result<()> {
             }
             let rule = change(&named, settings).await?;
             note(&format!("the rule {} is set: {}", rule.name, rule.listens()));
+            warn(&rule);
             if rule.settings.get("on") == Some(&json!("threshold")) {
                 note(&format!("when it would have called: everlog rule test {}", rule.name));
             }
@@ -210,7 +213,15 @@ async fn list(client: &Client, json: bool) -> anyhow::Result<()> {
     }
     let rules: Vec<Rule> = serde_json::from_value(Value::Array(answer))?;
     output.lines(&state::table(&rules, Timestamp::now(), &TimeZone::system()).lines(output.paint()))?;
-    output.flush()
+    output.flush()?;
+    rules.iter().for_each(warn);
+    Ok(())
+}
+
+fn warn(rule: &Rule) {
+    for warning in &rule.warnings {
+        note(&format!("the rule {}: {warning}", rule.name));
+    }
 }
 
 async fn show(named: &Named, json: bool) -> anyhow::Result<()> {
@@ -232,6 +243,7 @@ async fn show(named: &Named, json: bool) -> anyhow::Result<()> {
         output.lines(&state::groups(&rule.states, Timestamp::now(), &TimeZone::system()).lines(output.paint()))?;
     }
     output.flush()?;
+    warn(&rule);
     if rule.in_file {
         note(&format!("it stands in the configuration file, [rules.{}], and is changed there", rule.name));
     }

@@ -29,6 +29,7 @@ impl From<AlertError> for Problem {
                 Self::new(StatusCode::BAD_REQUEST, "alert_setting", detail)
             }
             AlertError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "unknown_alert", detail),
+            AlertError::Unchanged { .. } => Self::new(StatusCode::NOT_FOUND, "unchanged_alert", detail),
             AlertError::InFile { .. } => Self::new(StatusCode::CONFLICT, "in_file", detail),
             AlertError::Write(error) => error.into(),
             AlertError::Ask(error) => error.into(),
@@ -44,7 +45,7 @@ fn rule_json(info: &RuleInfo) -> Value {
         .map(|(group, state)| json!({ "group": group, "state": state.phase, "since": state.since.map(|since| since.to_string()), "value": state.value }))
         .collect();
     json!({ "name": info.rule.name, "in_file": info.in_file, "built_in": info.built_in,
-        "settings": info.rule.written(), "states": states })
+        "settings": info.rule.written(), "states": states, "warnings": info.warnings })
 }
 
 /// `GET /api/v1/rules`.
@@ -164,11 +165,20 @@ pub(crate) async fn test_rule(
     Ok(Json(json!({ "from": from.to_string(), "to": to.to_string(), "told": told })))
 }
 
-fn channel_json(channel: &Channel, in_file: bool) -> Value {
+/// What an answer shows beside the settings, and may be sent back.
+const BESIDE: [&str; 3] = ["in_file", "warnings", "trouble"];
+
+fn channel_json(engine: &engine::Engine, channel: &Channel, in_file: bool) -> Result<Value, AlertError> {
     let mut shown = channel.shown();
     shown["name"] = channel.name.clone().into();
     shown["in_file"] = in_file.into();
-    shown
+    shown["warnings"] = engine.channel_warnings(&channel.name)?.into();
+    let trouble = engine.channel_trouble(&channel.name)?;
+    shown["trouble"] = trouble.map_or(Value::Null, |trouble| {
+        let state = if trouble.is_broken { "broken" } else { "retrying" };
+        json!({ "state": state, "since": trouble.since.to_string(), "reason": channel.conceal(&trouble.reason) })
+    });
+    Ok(shown)
 }
 
 /// `GET /api/v1/channels`.
@@ -177,12 +187,14 @@ fn channel_json(channel: &Channel, in_file: bool) -> Value {
 pub(crate) async fn channels(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Problem> {
     let (parts, _) = request.into_parts();
     auth::require(&doors, &parts, Scope::Read, None)?;
-    let channels = beside(&doors, engine::Engine::channels).await?;
-    let shown = channels.into_iter().filter_map(|(name, (settings, in_file))| {
-        let channel = Channel::parse(&name, &Value::Object(settings), None).ok()?;
-        Some(channel_json(&channel, in_file))
-    });
-    Ok(Json(shown.collect()))
+    let shown = beside(&doors, |engine| {
+        let channels = engine.channels()?.into_iter().filter_map(|(name, (settings, in_file))| {
+            Some((Channel::parse(&name, &Value::Object(settings), None).ok()?, in_file))
+        });
+        channels.map(|(channel, in_file)| channel_json(engine, &channel, in_file)).collect::<Result<Vec<_>, _>>()
+    })
+    .await?;
+    Ok(Json(shown.into()))
 }
 
 /// A channel as it is set up, and whether that is in the file.
@@ -215,7 +227,7 @@ pub(crate) async fn channel(
     let (parts, _) = request.into_parts();
     auth::require(&doors, &parts, Scope::Read, None)?;
     let (channel, in_file) = known_channel(&doors, &name).await?;
-    Ok(Json(channel_json(&channel, in_file)))
+    Ok(Json(beside(&doors, move |engine| channel_json(engine, &channel, in_file)).await?))
 }
 
 /// `PUT /api/v1/channels/{name}`: makes a channel, or changes one.
@@ -232,8 +244,9 @@ pub(crate) async fn put_channel(
     let by = auth::require(&doors, &parts, Scope::Admin, None)?;
     let mut settings: Value = sent(&doors, &parts, body).await?;
     if let Some(settings) = settings.as_object_mut() {
-        // What an answer shows beside the settings may be sent back.
-        settings.shift_remove("in_file");
+        for key in BESIDE {
+            settings.shift_remove(key);
+        }
     }
     let asked = name.clone();
     let before = beside(&doors, move |engine| find_channel(engine, &asked)).await?.map(|(channel, _)| channel);
@@ -243,8 +256,11 @@ pub(crate) async fn put_channel(
         Value::Object(kept) => kept,
         _ => Map::new(),
     };
-    beside(&doors, move |engine| engine.put_channel(&name, kept, &by)).await?;
-    Ok(Json(channel_json(&channel, false)))
+    let shown = beside(&doors, move |engine| {
+        engine.put_channel(&name, kept, &by)?;
+        channel_json(engine, &channel, false)
+    });
+    Ok(Json(shown.await?))
 }
 
 /// `DELETE /api/v1/channels/{name}`.
@@ -278,8 +294,11 @@ pub(crate) async fn test_channel(
     let notice = doors.engine.test_notice(&name);
     let message = notify::written(&channel, &notice, Vec::new(), doors.engine.now());
     match doors.transport.deliver(&channel, &message).await {
-        Ok(delivered) => Ok(Json(json!({ "sent": true, "answer": delivered.answer,
-            "missed": delivered.missed.iter().map(|missed| json!({ "address": missed.address, "reason": missed.reason })).collect::<Vec<_>>() }))),
+        Ok(delivered) => {
+            beside(&doors, move |engine| engine.channel_mended(&name)).await?;
+            Ok(Json(json!({ "sent": true, "answer": delivered.answer,
+            "missed": delivered.missed.iter().map(|missed| json!({ "address": missed.address, "reason": missed.reason })).collect::<Vec<_>>() })))
+        }
         Err(failed) => {
             let mut problem = Problem::new(StatusCode::BAD_GATEWAY, "not_delivered", failed.reason);
             problem.members = json!({ "permanent": failed.permanent }).as_object().cloned().map(Box::new);

@@ -379,6 +379,9 @@ pub(crate) async fn page_of_one(State(doors): State<Doors>, Path(id): Path<Strin
     super::page::issue(&doors, &parts, &id).await
 }
 
+/// How far the clock of who deploys may be ahead.
+const DEPLOY_AHEAD_MICROS: i64 = 3_600_000_000;
+
 /// A deploy as it is told.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -410,6 +413,13 @@ pub(crate) async fn deploy(
     let told: DeployBody = sent(&doors, &parts, body).await?;
     if told.release.trim().is_empty() {
         return Err(Problem::bad_request("release is empty: name what was deployed, a version or a commit"));
+    }
+    let ahead = told.timestamp.as_deref().and_then(Timestamp::parse).map(|(time, _)| time);
+    let last = doors.engine.now().as_micros().saturating_add(DEPLOY_AHEAD_MICROS);
+    if let Some(time) = ahead.filter(|time| time.as_micros() > last) {
+        return Err(Problem::bad_request(format!(
+            "timestamp is {time}, more than an hour from now: tell of a deploy when it is made"
+        )));
     }
     let mut event = json!({ "event": "deploy", "level": "notice", "release": told.release });
     let comment = told.comment.unwrap_or_else(|| format!("{} was deployed", told.release));

@@ -154,6 +154,13 @@ async fn a_later_notice_overtakes_none() {
         server.issue(message, 1).await;
         sink.wait(sent).await;
     }
+    until("what it waits behind", async || {
+        let told = server.get("/api/v1/notices").await.expect(200);
+        let first = &told[2]["number"];
+        let behind = json!(format!("behind notice {first}"));
+        (told[0]["deliveries"][0]["reason"] == behind && told[2]["deliveries"][0]["reason"] != behind).then_some(())
+    })
+    .await;
     // Not even a restart helps anybody past it.
     server.kill9();
     server.restart().await;
@@ -256,6 +263,159 @@ async fn a_rule_of_ones_own() {
     server.as_admin(Method::DELETE, "/api/v1/rules/failed_payments", &Value::Null).await.expect(200);
     server.as_admin(Method::GET, "/api/v1/rules/failed_payments", &Value::Null).await.problem(404, "unknown_alert");
     assert_eq!(sink.sent().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_held_is_in_the_digest_and_says_so() {
+    let sink = HttpSink::start().await;
+    let server = Server::start().await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    let until_then = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
+    let rule = json!({ "snooze": until_then.to_string() });
+    server.as_admin(Method::PUT, "/api/v1/rules/new_issue", &rule).await.expect(200);
+    for message in ["one waits", "another waits"] {
+        fail(&server, message).await;
+        server.issue(message, 1).await;
+    }
+    let sent = sink.wait(1).await;
+    assert_eq!(sent[0].json()["notice"]["held"], 2, "{}", sent[0].json());
+    let told = server.get("/api/v1/notices").await.expect(200);
+    let delivery = |place: usize| &told[place]["deliveries"][0];
+    let digest = json!(format!("in digest {}", told[0]["number"]));
+    for place in [1, 2] {
+        assert_eq!((&delivery(place)["state"], &delivery(place)["reason"]), (&json!("digest"), &digest), "{told}");
+    }
+}
+
+/// What a rule remembers goes with what it looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_written_anew_knows_nothing_of_the_one_before() {
+    let sink = HttpSink::start().await;
+    let mut server = Server::start().await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    let set = async |server: &Server, rule: &Value| {
+        server.as_admin(Method::PUT, "/api/v1/rules/zz", rule).await.expect(200);
+    };
+    let fires = async |server: &Server| {
+        until("it fires", async || {
+            let rule = server.get("/api/v1/rules/zz").await.expect(200);
+            (rule["states"][0]["state"] == "firing").then_some(())
+        })
+        .await;
+    };
+    let is_quiet = async |server: &Server| {
+        let rule = server.get("/api/v1/rules/zz").await.expect(200);
+        assert_eq!(rule["states"], json!([]), "{rule}");
+    };
+    set(&server, &json!({ "window": "40s", "search": "event:zz" })).await;
+    server.send(&json!({ "event": "zz" })).await;
+    fires(&server).await;
+    // How often it is told changes nothing.
+    set(&server, &json!({ "window": "40s", "search": "event:zz", "repeat": "2h" })).await;
+    fires(&server).await;
+    set(&server, &json!({ "window": "40s", "search": "event:zz", "threshold": 50 })).await;
+    is_quiet(&server).await;
+    set(&server, &json!({ "window": "40s", "search": "event:zz" })).await;
+    fires(&server).await;
+    server.as_admin(Method::DELETE, "/api/v1/rules/zz", &Value::Null).await.expect(200);
+    set(&server, &json!({ "window": "40s", "search": "event:other", "threshold": 50 })).await;
+    is_quiet(&server).await;
+    server.kill9();
+    server.restart().await;
+    is_quiet(&server).await;
+    assert!(sink.notices().iter().all(|notice| notice["resolved"] == false));
+}
+
+/// The example of the documentation: a week of a rule with the usual window.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_is_tried_on_a_week() {
+    let server = Server::start().await;
+    let week = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(7 * 24);
+    let asked = json!({ "settings": { "search": "event:zz" }, "from": week.to_string() });
+    let tried = server.as_admin(Method::POST, "/api/v1/rules/idea/test", &asked).await.expect(200);
+    assert_eq!(tried["told"], json!([]), "{tried}");
+    let asked = json!({ "settings": { "search": "event:zz" }, "from": "2020-01-01T00:00:00Z" });
+    let problem = server.as_admin(Method::POST, "/api/v1/rules/idea/test", &asked).await.problem(400, "alert_setting");
+    assert!(problem["detail"].as_str().unwrap().contains("on 1w1d16h20m at most"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moment_that_is_over_is_refused() {
+    let server = Server::start().await;
+    let rule = json!({ "search": "event:zz", "snooze": "2020-01-01T00:00:00Z" });
+    let put = server.as_admin(Method::PUT, "/api/v1/rules/zz", &rule).await.problem(400, "alert_setting");
+    assert!(put["detail"].as_str().unwrap().contains("`snooze` is in the past"), "{put}");
+    fail(&server, "payment failed").await;
+    let id = server.issue("payment failed", 1).await["id"].as_str().unwrap().to_owned();
+    for (change, expected) in [
+        (json!({ "state": "ignored", "until": "2020-01-01T00:00:00Z" }), "until is in the past"),
+        (json!({ "state": "ignored", "times": 0 }), "times is 0"),
+        (json!({ "state": "resolved", "in_release": "" }), "in_release is empty"),
+    ] {
+        let answer = server.as_admin(Method::PATCH, &format!("/api/v1/issues/{id}"), &change).await;
+        assert_eq!(answer.status, 400, "{change}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains(expected), "{change}: {}", answer.text());
+    }
+    let deploy = json!({ "release": "1.1", "timestamp": "2100-01-01T00:00:00Z" });
+    let answer = server.as_admin(Method::POST, "/api/v1/logs/default/deploys", &deploy).await;
+    assert!(answer.json()["detail"].as_str().unwrap().contains("more than an hour"), "{}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_not_there_yet_are_told() {
+    let sink = HttpSink::start().await;
+    let server = Server::start().await;
+    let mut channel = sink.channel("webhook");
+    channel["rules"] = json!(["new_isue", "later"]);
+    let set = server.set_channel("ops", &channel).await;
+    assert_eq!(set["warnings"][0], "there is no rule \"new_isue\" yet: did you mean \"new_issue\"?", "{set}");
+    let rule = json!({ "search": "event:zz", "channels": ["ops", "opps"] });
+    let set = server.as_admin(Method::PUT, "/api/v1/rules/later", &rule).await.expect(200);
+    assert_eq!(set["warnings"], json!(["there is no channel \"opps\" yet: did you mean \"ops\"?"]), "{set}");
+    let listed = server.get("/api/v1/channels").await.expect(200);
+    assert_eq!(listed[0]["warnings"].as_array().unwrap().len(), 1, "{listed}");
+    // What is shown may be sent back.
+    put(&server, "ops", &listed[0]).await.expect(200);
+    let said = server.cli(&["rule", "set", "later", "channels=nobody"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("there is no channel \"nobody\" yet"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_says_what_trouble_it_has() {
+    let sink = HttpSink::start().await;
+    let server = Server::start().await;
+    server.set_channel("hook", &sink.channel("webhook")).await;
+    let trouble = async |state: &str| {
+        until(state, async || {
+            let channel = server.get("/api/v1/channels/hook").await.expect(200);
+            (channel["trouble"]["state"].as_str().unwrap_or("none") == state).then_some(channel)
+        })
+        .await
+    };
+    sink.refuse([(404, None), (503, None)]);
+    fail(&server, "refused").await;
+    let broken = trouble("broken").await;
+    assert!(broken["trouble"]["reason"].as_str().unwrap().contains("404"), "{broken}");
+    fail(&server, "later").await;
+    trouble("retrying").await;
+    trouble("none").await;
+    sink.refuse([(410, None)]);
+    fail(&server, "refused again").await;
+    trouble("broken").await;
+    test(&server, "hook").await.expect(200);
+    trouble("none").await;
+}
+
+/// What there is to remove, and what not.
+#[tokio::test(flavor = "multi_thread")]
+async fn removing_a_rule_says_what_is() {
+    let server = Server::start().await;
+    let remove =
+        async |name: &str| server.as_admin(Method::DELETE, &format!("/api/v1/rules/{name}"), &Value::Null).await;
+    let problem = remove("new_issue").await.problem(404, "unchanged_alert");
+    assert!(problem["detail"].as_str().unwrap().contains("is built in and as it was"), "{problem}");
+    let problem = remove("nosuch").await.problem(404, "unknown_alert");
+    assert!(problem["detail"].as_str().unwrap().contains("there are new_issue, regression"), "{problem}");
 }
 
 /// Built-in rules are narrowed, silenced for a while and switched off by their names.

@@ -370,6 +370,39 @@ impl Catalog {
         self.rows(select, &[&now.as_micros(), &but, &signed(limit as u64)], read_delivery)
     }
 
+    /// What is held for a channel until a digest, in the order in which it was posted.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn deliveries_held(&self, channel: &str) -> Result<Vec<DeliveryRow>, StoreError> {
+        let select = "SELECT id, notice, channel, state, due, body FROM deliveries
+            WHERE state = 'held' AND channel = ?1 ORDER BY id";
+        self.rows(select, &[&channel], read_delivery)
+    }
+
+    /// The first delivery for a channel that was tried and is to be tried again, and that all later ones wait behind.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn delivery_in_front(&self, channel: &str) -> Result<Option<DeliveryRow>, StoreError> {
+        let select = "SELECT id, notice, channel, state, due, body FROM deliveries
+            WHERE state = 'waiting' AND channel = ?1 AND json_extract(body, '$.attempts') > 0
+            AND json_extract(body, '$.alone') IS NULL ORDER BY id LIMIT 1";
+        Ok(self.rows(select, &[&channel], read_delivery)?.pop())
+    }
+
+    /// What was tried last for a channel: one that is tried again, or the last that ended.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn delivery_tried_last(&self, channel: &str) -> Result<Option<DeliveryRow>, StoreError> {
+        let select = "SELECT id, notice, channel, state, due, body FROM deliveries
+            WHERE channel = ?1 AND (state IN ('sent', 'failed')
+              OR (state = 'waiting' AND json_extract(body, '$.attempts') > 0))
+            ORDER BY state = 'waiting' DESC, due DESC, id DESC LIMIT 1";
+        Ok(self.rows(select, &[&channel], read_delivery)?.pop())
+    }
+
     /// When the next delivery is due, and how many wait.
     ///
     /// # Errors

@@ -581,6 +581,8 @@ pub(crate) struct Rule {
     settings: Value,
     /// Groups that are pending or firing, and since when.
     states: Vec<Value>,
+    /// What leads nowhere: channels that are not there.
+    warnings: Vec<String>,
 }
 
 /// A channel, without its secrets.
@@ -589,6 +591,10 @@ pub(crate) struct Channel {
     name: String,
     kind: String,
     in_file: bool,
+    /// What leads nowhere: rules that are not there.
+    warnings: Vec<String>,
+    /// `{"state":"retrying"|"broken","since","reason"}`, if what is sent does not get there.
+    trouble: Option<Value>,
 }
 
 /// What a channel said to a test.
