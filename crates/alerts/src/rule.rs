@@ -171,6 +171,23 @@ impl Rule {
         self.group_by.iter().map(named).collect::<Vec<_>>().join(", ")
     }
 
+    /// The values by whose name a group goes, with their keys; none of one that is the rest of all groups.
+    #[must_use]
+    pub fn values_of<'g>(&self, group: &'g str) -> Vec<(&str, &'g str)> {
+        let mut rest = group;
+        let mut found = Vec::new();
+        for (place, key) in self.group_by.iter().enumerate() {
+            let Some(value) = rest.strip_prefix(key.as_str()).and_then(|rest| rest.strip_prefix(": ")) else {
+                return Vec::new();
+            };
+            let next = self.group_by.get(place + 1).map(|next| format!(", {next}: "));
+            let end = next.and_then(|next| value.find(&next)).unwrap_or(value.len());
+            found.push((key.as_str(), &value[..end]));
+            rest = value[end..].strip_prefix(", ").unwrap_or("");
+        }
+        found
+    }
+
     /// What happened when this value met its limit.
     #[must_use]
     pub fn trigger(&self, value: f64) -> Trigger {

@@ -117,6 +117,19 @@ fn levels_decide_what_is_heard() {
     check(r#"{"on": "new_issue", "enabled": false}"#, None, false);
 }
 
+#[test]
+fn a_group_is_read_back() {
+    let check = |keys: &[&str], group: &str, expected: &[(&str, &str)]| {
+        let mut rule = Rule::new("mine", On::Threshold);
+        rule.group_by = keys.iter().map(|key| (*key).to_owned()).collect();
+        assert_eq!(rule.values_of(group), expected, "{group}");
+    };
+    check(&["provider"], "provider: stripe", &[("provider", "stripe")]);
+    check(&["user", "release"], "user: a, b: c, release: 1.1", &[("user", "a, b: c"), ("release", "1.1")]);
+    check(&["user"], "(others)", &[]);
+    check(&[], "", &[]);
+}
+
 proptest! {
     #[test]
     fn every_rule_is_read_back_as_it_was_written(

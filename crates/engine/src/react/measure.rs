@@ -278,9 +278,27 @@ impl Engine {
             values.entry(group.to_owned()).or_insert(0.0);
         }
         for (group, value) in values {
-            let happened = threshold(rule, &group, value, look.now, self.link("/"));
+            let link = self.link(&self.found_by(rule, &group, look.now));
+            let happened = threshold(rule, &group, value, look.now, link);
             look.memory.calls.call(rule, &happened, look.now, &mut look.reaction);
         }
+    }
+
+    /// The page with what a rule found: its search, in the time that it counted. The first page of all where it counts in
+    /// several logs.
+    fn found_by(&self, rule: &Rule, group: &str, now: Timestamp) -> String {
+        let names = if rule.logs.is_empty() { self.log_names() } else { rule.logs.clone() };
+        let [log] = names.as_slice() else { return "/".to_owned() };
+        let from = Timestamp::from_micros(now.as_micros().saturating_sub(micros(rule.window)));
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("_format", "html");
+        let search = searched(rule, group);
+        if !search.is_empty() {
+            query.append_pair("_q", &search);
+        }
+        query.append_pair("_from", &from.to_string()).append_pair("_to", &now.to_string());
+        let log: String = form_urlencoded::byte_serialize(log.as_bytes()).collect();
+        format!("/api/v1/logs/{log}/events?{}", query.finish())
     }
 
     /// What a rule counts between two moments: of each group, or of all under the empty name.
@@ -418,6 +436,28 @@ pub(crate) fn rule_filter(
     Ok(Filter::and(parts))
 }
 
+/// What finds the events of a group in the search language.
+fn searched(rule: &Rule, group: &str) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let plain = |key: &str| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
+    let mut parts: Vec<String> = rule.search.iter().map(|search| search.trim().to_owned()).collect();
+    // An alternative is one thing with what is added.
+    if let [only] = parts.as_mut_slice()
+        && only.contains(" OR ")
+    {
+        *only = format!("({only})");
+    }
+    // What has no value is in a group of its own, and so is one that is called so.
+    let values = rule.values_of(group).into_iter().filter(|(key, value)| *value != "none" && plain(key));
+    parts.extend(values.map(|(key, value)| format!("{key}:{}", quoted(value))));
+    if let [only] = rule.environments.as_slice() {
+        parts.push(format!("environment:{}", quoted(only)));
+    }
+    parts.extend(rule.level_min.map(|level| format!("level:>={}", level.name())));
+    parts.retain(|part| !part.is_empty());
+    parts.join(" ")
+}
+
 /// A rule's value as something that happened.
 pub(crate) fn threshold(rule: &Rule, group: &str, value: f64, now: Timestamp, link: Option<String>) -> Happened {
     let limit = rule.limit.map(alerts::Limit::says).unwrap_or_default();
@@ -432,7 +472,10 @@ pub(crate) fn threshold(rule: &Rule, group: &str, value: f64, now: Timestamp, li
         notice.log.clone_from(only);
     }
     notice.level = Some(rule.level_min.unwrap_or(Level::Warning));
-    notice.facts = rule.group_by.iter().map(|key| Fact::new(key.clone(), group)).take(1).collect();
+    notice.facts = rule.values_of(group).into_iter().map(|(key, value)| Fact::new(key, value)).collect();
+    if notice.facts.is_empty() && !group.is_empty() {
+        notice.facts.push(Fact::new("Group", group));
+    }
     notice.facts.insert(0, Fact::new("Rule", rule.name.clone()));
     notice.link = link;
     let measurement = Measurement::Value(value);

@@ -15,7 +15,7 @@ const STDIN_BYTES_MAX: u64 = 256 << 10;
 /// Settings on the command line.
 #[derive(Args, Clone, Default, Debug)]
 pub(super) struct Typed {
-    /// Key and value, such as rules=new_issue,spike; repeat for several. `KEY=null` takes a key away
+    /// Key and value, such as environments=production; repeat for several. `KEY=null` takes a key away
     #[arg(value_name = "KEY=VALUE")]
     pairs: Vec<String>,
     /// All settings as one JSON object, in place of those there are

@@ -1,4 +1,5 @@
-//! The configuration that is in force, as a file that can be fed back, each value with where it came from.
+//! The configuration that is in force, as a file that can be fed back once its secrets are filled in, each value with where it
+//! came from.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -40,7 +41,9 @@ impl Config {
             })
             .collect();
         let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
-        let mut out = String::from("# What `everlog serve` runs with. It can be fed back with --config.\n");
+        let mut out = String::from(
+            "# What `everlog serve` runs with. It can be fed back with --config, once what is (set) and not shown is filled in.\n",
+        );
         for (line, origin) in lines {
             // A path may hold anything, and a comment ends with its line.
             let origin = origin.to_string().replace(char::is_control, "?");

@@ -54,7 +54,7 @@ pub(crate) fn allowed(grant: Grant, scope: Scope, log: Option<&str>) -> Result<G
     if grant.allows(scope, log) {
         return Ok(grant);
     }
-    let place = log.map_or_else(String::new, |log| format!(" on the log {log:?}"));
+    let place = log.map_or_else(|| " for all logs".to_owned(), |log| format!(" on the log {log:?}"));
     let detail = match scope {
         Scope::Admin => "this needs a token with the scope admin: on the server's machine it stands in the file admin.token of the data directory".to_owned(),
         _ => format!("this token does not allow to {}{place}", scope.name()),

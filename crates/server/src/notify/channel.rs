@@ -142,9 +142,12 @@ pub(crate) fn print(tables: &toml::Table) -> String {
     for (name, table) in tables {
         let name = toml::Value::String(name.clone());
         out.extend([format!("\n[channels.{name}]\n")]);
-        for (key, value) in table.as_table().into_iter().flatten() {
-            out.extend([secrets::printed(key, value)]);
+        let lines: Vec<String> =
+            table.as_table().into_iter().flatten().map(|(key, value)| secrets::printed(key, value)).collect();
+        if lines.iter().any(|line| line.starts_with('#')) {
+            out.push_str("# Secrets are not shown: fill in what is \"(set)\", such as \"${VARIABLE}\", before this is fed back.\n");
         }
+        out.extend(lines);
     }
     out
 }

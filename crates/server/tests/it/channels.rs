@@ -255,6 +255,12 @@ async fn a_rule_of_ones_own() {
     let notice = &sent[0].json()["notice"];
     assert_eq!(notice["rule"], "failed_payments", "{notice}");
     assert!(notice["title"].as_str().unwrap().contains("acme"), "{notice}");
+    assert_eq!(notice["facts"][1], json!({ "label": "provider", "value": "acme" }), "{notice}");
+    // The link shows the events that were counted.
+    let link = notice["link"].as_str().unwrap();
+    assert!(link.contains("_q=event%3Apayment_failed+provider%3A%22acme%22&_from="), "{link}");
+    let asked = link.strip_prefix(server.url()).unwrap().replace("_format=html", "_format=json");
+    assert!(server.get(&asked).await.expect(200).as_array().is_some_and(|found| found.len() >= 10), "{asked}");
     let tried = server.as_admin(Method::POST, "/api/v1/rules/failed_payments/test", &json!({})).await.expect(200);
     let groups: Vec<&Value> = tried["told"].as_array().unwrap().iter().map(|told| &told["group"]).collect();
     assert_eq!(groups, ["provider: acme"], "{tried}");
@@ -416,6 +422,26 @@ async fn removing_a_rule_says_what_is() {
     assert!(problem["detail"].as_str().unwrap().contains("is built in and as it was"), "{problem}");
     let problem = remove("nosuch").await.problem(404, "unknown_alert");
     assert!(problem["detail"].as_str().unwrap().contains("there are new_issue, regression"), "{problem}");
+}
+
+/// What the file says of names that nobody defines is said once, at the start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_leads_nowhere_is_told_at_the_start() {
+    let mut server = Server::start().await;
+    let file = "[rules.zz]\nsearch = \"event:zz\"\nchannels = [\"opps\"]\n\n[channels.ops]\nkind = \"discord\"\n\
+        url = \"https://discord.com/api/webhooks/1/x\"\nrules = [\"spyke\"]\n";
+    std::fs::write(server.folder().join("everlog.toml"), file).unwrap();
+    server.kill9();
+    server.restart().await;
+    let said = server.said();
+    for expected in [
+        "[rules.zz]: there is no channel \"opps\" yet: did you mean \"ops\"?",
+        "[channels.ops]: there is no rule \"spyke\" yet: did you mean \"spike\"?",
+    ] {
+        assert_eq!(said.matches(expected).count(), 1, "{said}");
+    }
+    let problem = server.as_admin(Method::DELETE, "/api/v1/rules/zz", &Value::Null).await.problem(409, "in_file");
+    assert!(problem["detail"].as_str().unwrap().contains("stands in the configuration file"), "{problem}");
 }
 
 /// Built-in rules are narrowed, silenced for a while and switched off by their names.

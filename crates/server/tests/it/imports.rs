@@ -133,13 +133,14 @@ async fn a_day_of_the_past_is_no_attack_and_no_flood() {
     server.send(&json!({ "timestamp": "2025-12-24T00:00:00Z", "level": "error", "message": "the end" })).await;
     sink.wait(1).await;
     assert_eq!(sink.notices()[0]["title"], "the end");
-    // Six minutes later all windows are over, and the errors of the past come in one digest.
+    // Six minutes later all windows are over, and the errors of the past come in one digest, with the answer that waited for
+    // its exception until now.
     server.stop().await;
     server.set("EVERLOG_TEST_CLOCK", "2026-01-02T12:06:00Z");
     server.restart().await;
     let told = sink.wait(2).await;
     let digest = told[1].json();
-    assert_eq!((&digest["event_name"], &digest["notice"]["held"]), (&json!("digest"), &json!(26)), "{digest}");
+    assert_eq!((&digest["event_name"], &digest["notice"]["held"]), (&json!("digest"), &json!(27)), "{digest}");
     assert!(told[1].body.contains("(of the past)"), "{digest}");
     server.send(&json!({ "level": "error", "message": "another end" })).await;
     sink.wait(3).await;

@@ -95,6 +95,10 @@ async fn a_token_is_good_for_its_scopes_and_logs() {
     for path in [b, "/api/v1/logs/b", "/api/v1/logs/b/tail", "/api/v1/logs/nope/events", TOKENS] {
         with_token(&server, &read_a, path, None).await.problem(403, "forbidden");
     }
+    for path in ["/api/v1/rules", "/api/v1/notices", "/api/v1/channels"] {
+        let problem = with_token(&server, &read_a, path, None).await.problem(403, "forbidden");
+        assert_eq!(problem["detail"], "this token does not allow to read for all logs");
+    }
     let logs = with_token(&server, &read_a, "/api/v1/logs", None).await.expect(200);
     assert_eq!(logs.as_array().unwrap().iter().map(|log| &log["name"]).collect::<Vec<_>>(), ["a"]);
     let ask_b = r#"{"search":"","log":"b"}"#;

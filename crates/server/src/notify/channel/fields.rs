@@ -137,10 +137,17 @@ pub(super) fn from_toml(value: &toml::Value) -> anyhow::Result<Value> {
 
 /// The name of the variable that a text stands for.
 pub(super) fn variable(text: &str) -> Option<&str> {
-    text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))
+    let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))?;
+    (!name.contains(['$', '{', '}'])).then_some(name)
 }
 
 fn environment(text: &str) -> anyhow::Result<String> {
-    let Some(name) = variable(text) else { return Ok(text.to_owned()) };
+    let Some(name) = variable(text) else {
+        // As it stands it would be sent to, or with, the letters of the name.
+        if text.contains("${") {
+            bail!("a variable is the whole value, \"${{NAME}}\", and no part of one: put all of the value in it");
+        }
+        return Ok(text.to_owned());
+    };
     std::env::var(name).map_err(|_| anyhow!("the variable {name} is not set in the environment of the server"))
 }

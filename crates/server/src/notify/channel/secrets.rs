@@ -148,5 +148,5 @@ pub(super) fn printed(key: &str, value: &toml::Value) -> String {
     let named = value.as_str().is_some_and(|text| variable(text).is_some());
     let json = value.as_str().map_or(Value::Null, |text| Value::String(text.to_owned()));
     let is_secret = key == "headers" || WHOLE.contains(&key) || masked_value(key, &json) != json;
-    if is_secret && !named { format!("# {key} = (set)\n") } else { format!("{key} = {value}\n") }
+    if is_secret && !named { format!("# {key} = \"(set)\"\n") } else { format!("{key} = {value}\n") }
 }

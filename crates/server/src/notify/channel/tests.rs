@@ -192,10 +192,20 @@ fn a_table_is_read_and_printed_alike() {
     assert!(format!("{error:#}").contains("smtp: the variable MAIL_HOST is not set"), "{error:#}");
     let printed = print(&tables);
     assert!(!printed.contains("hush"), "{printed}");
-    for line in
-        ["[channels.\"ops\"]", "# url = (set)", "smtp = \"${MAIL_HOST}\"", "# password = (set)", "rules = [\"a\"]"]
-    {
+    for line in [
+        "[channels.\"ops\"]",
+        "# url = \"(set)\"",
+        "smtp = \"${MAIL_HOST}\"",
+        "# password = \"(set)\"",
+        "rules = [\"a\"]",
+    ] {
         assert!(printed.lines().any(|found| found == line), "{line}: {printed}");
+    }
+    assert_eq!(printed.matches("# Secrets are not shown: fill in").count(), 2, "{printed}");
+    for part in ["https://hooks.slack.com/${FOO}", "${A}/${B}", "x${FOO}"] {
+        let table: toml::Table = format!("kind = \"slack\"\nurl = \"{part}\"").parse().unwrap();
+        let error = format!("{:#}", Channel::from_toml("ops", &table.into()).unwrap_err());
+        assert!(error.contains("url: a variable is the whole value, \"${NAME}\""), "{error}");
     }
     // What comes over the wire asks nothing of the environment.
     let wire = check(&json!({"kind": "webhook", "url": "https://h.example", "secret": "${HOME}"}));

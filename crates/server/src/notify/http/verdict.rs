@@ -49,8 +49,8 @@ pub(super) fn judge(answer: &Answer<'_>) -> Result<Delivered, NotDelivered> {
     }
     let again = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
     let hint = match status.as_u16() {
-        429 => "too many at once; it is sent again later",
-        _ if again => "it is sent again later",
+        429 => "too many at once; a later attempt may arrive",
+        _ if again => "a later attempt may arrive",
         _ => hint(kind, status, &said),
     };
     let wait = if again { wait(answer.headers, document.as_ref()) } else { None };
@@ -150,7 +150,7 @@ mod tests {
             ("slack", 403, "invalid_token", true, "ask its administrator"),
             ("slack", 400, "invalid_payload", true, "Slack does not take this message"),
             ("slack", 429, "rate_limited", false, "h answered 429 rate_limited: too many at once"),
-            ("slack", 500, "", false, "h answered 500: it is sent again later"),
+            ("slack", 500, "", false, "h answered 500: a later attempt may arrive"),
             (
                 "discord",
                 404,
@@ -181,8 +181,8 @@ mod tests {
             ),
             ("teams", 200, "Microsoft Teams endpoint returned HTTP error 400", true, "lost it"),
             ("webhook", 401, "", true, "see secret and headers"),
-            ("webhook", 408, "", false, "sent again"),
-            ("webhook", 503, "<html>\n<b>no</b>\r\n", false, "h answered 503 <html> <b>no</b>: it"),
+            ("webhook", 408, "", false, "a later attempt"),
+            ("webhook", 503, "<html>\n<b>no</b>\r\n", false, "h answered 503 <html> <b>no</b>: a later"),
             ("webhook", 418, "", true, "h answered 418"),
         ] {
             let failed = check(kind, status, &[], body).unwrap_err();
