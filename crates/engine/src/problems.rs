@@ -255,7 +255,7 @@ impl Engine {
     /// # Errors
     /// When it cannot be decided so, or the decision cannot be written down. Nothing is changed then.
     pub fn change_issue(&self, id: &str, change: &IssueChange, by: &Grant) -> Result<Value, IssueError> {
-        let wish = Wish::of(change, self.clock.now())?;
+        let wish = Wish::of(change)?;
         let what = wish.says(change);
         let (message, why) = (format!("issue {id}: {what}"), change.why.as_deref().unwrap_or(""));
         let now = self.clock.now();
@@ -429,7 +429,7 @@ enum Wish<'c> {
 }
 
 impl<'c> Wish<'c> {
-    fn of(change: &'c IssueChange, now: Timestamp) -> Result<Self, IssueError> {
+    fn of(change: &'c IssueChange) -> Result<Self, IssueError> {
         for (name, text) in [("why", &change.why), ("assignee", &change.assignee), ("in_release", &change.in_release)] {
             check_text(name, text.as_deref().unwrap_or(""))?;
         }
@@ -463,11 +463,7 @@ impl<'c> Wish<'c> {
                         IssueError::Refused(format!("until is a moment such as 2026-12-01T08:00:00Z, found {text:?}"))
                     })
                 });
-                let until = until.transpose()?;
-                match until.filter(|until| *until <= now) {
-                    Some(past) => refused(&format!("until is in the past, {past}: it is {now}, give a later moment")),
-                    None => Ok(Self::Ignore(change.times, until)),
-                }
+                Ok(Self::Ignore(change.times, until.transpose()?))
             }
             Some(other) => {
                 refused(&format!("state is open, resolved or ignored, found {other:?}; regressed comes by itself"))

@@ -27,7 +27,12 @@ pub(super) fn past(text: &str) -> Result<String, String> {
 /// # Errors
 /// When it is none.
 pub(super) fn future(text: &str) -> Result<String, String> {
-    moment(text, Timestamp::now(), 1).ok_or_else(|| FUTURE.to_owned())
+    let now = Timestamp::now();
+    let found = moment(text, now, 1).ok_or_else(|| FUTURE.to_owned())?;
+    match found.parse::<Timestamp>() {
+        Ok(moment) if moment <= now => Err(format!("{text} is in the past: {FUTURE}")),
+        _ => Ok(found),
+    }
 }
 
 fn moment(text: &str, now: Timestamp, sign: i64) -> Option<String> {
