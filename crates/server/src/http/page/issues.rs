@@ -120,7 +120,7 @@ fn table(html: &mut Html, listed: &Listed) {
         html.raw("<tr><td data-k=\"issue\">").link(&format!("/issues/{id}"), id).raw("</td><td data-k=\"level\">");
         write_level(html, text(issue, "level"));
         let (title, is_cut) = cut(text(issue, "title"), TITLE_CHARACTERS);
-        html.raw("</td><td data-k=\"title\">").text(title).raw(if is_cut { "…" } else { "" });
+        html.raw("</td><td class=\"m\" data-k=\"title\">").text(title).raw(if is_cut { "…" } else { "" });
         html.raw("</td><td class=\"n\" data-k=\"times\">").count(issue["occurrences"].as_u64().unwrap_or(0));
         html.raw("</td><td class=\"n\" data-k=\"users\">").count(issue["users"].as_u64().unwrap_or(0));
         html.raw("</td><td data-k=\"state\">").text(text(issue, "state"));
@@ -137,7 +137,7 @@ fn table(html: &mut Html, listed: &Listed) {
 }
 
 fn rows(html: &mut Html, rows: &[(impl AsRef<str>, String)]) {
-    html.raw("<div class=\"scroll\"><table><tbody>\n");
+    html.raw("<div class=\"scroll\"><table class=\"event facts\"><tbody>\n");
     for (label, value) in rows {
         html.raw("<tr><th scope=\"row\">").text(label.as_ref()).raw("</th><td>").text(value).raw("</td></tr>\n");
     }
@@ -185,7 +185,7 @@ fn steps(html: &mut Html, title: &'static str, steps: &[Value]) {
         html.raw("<tr><td class=\"t\">");
         write_time(html, &step.time, 3);
         let said = [step.name, step.message].into_iter().filter(|part| !part.is_empty());
-        html.raw("</td><td>").text(&said.collect::<Vec<_>>().join(" · ")).raw("</td><td>");
+        html.raw("</td><td class=\"m\">").text(&said.collect::<Vec<_>>().join(" · ")).raw("</td><td class=\"m\">");
         html.text(&step.request).raw("</td></tr>\n");
     }
     html.raw("</tbody></table></div>");
