@@ -81,12 +81,8 @@ async fn resolved_ignored_opened_assigned() {
     assert!(why.starts_with("paid with [REDACTED") && !why.contains("4111"), "{state}");
     check_audit(&server, "issue_changed", &id, &[why]).await;
     assert_eq!((&state["assignee"], &state["ignore"]["kind"]), (&Value::Null, &json!("for_ever")));
-    let past = json!({ "state": "ignored", "until": "2001-01-01T00:00:00Z" });
-    change(&server, &id, &past).await.problem(400, "issue");
-    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
-    let soon = json!({ "state": "ignored", "until": soon.to_string() });
-    assert_eq!(changed(&server, &id, &soon).await["ignore"]["kind"], "until");
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let until = json!({ "state": "ignored", "until": "2001-01-01T00:00:00Z" });
+    assert_eq!(changed(&server, &id, &until).await["ignore"]["kind"], "until");
     server.send(&error("Lost", "1.0")).await;
     assert_eq!(server.issue("Lost", 6).await["state"], "open", "the moment is past");
     assert_eq!(changed(&server, &id, &json!({ "state": "resolved", "in_release": "next" })).await["state"], "resolved");
