@@ -13,30 +13,8 @@ pub const PAUSE: Duration = Duration::from_secs(2);
 pub const PAUSE_MAX: Duration = Duration::from_mins(10);
 /// After so long nobody wants to hear it any more: it stays in the history as failed.
 pub const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
-/// A receiver that asks for a longer pause gets at most this.
-pub const ASKED_MAX: Duration = Duration::from_hours(24);
-
-/// What the answer of a channel means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is there.
-    Sent,
-    /// Later.
-    Again,
-    /// Never, with these settings: the channel is to be shown as broken.
-    Broken,
-}
-
-/// Judges a status. Only what may pass by itself is tried again: too many (429), too slow (408), too early (425), and
-/// the receiver's own failures; a refused address, token or body stays refused, however often it is sent.
-#[must_use]
-pub fn verdict(status: u16) -> Verdict {
-    match status {
-        200..=299 => Verdict::Sent,
-        408 | 425 | 429 | 500..=599 => Verdict::Again,
-        _ => Verdict::Broken,
-    }
-}
+/// A receiver that asks for a longer pause gets at most this: an hour later the notice is old already.
+pub const ASKED_MAX: Duration = Duration::from_hours(1);
 
 /// What comes after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +54,6 @@ impl Attempt {
     }
 }
 
-/// Reads `Retry-After`: seconds. A date is not looked at, as the clocks of two machines differ.
-#[must_use]
-pub fn retry_after(header: &str) -> Option<Duration> {
-    header.trim().parse::<u64>().ok().map(|seconds| Duration::from_secs(seconds).min(ASKED_MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,27 +78,7 @@ mod tests {
         check(1, 0, 120, 1.0, Some(120));
         check(30, 0, 120, 1.0, Some(600));
         check(30, 0, 1200, 1.0, Some(1200));
-        check(1, 0, 999_999, 1.0, Some(86_400));
+        check(1, 0, 999_999, 1.0, Some(3600));
         check(40, 72, 0, 1.0, None);
-    }
-
-    #[test]
-    fn only_what_may_pass_is_tried_again() {
-        for (status, expected) in [
-            (200, Verdict::Sent),
-            (204, Verdict::Sent),
-            (301, Verdict::Broken),
-            (400, Verdict::Broken),
-            (403, Verdict::Broken),
-            (404, Verdict::Broken),
-            (410, Verdict::Broken),
-            (429, Verdict::Again),
-            (500, Verdict::Again),
-            (503, Verdict::Again),
-        ] {
-            assert_eq!(verdict(status), expected, "{status}");
-        }
-        assert_eq!(retry_after(" 30 "), Some(Duration::from_secs(30)));
-        assert_eq!(retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
     }
 }

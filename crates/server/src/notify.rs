@@ -22,9 +22,6 @@ pub(crate) use channel::{Channel, Kind, print};
 pub(crate) use courier::{Notifying, Outbox, Signals, start};
 pub(crate) use outbox::written;
 
-/// A target that asks for a longer pause gets at most this: an hour later the notice is old already.
-const WAIT_MAX: Duration = Duration::from_secs(3600);
-
 /// Characters of a foreign answer that are kept of a reason.
 const TOLD_CHARACTERS_MAX: usize = 200;
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use engine::alerts::backoff::ASKED_MAX;
 use reqwest::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
-use super::super::{Delivered, NotDelivered, WAIT_MAX, told};
+use super::super::{Delivered, NotDelivered, told};
 
 /// An answer.
 pub(super) struct Answer<'a> {
@@ -122,7 +123,7 @@ fn wait(headers: &HeaderMap, document: Option<&Value>) -> Option<Duration> {
         value?.as_f64()
     };
     let seconds = seconds.or_else(in_body).filter(|seconds| seconds.is_finite() && *seconds > 0.0)?;
-    Some(Duration::from_secs_f64(seconds.min(WAIT_MAX.as_secs_f64())))
+    Some(Duration::from_secs_f64(seconds.min(ASKED_MAX.as_secs_f64())))
 }
 
 #[cfg(test)]
